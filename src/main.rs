@@ -1,0 +1,5 @@
+mod api;
+mod error;
+mod time;
+
+fn main() {}

@@ -1,0 +1,152 @@
+//! Deadlines, and the clock they are read from. The only file that knows the wall clock or sleeps;
+//! everything else asks a `Clock`, so that a test lives through a day in microseconds.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where time and chance come from.
+pub(crate) trait Clock: Sync {
+    /// Time since some fixed moment; never runs backwards.
+    fn now(&self) -> Duration;
+    /// Seconds since 1970, for dates in `Retry-After`.
+    fn unix(&self) -> u64;
+    /// Waits.
+    fn sleep(&self, duration: Duration);
+    /// A number nobody can foresee, for jitter.
+    fn random(&self) -> u64;
+}
+
+/// The machine's own clock.
+#[derive(Debug)]
+pub(crate) struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn unix(&self) -> u64 {
+        // A clock set before 1970 makes every date lie in the future; none is obeyed then.
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(u64::MAX, |since| since.as_secs())
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+
+    fn random(&self) -> u64 {
+        // std seeds every `RandomState` from the system's randomness: enough for jitter, no crate.
+        RandomState::new().hash_one(0)
+    }
+}
+
+/// The moment by which a request must be answered; `never()` for `--timeout 0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadline {
+    at: Option<Duration>,
+}
+
+impl Deadline {
+    /// `timeout` from now on; none means never.
+    pub(crate) fn after(clock: &dyn Clock, timeout: Option<Duration>) -> Self {
+        Self {
+            at: timeout.and_then(|timeout| clock.now().checked_add(timeout)),
+        }
+    }
+
+    /// What is left: `None` is for ever, zero is over.
+    pub(crate) fn left(self, clock: &dyn Clock) -> Option<Duration> {
+        self.at.map(|at| at.saturating_sub(clock.now()))
+    }
+
+    pub(crate) fn is_over(self, clock: &dyn Clock) -> bool {
+        self.left(clock).is_some_and(|left| left.is_zero())
+    }
+
+    /// Whether `pause` ends before the deadline does.
+    pub(crate) fn has_room_for(self, clock: &dyn Clock, pause: Duration) -> bool {
+        self.left(clock).is_none_or(|left| pause < left)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod scripted {
+    //! A clock that moves only when somebody sleeps.
+
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::Clock;
+
+    #[derive(Debug, Default)]
+    pub(crate) struct ScriptedClock {
+        now: Mutex<Duration>,
+        pub(crate) slept: Mutex<Vec<Duration>>,
+    }
+
+    impl ScriptedClock {
+        pub(crate) fn advance(&self, by: Duration) {
+            *self.now.lock().unwrap() += by;
+        }
+    }
+
+    impl Clock for ScriptedClock {
+        fn now(&self) -> Duration {
+            *self.now.lock().unwrap()
+        }
+
+        /// The scripted world began on 2026-01-01T00:00:00Z.
+        fn unix(&self) -> u64 {
+            1_767_225_600 + self.now().as_secs()
+        }
+
+        fn sleep(&self, duration: Duration) {
+            self.slept.lock().unwrap().push(duration);
+            self.advance(duration);
+        }
+
+        fn random(&self) -> u64 {
+            0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scripted::ScriptedClock;
+    use super::*;
+
+    #[test]
+    fn a_deadline_counts_down_and_ends() {
+        let clock = ScriptedClock::default();
+        let deadline = Deadline::after(&clock, Some(Duration::from_secs(10)));
+        clock.sleep(Duration::from_secs(4));
+        assert_eq!(deadline.left(&clock), Some(Duration::from_secs(6)));
+        assert!(deadline.has_room_for(&clock, Duration::from_secs(5)));
+        assert!(!deadline.has_room_for(&clock, Duration::from_secs(6)));
+        clock.sleep(Duration::from_secs(7));
+        assert!(deadline.is_over(&clock));
+        assert_eq!(deadline.left(&clock), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn no_timeout_is_for_ever() {
+        let clock = ScriptedClock::default();
+        let deadline = Deadline::after(&clock, None);
+        clock.sleep(Duration::from_secs(u64::from(u32::MAX)));
+        assert_eq!(deadline.left(&clock), None);
+        assert!(!deadline.is_over(&clock));
+    }
+}
