@@ -206,7 +206,10 @@ mod tests {
             execute_id: "9",
             node_execute_uuid: "u",
         };
-        assert_eq!(node.path(), "/v1/workflows/7/run_histories/9/execute_nodes/u");
+        assert_eq!(
+            node.path(),
+            "/v1/workflows/7/run_histories/9/execute_nodes/u"
+        );
         let studio = Call::StudioRunHistory {
             workflow_id: "7",
             execute_id: "9",

@@ -1,5 +1,6 @@
 mod api;
 mod error;
+mod sse;
 mod time;
 
 fn main() {}

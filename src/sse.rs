@@ -1,0 +1,588 @@
+//! Bytes → frames, by the event-stream rules of the HTML standard, to the letter:
+//! <https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>.
+//! Push-style: input arrives in any pieces and the frames are the same. Two additions: a frame tells
+//! whether its `id` stood in that very event, and the unfinished tail can be looked at.
+//! Knows neither JSON nor Coze; does no I/O.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::BufRead;
+use std::ops::Range;
+
+/// The largest unfinished event that is held, in bytes.
+pub(crate) const EVENT_LIMIT: usize = 32 << 20;
+
+/// The least room that `Decoder::space` offers. Tests have little, so that the buffer often moves.
+const READ_SIZE: usize = if cfg!(test) { 8 } else { 64 << 10 };
+
+/// One event as the standard dispatches it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Frame<'a> {
+    /// The `event` field, or `message` when there was none.
+    pub(crate) event: Cow<'a, str>,
+    /// The `data` lines, joined by line feeds.
+    pub(crate) data: Cow<'a, str>,
+    /// The last event id: of this event, or inherited from an earlier one.
+    pub(crate) id: Cow<'a, str>,
+    /// Whether an `id` field stood in this very event.
+    pub(crate) own_id: bool,
+    /// Whether an `event` field stood in this very event.
+    pub(crate) named: bool,
+    /// Whether the blank line that ends an event was there. False only for what `finish` gives.
+    pub(crate) terminated: bool,
+}
+
+/// An event grew above `EVENT_LIMIT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventTooLong;
+
+impl fmt::Display for EventTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one event is larger than {} MiB", EVENT_LIMIT >> 20)
+    }
+}
+
+/// The decoder: `space`, `filled`, then `next` until it gives nothing; `finish` at a clean end.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    /// Bytes that were read; those before `filled` are meant, the rest is room.
+    buffer: Vec<u8>,
+    filled: usize,
+    /// Where the unfinished event begins. All ranges in `fields` count from here.
+    start: usize,
+    /// Where the unfinished line begins.
+    line: usize,
+    /// Before this there is no line end that has not been used.
+    scanned: usize,
+    /// The last line ended in CR: an LF right behind it belongs to it.
+    after_cr: bool,
+    /// The first bytes have been looked at for a byte order mark.
+    past_bom: bool,
+    fields: Fields,
+    /// The data of an event with several `data` lines.
+    joined: Vec<u8>,
+    last_id: String,
+}
+
+/// What the lines of the unfinished event have said so far.
+#[derive(Clone, Debug, Default)]
+struct Fields {
+    event: Option<Range<usize>>,
+    id: Option<Range<usize>>,
+    data: Data,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Data {
+    #[default]
+    None,
+    /// One line: where it stands, so that megabytes are not copied.
+    Line(Range<usize>),
+    /// Several lines, in `Decoder::joined`.
+    Joined,
+}
+
+impl Decoder {
+    /// Room to read into; say with `filled` how much of it was used.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.buffer.len() - self.filled < READ_SIZE {
+            self.make_room();
+        }
+        &mut self.buffer[self.filled..]
+    }
+
+    /// The first `count` bytes of `space` are input now.
+    pub(crate) fn filled(&mut self, count: usize) {
+        self.filled += count;
+    }
+
+    /// The next frame that is complete; nothing when more input is needed.
+    pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, EventTooLong> {
+        if !self.skip_bom() {
+            return Ok(None);
+        }
+        while let Some(end) = self.line_end() {
+            let line = self.line..end;
+            self.line = end + 1;
+            self.scanned = self.line;
+            if self.take_line(line) {
+                return Ok(Some(self.dispatch(true)));
+            }
+        }
+        if self.filled - self.start > EVENT_LIMIT {
+            return Err(EventTooLong);
+        }
+        Ok(None)
+    }
+
+    /// At a clean end of the input: the last event, although its blank line is missing. Whether its
+    /// data is whole is for the caller to see.
+    pub(crate) fn finish(&mut self) -> Option<Frame<'_>> {
+        if self.line < self.filled {
+            let line = self.line..self.filled;
+            self.line = self.filled;
+            self.scanned = self.filled;
+            if self.take_line(line) {
+                return Some(self.dispatch(true));
+            }
+        }
+        match self.fields.data {
+            Data::None => None,
+            Data::Line(_) | Data::Joined => Some(self.dispatch(false)),
+        }
+    }
+
+    /// The data of the unfinished event, its unfinished line included.
+    pub(crate) fn tail(&self) -> &[u8] {
+        match &self.fields.data {
+            Data::Line(range) => &self.buffer[self.start..][range.clone()],
+            Data::Joined => &self.joined,
+            Data::None => {
+                let line = &self.buffer[self.line..self.filled];
+                let (name, value) = split_field(line);
+                if name == b"data" { &line[value..] } else { &[] }
+            }
+        }
+    }
+
+    /// Moves the unfinished event to the front, and grows the buffer if that is not enough.
+    fn make_room(&mut self) {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.filled, 0);
+        }
+        self.filled -= self.start;
+        self.line -= self.start;
+        self.scanned -= self.start;
+        self.start = 0;
+        if self.buffer.len() - self.filled < READ_SIZE {
+            // By half, not by twice: a message of 20 MB is held in little more than itself.
+            let len = self.filled + (self.filled / 2).max(2 * READ_SIZE);
+            self.buffer.reserve_exact(len - self.buffer.len());
+            self.buffer.resize(len, 0);
+        }
+    }
+
+    /// Skips a byte order mark at the very start; false while that can't be told yet.
+    fn skip_bom(&mut self) -> bool {
+        const BOM: &[u8] = "\u{feff}".as_bytes();
+        if !self.past_bom {
+            let head = &self.buffer[..self.filled.min(BOM.len())];
+            if head.len() < BOM.len() && BOM.starts_with(head) {
+                return false;
+            }
+            if head == BOM {
+                self.start = BOM.len();
+                self.line = BOM.len();
+                self.scanned = BOM.len();
+            }
+            self.past_bom = true;
+        }
+        true
+    }
+
+    /// Where the unfinished line ends: the place of its CR or LF.
+    fn line_end(&mut self) -> Option<usize> {
+        if self.after_cr && self.line < self.filled {
+            self.after_cr = false;
+            if self.buffer[self.line] == b'\n' {
+                self.line += 1;
+                self.scanned = self.line;
+                self.forget_useless_lines();
+            }
+        }
+        let from = self.scanned;
+        let unseen = &self.buffer[from..self.filled];
+        let until = find(b'\n', unseen);
+        // A CR ends a line too; look for one only as far as the line feed.
+        if let Some(cr) = find(b'\r', &unseen[..until.unwrap_or(unseen.len())]) {
+            self.after_cr = true;
+            return Some(from + cr);
+        }
+        self.scanned = self.filled;
+        until.map(|lf| from + lf)
+    }
+
+    /// Takes in one line; true when it is the blank one that dispatches an event.
+    fn take_line(&mut self, line: Range<usize>) -> bool {
+        let bytes = &self.buffer[line.clone()];
+        if bytes.is_empty() {
+            return self.end_block();
+        }
+        let (name, value) = split_field(bytes);
+        let place = line.start + value - self.start..line.end - self.start;
+        match name {
+            b"data" => self.add_data(place),
+            b"event" => self.fields.event = Some(place),
+            b"id" if !bytes[value..].contains(&0) => self.fields.id = Some(place),
+            _ => self.forget_useless_lines(),
+        }
+        false
+    }
+
+    /// What was read so far is not part of any field, so it need not be held: comments may go on
+    /// for ever.
+    fn forget_useless_lines(&mut self) {
+        let Fields { event, id, data } = &self.fields;
+        if event.is_none() && id.is_none() && matches!(data, Data::None) {
+            self.start = self.line;
+        }
+    }
+
+    /// A blank line: true when there is an event to dispatch; without data there is none, but its
+    /// id is remembered all the same.
+    fn end_block(&mut self) -> bool {
+        if !matches!(self.fields.data, Data::None) {
+            return true;
+        }
+        if let Some(id) = self.fields.id.take() {
+            self.remember_id(id);
+        }
+        self.fields = Fields::default();
+        self.start = self.line;
+        false
+    }
+
+    fn add_data(&mut self, place: Range<usize>) {
+        match std::mem::replace(&mut self.fields.data, Data::Joined) {
+            Data::None => {
+                self.fields.data = Data::Line(place);
+                return;
+            }
+            Data::Line(first) => {
+                self.joined.clear();
+                let first = &self.buffer[self.start..][first];
+                self.joined.extend_from_slice(first);
+            }
+            Data::Joined => {}
+        }
+        self.joined.push(b'\n');
+        let line = &self.buffer[self.start..][place];
+        self.joined.extend_from_slice(line);
+    }
+
+    fn remember_id(&mut self, id: Range<usize>) {
+        let id = &self.buffer[self.start..][id];
+        self.last_id.clear();
+        self.last_id.push_str(&String::from_utf8_lossy(id));
+    }
+
+    fn dispatch(&mut self, terminated: bool) -> Frame<'_> {
+        let Fields { event, id, data } = std::mem::take(&mut self.fields);
+        let own_id = id.is_some();
+        if let Some(id) = id {
+            self.remember_id(id);
+        }
+        let block = self.start;
+        self.start = self.line;
+        let bytes = &self.buffer[block..];
+        let named = event.is_some();
+        // By the standard an empty `event` is as good as none.
+        let event = event.filter(|range| !range.is_empty());
+        Frame {
+            event: event.map_or(Cow::Borrowed("message"), |range| {
+                String::from_utf8_lossy(&bytes[range])
+            }),
+            data: String::from_utf8_lossy(match data {
+                Data::None => &[],
+                Data::Line(range) => &bytes[range],
+                Data::Joined => &self.joined,
+            }),
+            id: Cow::Borrowed(&self.last_id),
+            own_id,
+            named,
+            terminated,
+        }
+    }
+}
+
+/// The field's name, and where its value begins. A comment has the empty name.
+fn split_field(line: &[u8]) -> (&[u8], usize) {
+    let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+        return (line, line.len());
+    };
+    let value = colon + 1;
+    let space = usize::from(line.get(value) == Some(&b' '));
+    (&line[..colon], value + space)
+}
+
+/// The place of `byte`. `skip_until` is std's only way to its fast search over bytes.
+fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    let skipped = rest.skip_until(byte).expect("a slice can always be read");
+    let found = skipped > 0 && bytes[skipped - 1] == byte;
+    found.then(|| skipped - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame as a test writes it down: event, data, id, whether the id was its own, terminated.
+    type Plain = (String, String, String, bool, bool);
+
+    fn plain(frame: &Frame<'_>) -> Plain {
+        let text = |text: &str| text.to_owned();
+        let (event, data, id) = (text(&frame.event), text(&frame.data), text(&frame.id));
+        (event, data, id, frame.own_id, frame.terminated)
+    }
+
+    fn push(
+        decoder: &mut Decoder,
+        mut piece: &[u8],
+        mut each: impl FnMut(Frame<'_>),
+    ) -> Result<(), EventTooLong> {
+        while !piece.is_empty() {
+            let space = decoder.space();
+            let count = space.len().min(piece.len());
+            space[..count].copy_from_slice(&piece[..count]);
+            decoder.filled(count);
+            piece = &piece[count..];
+            while let Some(frame) = decoder.next()? {
+                each(frame);
+            }
+        }
+        Ok(())
+    }
+
+    fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Plain> {
+        let mut decoder = Decoder::default();
+        let mut frames = Vec::new();
+        for piece in pieces {
+            push(&mut decoder, piece, |frame| frames.push(plain(&frame))).unwrap();
+        }
+        frames.extend(decoder.finish().map(|frame| plain(&frame)));
+        frames
+    }
+
+    /// The same input whole, byte by byte, and cut at every position.
+    #[track_caller]
+    fn decode_every_way(input: &[u8]) -> Vec<Plain> {
+        let whole = decode([input]);
+        assert_eq!(whole, decode(input.chunks(1)), "byte by byte: {input:?}");
+        for cut in 1..input.len() {
+            let (left, right) = input.split_at(cut);
+            assert_eq!(whole, decode([left, right]), "cut at {cut}: {input:?}");
+        }
+        whole
+    }
+
+    /// The standard read aloud, slowly: decode all, split all, then interpret line by line.
+    fn by_the_standard(input: &[u8]) -> Vec<Plain> {
+        let text = String::from_utf8_lossy(input).into_owned();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let (mut frames, mut last_id) = (Vec::new(), String::new());
+        let (mut event, mut data, mut id) = (String::new(), None::<String>, None::<String>);
+        let mut dispatch =
+            |event: &mut String, data: &mut Option<String>, id: &mut Option<String>, terminated| {
+                let own_id = id.is_some();
+                last_id = id.take().unwrap_or(last_id.clone());
+                let name = std::mem::take(event);
+                let name = if name.is_empty() {
+                    "message".to_owned()
+                } else {
+                    name
+                };
+                if let Some(data) = data.take() {
+                    frames.push((name, data, last_id.clone(), own_id, terminated));
+                }
+            };
+        for line in text.lines() {
+            let (name, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match name {
+                "" if line.is_empty() => dispatch(&mut event, &mut data, &mut id, true),
+                "event" => value.clone_into(&mut event),
+                "id" if !value.contains('\0') => id = Some(value.to_owned()),
+                "data" => {
+                    data = Some(data.map_or(value.to_owned(), |data| format!("{data}\n{value}")));
+                }
+                _ => {}
+            }
+        }
+        // What is left is an event whose blank line is missing.
+        dispatch(&mut event, &mut data, &mut id, false);
+        frames
+    }
+
+    #[track_caller]
+    fn gives(input: &str, expected: &[(&str, &str, &str, bool, bool)]) {
+        let expected: Vec<Plain> = expected
+            .iter()
+            .map(|&(event, data, id, own, end)| (event.into(), data.into(), id.into(), own, end))
+            .collect();
+        assert_eq!(decode_every_way(input.as_bytes()), expected);
+    }
+
+    #[test]
+    fn an_event_of_coze() {
+        gives(
+            "id: 0\nevent: PING\ndata: {}\n\n",
+            &[("PING", "{}", "0", true, true)],
+        );
+    }
+
+    #[test]
+    fn no_space_after_the_colon_and_no_newline_at_the_end() {
+        gives(
+            "id:4\nevent:Done\ndata:{\"a\":1}",
+            &[("Done", "{\"a\":1}", "4", true, false)],
+        );
+    }
+
+    #[test]
+    fn the_examples_of_the_standard() {
+        gives(
+            "data: YHOO\ndata: +2\ndata: 10\n\n",
+            &[("message", "YHOO\n+2\n10", "", false, true)],
+        );
+        gives(
+            ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n",
+            &[
+                ("message", "first event", "1", true, true),
+                ("message", "second event", "", true, true),
+                ("message", " third event", "", false, false),
+            ],
+        );
+        gives(
+            "data\n\ndata\ndata\n\ndata:",
+            &[
+                ("message", "", "", false, true),
+                ("message", "\n", "", false, true),
+                ("message", "", "", false, false),
+            ],
+        );
+        gives(
+            "data:test\n\ndata: test\n\n",
+            &[
+                ("message", "test", "", false, true),
+                ("message", "test", "", false, true),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_line_end_and_a_byte_order_mark() {
+        gives(
+            "\u{feff}data: a\r\rdata: b\r\n\r\ndata: c\n\n",
+            &[
+                ("message", "a", "", false, true),
+                ("message", "b", "", false, true),
+                ("message", "c", "", false, true),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_inherited_id_is_told_from_an_own_one() {
+        gives(
+            "id: 7\ndata: a\n\ndata: b\n\n",
+            &[
+                ("message", "a", "7", true, true),
+                ("message", "b", "7", false, true),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_id_with_nul_is_no_id() {
+        gives(
+            "id: a\0b\ndata: x\n\n",
+            &[("message", "x", "", false, true)],
+        );
+    }
+
+    #[test]
+    fn an_event_without_data_is_not_dispatched_but_its_id_stays() {
+        gives(
+            "event: PING\nid: 3\n\ndata: x\n\n",
+            &[("message", "x", "3", false, true)],
+        );
+    }
+
+    #[test]
+    fn invalid_utf_8_becomes_the_replacement_character() {
+        let frames = decode_every_way(b"data: a\xff\xe4\xbdb\n\n");
+        assert_eq!(frames[0].1, "a\u{fffd}\u{fffd}b");
+    }
+
+    #[test]
+    fn all_short_sequences_of_the_vocabulary_decode_as_the_standard_says() {
+        const WORDS: [&[u8]; 11] = [
+            b"\r",
+            b"\n",
+            b":",
+            b" ",
+            b"data",
+            b"id",
+            b"event",
+            b"x",
+            "\u{feff}".as_bytes(),
+            "字".as_bytes(),
+            b"\0",
+        ];
+        let mut count = 0;
+        for length in 0..=5 {
+            let mut digits = vec![0; length];
+            loop {
+                let input: Vec<u8> = digits
+                    .iter()
+                    .flat_map(|&digit| WORDS[digit])
+                    .copied()
+                    .collect();
+                let whole = decode([&input[..]]);
+                assert_eq!(
+                    whole,
+                    by_the_standard(&input),
+                    "{:?}",
+                    String::from_utf8_lossy(&input)
+                );
+                assert_eq!(whole, decode(input.chunks(1)), "byte by byte: {input:?}");
+                count += 1;
+                let Some(place) = digits.iter().rposition(|&digit| digit + 1 < WORDS.len()) else {
+                    break;
+                };
+                digits[place] += 1;
+                digits[place + 1..].fill(0);
+            }
+        }
+        assert_eq!(count, (0..=5).map(|n| 11_usize.pow(n)).sum::<usize>());
+    }
+
+    #[test]
+    fn the_tail_is_the_data_of_the_unfinished_event() {
+        let mut decoder = Decoder::default();
+        let input = b"data: a\n\nid: 1\nevent: Done\ndata: {\"debug";
+        let mut frames = 0;
+        push(&mut decoder, input, |_| frames += 1).unwrap();
+        assert_eq!(frames, 1);
+        assert_eq!(decoder.tail(), b"{\"debug");
+    }
+
+    fn feed_for_ever(piece: &[u8], most: usize) -> Result<(), EventTooLong> {
+        let mut decoder = Decoder::default();
+        for _ in 0..most / piece.len() {
+            push(&mut decoder, piece, |_| ())?;
+        }
+        assert!(decoder.buffer.len() <= EVENT_LIMIT * 2);
+        Ok(())
+    }
+
+    #[test]
+    fn an_endless_line_is_given_up_at_the_limit() {
+        assert_eq!(
+            feed_for_ever(&[b'x'; 4096], EVENT_LIMIT * 2),
+            Err(EventTooLong)
+        );
+        assert_eq!(
+            feed_for_ever(&b"data: x\n".repeat(400), EVENT_LIMIT * 2),
+            Err(EventTooLong)
+        );
+    }
+
+    #[test]
+    fn endless_comments_and_events_are_not_held() {
+        assert!(feed_for_ever(&b": keep-alive\n".repeat(400), EVENT_LIMIT + 9000).is_ok());
+        assert!(feed_for_ever(&b"data: x\n\n".repeat(400), EVENT_LIMIT + 9000).is_ok());
+    }
+}
