@@ -1,6 +1,9 @@
 mod api;
 mod error;
+mod event;
+mod field;
 mod sse;
 mod time;
+mod transcript;
 
 fn main() {}

@@ -1,0 +1,396 @@
+//! One SSE frame → one event of Coze's stream. Unknown events are values, names match in any case
+//! (Coze Studio before v0.3 writes them small). Does no I/O and remembers nothing.
+//! <https://docs.coze.cn/developer_guides/workflow_stream_run>, "Returned result".
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
+use serde_json::value::RawValue;
+
+use crate::field::{self, Raw};
+use crate::sse::Frame;
+
+/// What one frame says.
+#[derive(Debug)]
+pub(crate) struct Event<'a> {
+    pub(crate) kind: EventKind<'a>,
+    /// The number in this very event's `id`; an inherited id does not count.
+    pub(crate) id: Option<u64>,
+    /// The run's id, wherever this event tells it.
+    pub(crate) execute_id: Option<Cow<'a, str>>,
+    pub(crate) debug_url: Option<Cow<'a, str>>,
+    /// Token counts, as Coze gives them.
+    pub(crate) usage: Raw<'a>,
+}
+
+#[derive(Debug)]
+pub(crate) enum EventKind<'a> {
+    Message(Message<'a>),
+    Ping,
+    Interrupt(Interrupt),
+    Error {
+        code: Option<i64>,
+        message: String,
+    },
+    Done,
+    /// An event of a name we don't know: it only uses up its id.
+    Unknown,
+    /// A Message or Interrupt that can't be understood: something is lost.
+    Malformed,
+}
+
+/// A piece of what a node says.
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) content: Content<'a>,
+    pub(crate) node_title: Option<Cow<'a, str>>,
+    /// Counts the pieces of a node from 0 (in Coze Studio: of the whole run).
+    pub(crate) node_seq_id: Option<u64>,
+    pub(crate) node_is_finish: bool,
+    /// Whether the End node speaks: the first of type, id and title that is there decides.
+    pub(crate) is_end: bool,
+    pub(crate) node_id: Option<Cow<'a, str>>,
+}
+
+/// The text of a piece, still in JSON: megabytes are unescaped once, straight to where they belong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Content<'a>(&'a RawValue);
+
+/// A question that the run waits to have answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Interrupt {
+    /// `<execute_id>/<n>`.
+    pub(crate) event_id: String,
+    /// 2 question, 5 input, 6 or 1 client plugin, 7 OAuth.
+    pub(crate) interrupt_type: i64,
+    pub(crate) data: Option<Box<RawValue>>,
+    pub(crate) required_parameters: Option<Box<RawValue>>,
+    pub(crate) node_title: Option<String>,
+}
+
+/// The fields of all events; each event has some of them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    content: Raw<'a>,
+    node_title: Raw<'a>,
+    node_seq_id: Raw<'a>,
+    node_is_finish: Raw<'a>,
+    node_type: Raw<'a>,
+    node_id: Raw<'a>,
+    usage: Raw<'a>,
+    debug_url: Raw<'a>,
+    execute_id: Raw<'a>,
+    error_code: Raw<'a>,
+    error_message: Raw<'a>,
+    code: Raw<'a>,
+    msg: Raw<'a>,
+    interrupt_data: Raw<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct InterruptFields<'a> {
+    #[serde(borrow)]
+    event_id: Raw<'a>,
+    r#type: Raw<'a>,
+    data: Raw<'a>,
+    required_parameters: Raw<'a>,
+}
+
+/// Understands a frame. `None` for a last frame without its blank line whose data is not whole: a
+/// JSON object that is closed is whole, of anything else nobody can tell.
+pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
+    let data: &'a str = &frame.data;
+    let fields: Option<Fields<'a>> = serde_json::from_str(data).ok();
+    if !frame.terminated && (fields.is_none() || !frame.named) {
+        return None;
+    }
+    let id = frame.own_id.then(|| frame.id.parse().ok()).flatten();
+    let known = fields.is_some();
+    let fields = fields.unwrap_or_default();
+    let name = frame.event.as_ref();
+    let is = |expected: &str| name.eq_ignore_ascii_case(expected);
+    let kind = if is("Message") {
+        message(&fields).map_or(EventKind::Malformed, EventKind::Message)
+    } else if is("PING") {
+        EventKind::Ping
+    } else if is("Done") {
+        EventKind::Done
+    } else if is("Error") {
+        error(&fields, data, known)
+    } else if is("Interrupt") {
+        let title = fields.node_title;
+        interrupt(fields.interrupt_data, title).map_or(EventKind::Malformed, EventKind::Interrupt)
+    } else {
+        EventKind::Unknown
+    };
+    let debug_url = field::nonempty(fields.debug_url);
+    let execute_id = field::execute_id(fields.execute_id)
+        .or_else(|| {
+            let url = debug_url.as_deref()?;
+            field::execute_id_of_url(url).map(|id| Cow::Owned(id.to_owned()))
+        })
+        .or_else(|| match &kind {
+            EventKind::Interrupt(interrupt) => {
+                field::execute_id_of_event(&interrupt.event_id).map(|id| Cow::Owned(id.to_owned()))
+            }
+            _ => None,
+        });
+    Some(Event {
+        kind,
+        id,
+        execute_id,
+        debug_url,
+        usage: fields.usage,
+    })
+}
+
+/// The interrupt in an event's or a history's `interrupt_data`; nothing without its `event_id`,
+/// which is what an answer is addressed to.
+pub(crate) fn interrupt(data: Raw<'_>, node_title: Raw<'_>) -> Option<Interrupt> {
+    let fields: InterruptFields<'_> = serde_json::from_str(data?.get()).ok()?;
+    Some(Interrupt {
+        event_id: field::nonempty(fields.event_id)?.into_owned(),
+        interrupt_type: field::number(fields.r#type)?,
+        data: fields.data.map(field::one_line),
+        required_parameters: fields.required_parameters.map(field::one_line),
+        node_title: field::nonempty(node_title).map(Cow::into_owned),
+    })
+}
+
+impl Content<'_> {
+    /// Appends the text; on a lone surrogate nothing is appended and it is false.
+    pub(crate) fn append_to(self, text: &mut String) -> bool {
+        struct Append<'t>(&'t mut String);
+
+        impl Visitor<'_> for Append<'_> {
+            type Value = ();
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, piece: &str) -> Result<(), E> {
+                self.0.push_str(piece);
+                Ok(())
+            }
+        }
+
+        let mut json = serde_json::Deserializer::from_str(self.0.get());
+        json.deserialize_str(Append(text)).is_ok()
+    }
+
+    /// An upper bound of the text's length in bytes.
+    pub(crate) fn max_len(self) -> usize {
+        self.0.get().len()
+    }
+}
+
+fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
+    let content = fields.content.filter(|raw| raw.get().starts_with('"'))?;
+    let node_title = field::text(fields.node_title);
+    let node_id = field::nonempty(fields.node_id);
+    let is_end = match (field::nonempty(fields.node_type), &node_id, &node_title) {
+        (Some(node_type), _, _) => node_type.eq_ignore_ascii_case("End"),
+        (None, Some(id), _) => id == "900001",
+        (None, None, Some(title)) => title.is_empty() || title == "End",
+        (None, None, None) => false,
+    };
+    Some(Message {
+        content: Content(content),
+        node_title,
+        node_seq_id: field::number(fields.node_seq_id),
+        node_is_finish: field::flag(fields.node_is_finish).unwrap_or(false),
+        is_end,
+        node_id,
+    })
+}
+
+/// Coze sends `error_code` and `error_message`; Coze Studio, when a stream breaks, plain text.
+fn error<'a>(fields: &Fields<'_>, data: &str, known: bool) -> EventKind<'a> {
+    let message = field::nonempty(fields.error_message).or(field::nonempty(fields.msg));
+    EventKind::Error {
+        code: field::number(fields.error_code).or(field::number(fields.code)),
+        message: match message {
+            Some(message) => message.into_owned(),
+            None if known => String::new(),
+            None => data.to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame<'a>(event: &'a str, data: &'a str) -> Frame<'a> {
+        Frame {
+            event: Cow::Borrowed(event),
+            data: Cow::Borrowed(data),
+            id: Cow::Borrowed("5"),
+            own_id: true,
+            named: true,
+            terminated: true,
+        }
+    }
+
+    #[track_caller]
+    fn is_end(data: &str) -> bool {
+        match parse(&frame("Message", data)).unwrap().kind {
+            EventKind::Message(message) => message.is_end,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_of_type_id_and_title_that_is_there_tells_the_end_node() {
+        assert!(is_end(
+            r#"{"content":"","node_type":"End","node_id":"1","node_title":"x"}"#
+        ));
+        assert!(!is_end(
+            r#"{"content":"","node_type":"Message","node_id":"900001","node_title":"End"}"#
+        ));
+        assert!(is_end(
+            r#"{"content":"","node_id":"900001","node_title":"结束"}"#
+        ));
+        assert!(!is_end(
+            r#"{"content":"","node_id":"900002","node_title":"End"}"#
+        ));
+        assert!(is_end(r#"{"content":"","node_title":""}"#));
+        assert!(is_end(r#"{"content":"","node_title":"End"}"#));
+        assert!(!is_end(r#"{"content":"","node_title":"Message"}"#));
+        assert!(!is_end(r#"{"content":""}"#));
+    }
+
+    #[test]
+    fn names_match_in_any_case_and_unknown_events_are_values() {
+        assert!(matches!(
+            parse(&frame("done", "{}")).unwrap().kind,
+            EventKind::Done
+        ));
+        assert!(matches!(
+            parse(&frame("ping", "")).unwrap().kind,
+            EventKind::Ping
+        ));
+        assert!(matches!(
+            parse(&frame("invalid", "{}")).unwrap().kind,
+            EventKind::Unknown
+        ));
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_understood_is_malformed() {
+        for data in [
+            "",
+            "text",
+            "{}",
+            r#"{"content":7}"#,
+            r#"{"content":"a""#,
+            "[]",
+        ] {
+            let frame = frame("Message", data);
+            let kind = parse(&frame).unwrap().kind;
+            assert!(matches!(kind, EventKind::Malformed), "{data}: {kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_message_is_unescaped() {
+        let frame = frame("Message", r#"{"content":"a\n\"\u4f60\ud83d\ude00"}"#);
+        let EventKind::Message(message) = parse(&frame).unwrap().kind else {
+            panic!("no message");
+        };
+        let mut text = String::from("> ");
+        assert!(message.content.append_to(&mut text));
+        assert_eq!(text, "> a\n\"你😀");
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_refused_and_leaves_the_text_as_it_was() {
+        let frame = frame("Message", r#"{"content":"a\ud83d"}"#);
+        let EventKind::Message(message) = parse(&frame).unwrap().kind else {
+            panic!("no message");
+        };
+        let mut text = String::from("x");
+        assert!(!message.content.append_to(&mut text));
+        assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn an_error_is_read_from_its_fields_or_taken_as_text() {
+        let told = |data: &str| match parse(&frame("error", data)).unwrap().kind {
+            EventKind::Error { code, message } => (code, message),
+            other => panic!("{other:?}"),
+        };
+        let refusal = r#"{"error_code":4000,"error_message":"Request parameter error"}"#;
+        assert_eq!(
+            told(refusal),
+            (Some(4000), "Request parameter error".to_owned())
+        );
+        assert_eq!(
+            told(r#"{"code":"401","msg":"no"}"#),
+            (Some(401), "no".to_owned())
+        );
+        assert_eq!(
+            told("stream broke\nhalfway"),
+            (None, "stream broke\nhalfway".to_owned())
+        );
+    }
+
+    #[test]
+    fn an_interrupt_tells_the_run_in_the_first_half_of_its_event_id() {
+        let data =
+            r#"{"interrupt_data":{"data":"","event_id":"740/276","type":2},"node_title":"问答"}"#;
+        let frame = frame("Interrupt", data);
+        let event = parse(&frame).unwrap();
+        assert_eq!(event.execute_id.unwrap(), "740");
+        let EventKind::Interrupt(interrupt) = event.kind else {
+            panic!("no interrupt");
+        };
+        assert_eq!(interrupt.interrupt_type, 2);
+        assert_eq!(interrupt.node_title.as_deref(), Some("问答"));
+    }
+
+    #[test]
+    fn an_execute_id_is_found_in_any_event() {
+        let url = r#"{"debug_url":"https://w/?execute_id=75\u0026space_id=1"}"#;
+        assert_eq!(
+            parse(&frame("PING", url)).unwrap().execute_id.unwrap(),
+            "75"
+        );
+        let field = r#"{"execute_id":7547546110525440001}"#;
+        let frame = frame("new", field);
+        assert_eq!(
+            parse(&frame).unwrap().execute_id.unwrap(),
+            "7547546110525440001"
+        );
+    }
+
+    #[test]
+    fn an_inherited_id_is_no_id() {
+        let mut frame = frame("PING", "{}");
+        assert_eq!(parse(&frame).unwrap().id, Some(5));
+        frame.own_id = false;
+        assert_eq!(parse(&frame).unwrap().id, None);
+    }
+
+    #[test]
+    fn a_last_event_without_its_blank_line_counts_only_when_its_data_is_whole() {
+        let unfinished = |event: &str, data: &str, named: bool| {
+            let frame = Frame {
+                named,
+                terminated: false,
+                ..frame(event, data)
+            };
+            parse(&frame).is_some()
+        };
+        assert!(unfinished("Done", r#"{"debug_url":"x"}"#, true));
+        assert!(!unfinished("Done", r#"{"debug_url":"x""#, true));
+        assert!(!unfinished("error", "plain text that may go on", true));
+        // The line with the name may have been cut off: this need not be a Message.
+        assert!(!unfinished("message", r#"{"content":"x"}"#, false));
+    }
+}

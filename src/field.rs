@@ -1,0 +1,238 @@
+//! How single fields of Coze's JSON are read: ids that come as strings or as numbers above 2^53,
+//! codes likewise, and the `execute_id` wherever it hides. Values are kept as the text they came as.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+/// A field that may be absent, kept as its text.
+pub(crate) type Raw<'a> = Option<&'a RawValue>;
+
+/// A string's content, or a number's digits as they were written. Nothing for other values, and
+/// for a string with a lone surrogate.
+pub(crate) fn text<'a>(raw: Raw<'a>) -> Option<Cow<'a, str>> {
+    let raw = raw?.get();
+    match raw.as_bytes() {
+        [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
+            Some(Cow::Borrowed(&raw[1..raw.len() - 1]))
+        }
+        [b'"', ..] => serde_json::from_str(raw).ok().map(Cow::Owned),
+        [b'-' | b'0'..=b'9', ..] => Some(Cow::Borrowed(raw)),
+        _ => None,
+    }
+}
+
+/// Like `text`, but an empty string counts as absent.
+pub(crate) fn nonempty<'a>(raw: Raw<'a>) -> Option<Cow<'a, str>> {
+    text(raw).filter(|text| !text.is_empty())
+}
+
+/// A whole number, as a number or as a string.
+pub(crate) fn number<T: std::str::FromStr>(raw: Raw<'_>) -> Option<T> {
+    text(raw)?.parse().ok()
+}
+
+/// A boolean; nothing for other values.
+pub(crate) fn flag(raw: Raw<'_>) -> Option<bool> {
+    serde_json::from_str(raw?.get()).ok()
+}
+
+/// The value on one line: line breaks can only stand between its tokens and become spaces.
+pub(crate) fn one_line(raw: &RawValue) -> Box<RawValue> {
+    if raw.get().contains(['\n', '\r']) {
+        let line = raw.get().replace(['\n', '\r'], " ");
+        RawValue::from_string(line).expect("white space between tokens is free")
+    } else {
+        raw.to_owned()
+    }
+}
+
+/// A run's id as Coze gives it. Published samples mask digits with `*`, which is kept.
+pub(crate) fn execute_id<'a>(raw: Raw<'a>) -> Option<Cow<'a, str>> {
+    nonempty(raw).filter(|id| id.bytes().all(is_id_byte))
+}
+
+/// The `execute_id` in the query of a `debug_url`.
+pub(crate) fn execute_id_of_url(debug_url: &str) -> Option<&str> {
+    let (_, query) = debug_url.split_once('?')?;
+    let id = query
+        .split(['&', '#'])
+        .find_map(|pair| pair.strip_prefix("execute_id="))?;
+    (!id.is_empty() && id.bytes().all(is_id_byte)).then_some(id)
+}
+
+/// The first half of an interrupt's `event_id`, `<execute_id>/<n>`.
+pub(crate) fn execute_id_of_event(event_id: &str) -> Option<&str> {
+    let (id, _) = event_id.split_once('/')?;
+    (!id.is_empty() && id.bytes().all(is_id_byte)).then_some(id)
+}
+
+/// The `execute_id` that an object tells before it breaks off: in `execute_id`, in the query of
+/// `debug_url`, or in the `event_id` of `interrupt_data`. It counts only when a byte that is no
+/// part of it follows, for half an id leads to another run, or nowhere. Text that merely looks like
+/// it, inside `content`, does not count: keys are followed from the outermost brace.
+pub(crate) fn execute_id_of_tail(tail: &[u8]) -> Option<String> {
+    let mut path: Vec<&[u8]> = Vec::new();
+    let mut key: &[u8] = b"";
+    let mut rest = tail;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'{' | b'[' => path.push(std::mem::take(&mut key)),
+            b'}' | b']' => drop(path.pop()),
+            b'"' => {
+                let string = string_bytes(rest);
+                let closed = rest.get(string.len()) == Some(&b'"');
+                rest = rest.get(string.len() + 1..).unwrap_or_default();
+                if rest.trim_ascii_start().first() == Some(&b':') {
+                    key = string;
+                    continue;
+                }
+                let id = match (path.as_slice(), key) {
+                    ([_], b"execute_id") => leading_id(string, closed),
+                    ([_], b"debug_url") => after_name(string, closed),
+                    ([_, b"interrupt_data"], b"event_id") => {
+                        leading_id(string, false).filter(|id| string.get(id.len()) == Some(&b'/'))
+                    }
+                    _ => None,
+                };
+                if id.is_some() {
+                    return id;
+                }
+                key = b"";
+            }
+            b'0'..=b'9' if path.len() == 1 && key == b"execute_id" => {
+                let number = &tail[tail.len() - rest.len() - 1..];
+                return leading_id(number, false);
+            }
+            b',' => key = b"",
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The bytes of a JSON string up to its closing quote, or to where the input ends.
+fn string_bytes(rest: &[u8]) -> &[u8] {
+    let mut escaped = false;
+    let end = rest.iter().position(|&byte| {
+        let quote = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        quote
+    });
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+fn after_name(url: &[u8], closed: bool) -> Option<String> {
+    const NAME: &[u8] = b"execute_id=";
+    let place = url.windows(NAME.len()).position(|part| part == NAME)?;
+    // `my_execute_id=` is another name; `&` may be written `\u0026`.
+    let before = &url[..place];
+    let starts = before.ends_with(b"?") || before.ends_with(b"&") || before.ends_with(b"\\u0026");
+    starts.then(|| leading_id(&url[place + NAME.len()..], closed))?
+}
+
+/// The id that `bytes` begin with, if something else follows it.
+fn leading_id(bytes: &[u8], closed: bool) -> Option<String> {
+    let length = bytes.iter().take_while(|&&byte| is_id_byte(byte)).count();
+    let ended = length < bytes.len() || closed;
+    (length > 0 && ended).then(|| String::from_utf8_lossy(&bytes[..length]).into_owned())
+}
+
+fn is_id_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn an_id_is_the_same_as_a_string_and_as_a_number() {
+        assert_eq!(
+            text(Some(&raw("7547546110525440001"))).unwrap(),
+            "7547546110525440001"
+        );
+        assert_eq!(
+            text(Some(&raw("\"7547546110525440001\""))).unwrap(),
+            "7547546110525440001"
+        );
+        assert_eq!(text(Some(&raw("\"\\u4f60\""))).unwrap(), "你");
+        assert_eq!(text(Some(&raw("{}"))), None);
+        assert_eq!(text(Some(&raw("\"\\ud83d\""))), None);
+    }
+
+    #[test]
+    fn a_code_is_the_same_as_a_string_and_as_a_number() {
+        assert_eq!(
+            number::<i64>(Some(&raw("\"720701013\""))),
+            Some(720_701_013)
+        );
+        assert_eq!(number::<i64>(Some(&raw("4000"))), Some(4000));
+        assert_eq!(number::<i64>(Some(&raw("\"\""))), None);
+    }
+
+    #[test]
+    fn an_execute_id_is_found_in_a_debug_url_by_its_whole_name() {
+        let url = "https://www.coze.cn/work_flow?execute_id=75&space_id=1";
+        assert_eq!(execute_id_of_url(url), Some("75"));
+        assert_eq!(execute_id_of_url("https://x/?my_execute_id=75"), None);
+        assert_eq!(execute_id_of_url("https://x/?execute_id="), None);
+        assert_eq!(execute_id_of_url("https://www.coze.cn/work_flow?***"), None);
+    }
+
+    #[test]
+    fn an_execute_id_is_the_first_half_of_an_event_id() {
+        assert_eq!(execute_id_of_event("740/276"), Some("740"));
+        assert_eq!(execute_id_of_event("740"), None);
+    }
+
+    /// What a tail tells, cut at every byte: nothing, or the whole id.
+    #[track_caller]
+    fn tells(whole: &str, id: &str) {
+        let told: Vec<_> = (0..=whole.len())
+            .map(|cut| execute_id_of_tail(&whole.as_bytes()[..cut]))
+            .collect();
+        assert!(told.iter().flatten().all(|told| told == id), "{told:?}");
+        let end = whole.rfind(id).unwrap() + id.len();
+        assert_eq!(told[end], None, "it may go on");
+        assert_eq!(told[end + 1].as_deref(), Some(id));
+    }
+
+    #[test]
+    fn a_tail_tells_a_whole_id_or_none() {
+        tells(
+            r#"{"node_execute_uuid":"","debug_url":"https://w/work_flow?execute_id=7579&space_id=75"}"#,
+            "7579",
+        );
+        tells(
+            r#"{"debug_url":"https://w/work_flow?space_id=1\u0026execute_id=7579\u0026x=2"}"#,
+            "7579",
+        );
+        tells(
+            r#"{"interrupt_data":{"data":"","event_id":"7404/27","type":2}}"#,
+            "7404",
+        );
+        tells(r#"{"execute_id":"7404","x":1}"#, "7404");
+        tells(r#"{"execute_id":7404,"x":1}"#, "7404");
+    }
+
+    #[test]
+    fn an_id_inside_the_text_of_a_message_is_not_the_runs() {
+        let content = r#"{"content":"see \"debug_url\":\"https://w/?execute_id=1&\" {\"execute_id\":\"2\"}","x"#;
+        assert_eq!(execute_id_of_tail(content.as_bytes()), None);
+        assert_eq!(execute_id_of_tail(br#"{"ext":{"execute_id":"3"},"#), None);
+    }
+
+    #[test]
+    fn a_value_over_several_lines_comes_out_on_one() {
+        assert_eq!(
+            one_line(&raw("{\n \"a\": \"\\n\"\r\n}")).get(),
+            "{  \"a\": \"\\n\"  }"
+        );
+    }
+}

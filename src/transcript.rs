@@ -1,0 +1,581 @@
+//! The fold of a stream's events: the text so far, what is missing of it, and how it ended.
+//! Which mistake is worse? To call text whole that is not. So wholeness has to be proved, by the
+//! counts that Coze gives for it, and no prefix of a stream ever folds to success. Does no I/O.
+//! <https://docs.coze.cn/developer_guides/workflow_stream_run>: ids and `node_seq_id` are to be
+//! checked by the client.
+
+use std::ops::Range;
+
+use serde_json::value::RawValue;
+
+use crate::event::{self, Event, EventKind, Interrupt, Message};
+use crate::sse::Frame;
+
+/// The most text that one run may have, in bytes.
+pub(crate) const TEXT_LIMIT: usize = 256 << 20;
+
+/// Gaps in the ids are remembered one by one up to here; a stream with more is broken anyway.
+const GAPS_LIMIT: usize = 1024;
+
+/// How a stream ended, in its own words.
+#[derive(Clone, Debug)]
+pub(crate) enum Ended {
+    Done,
+    Error {
+        code: Option<i64>,
+        message: String,
+        /// No event came before it, not even a PING: it may be a refusal.
+        first: bool,
+    },
+    Interrupt(Interrupt),
+}
+
+/// What an Output node (or any node but End) said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodeMessage {
+    pub(crate) node_title: String,
+    pub(crate) content: String,
+}
+
+/// The run's text is above `TEXT_LIMIT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMuchText;
+
+#[derive(Debug, Default)]
+pub(crate) struct Transcript {
+    /// The run's id, from the first event that told it.
+    pub(crate) execute_id: Option<String>,
+    pub(crate) debug_url: Option<String>,
+    pub(crate) usage: Option<Box<RawValue>>,
+    ended: Option<Ended>,
+    end: EndText,
+    others: Others,
+    ids: Ids,
+    events: u64,
+    malformed: u64,
+}
+
+impl Transcript {
+    /// Takes in one frame. After the event that ends a stream nothing more should come.
+    pub(crate) fn push(&mut self, frame: &Frame<'_>) -> Result<(), TooMuchText> {
+        match event::parse(frame) {
+            Some(event) => self.push_event(event),
+            None => Ok(()),
+        }
+    }
+
+    /// How the stream ended; nothing while it goes on, or when it was lost.
+    pub(crate) fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
+    }
+
+    /// Whether every piece of the output is there: the End node's pieces are counted from 0 without
+    /// a gap and the last one said that it was, or the stream's ids are, from 0 up to Done.
+    pub(crate) fn is_whole(&self) -> bool {
+        let done = matches!(self.ended, Some(Ended::Done));
+        self.end.is_whole() || (done && self.ids.are_contiguous() && self.malformed == 0)
+    }
+
+    /// The End node's text so far or, when it has not spoken, everybody's.
+    pub(crate) fn take_output(&mut self) -> String {
+        if self.end.has_spoken {
+            std::mem::take(&mut self.end.text)
+        } else {
+            self.others.text.clone()
+        }
+    }
+
+    /// What the other nodes said, in the order in which they began.
+    pub(crate) fn messages(&self) -> Vec<NodeMessage> {
+        self.others.messages()
+    }
+
+    /// Events that are known to be missing, or could not be understood.
+    pub(crate) fn lost_events(&self) -> u64 {
+        self.ids.missing().saturating_add(self.malformed)
+    }
+
+    fn push_event(&mut self, event: Event<'_>) -> Result<(), TooMuchText> {
+        let first = self.events == 0;
+        self.events += 1;
+        let place = self.ids.place(event.id);
+        let ends = matches!(
+            event.kind,
+            EventKind::Done | EventKind::Error { .. } | EventKind::Interrupt(_)
+        );
+        // An end is an end, even under an id that was there already.
+        if place == Place::Repeat && !ends {
+            return Ok(());
+        }
+        remember(&mut self.execute_id, event.execute_id.as_deref());
+        remember(&mut self.debug_url, event.debug_url.as_deref());
+        if let Some(usage) = event.usage {
+            self.usage = Some(crate::field::one_line(usage));
+        }
+        match event.kind {
+            EventKind::Message(message) => self.push_message(&message)?,
+            EventKind::Malformed => self.malformed += 1,
+            EventKind::Ping | EventKind::Unknown => {}
+            EventKind::Done => self.ended = Some(Ended::Done),
+            EventKind::Interrupt(interrupt) => self.ended = Some(Ended::Interrupt(interrupt)),
+            EventKind::Error { code, message } => {
+                self.ended = Some(Ended::Error {
+                    code,
+                    message,
+                    first,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn push_message(&mut self, message: &Message<'_>) -> Result<(), TooMuchText> {
+        let held = self.end.text.len() + self.others.size();
+        if held + message.content.max_len() > TEXT_LIMIT {
+            return Err(TooMuchText);
+        }
+        let understood = if message.is_end {
+            self.end.push(message)
+        } else {
+            self.others.push(message)
+        };
+        self.malformed += u64::from(!understood);
+        Ok(())
+    }
+}
+
+fn remember(known: &mut Option<String>, told: Option<&str>) {
+    if known.is_none() {
+        *known = told.map(str::to_owned);
+    }
+}
+
+/// The End node's text.
+#[derive(Debug, Default)]
+struct EndText {
+    text: String,
+    has_spoken: bool,
+    /// How many pieces came, each with the number that was due.
+    contiguous: u64,
+    broken: bool,
+    finished: bool,
+}
+
+impl EndText {
+    fn push(&mut self, message: &Message<'_>) -> bool {
+        self.has_spoken = true;
+        if message.node_seq_id == Some(self.contiguous) {
+            self.contiguous += 1;
+        } else {
+            self.broken = true;
+        }
+        self.finished = message.node_is_finish;
+        let understood = append(message, &mut self.text);
+        self.broken |= !understood;
+        understood
+    }
+
+    fn is_whole(&self) -> bool {
+        self.has_spoken && self.finished && !self.broken
+    }
+}
+
+/// The text of all other nodes, once, in order of arrival; each message knows its pieces of it.
+#[derive(Debug, Default)]
+struct Others {
+    text: String,
+    messages: Vec<OtherMessage>,
+    /// Those that may still get more pieces; nodes can speak at the same time.
+    open: Vec<usize>,
+    overhead: usize,
+}
+
+#[derive(Debug)]
+struct OtherMessage {
+    node_title: String,
+    node_id: String,
+    pieces: Vec<Range<usize>>,
+}
+
+impl Others {
+    fn push(&mut self, message: &Message<'_>) -> bool {
+        let begin = self.text.len();
+        let understood = append(message, &mut self.text);
+        let index = self.message_for(message);
+        let pieces = &mut self.messages[index].pieces;
+        match pieces.last_mut().filter(|piece| piece.end == begin) {
+            Some(piece) => piece.end = self.text.len(),
+            None => pieces.push(begin..self.text.len()),
+        }
+        if message.node_is_finish {
+            self.open.retain(|&open| open != index);
+        }
+        understood
+    }
+
+    /// The open message of the same node, or a new one.
+    fn message_for(&mut self, message: &Message<'_>) -> usize {
+        let title = message.node_title.as_deref().unwrap_or_default();
+        let id = message.node_id.as_deref().unwrap_or_default();
+        let begins = message.node_seq_id == Some(0);
+        let open = self.open.iter().position(|&index| {
+            let open = &self.messages[index];
+            open.node_title == title && open.node_id == id
+        });
+        match open {
+            Some(place) if begins => drop(self.open.swap_remove(place)),
+            Some(place) => return self.open[place],
+            None => {}
+        }
+        self.messages.push(OtherMessage {
+            node_title: title.to_owned(),
+            node_id: id.to_owned(),
+            pieces: Vec::new(),
+        });
+        self.overhead += size_of::<OtherMessage>() + size_of::<Range<usize>>() * 4;
+        self.overhead += title.len() + id.len();
+        self.open.push(self.messages.len() - 1);
+        self.messages.len() - 1
+    }
+
+    fn messages(&self) -> Vec<NodeMessage> {
+        let whole = |message: &OtherMessage| NodeMessage {
+            node_title: message.node_title.clone(),
+            content: message
+                .pieces
+                .iter()
+                .map(|piece| &self.text[piece.clone()])
+                .collect(),
+        };
+        let messages = self.messages.iter().map(whole);
+        messages.filter(|said| !said.content.is_empty()).collect()
+    }
+
+    fn size(&self) -> usize {
+        self.text.len() + self.overhead
+    }
+}
+
+fn append(message: &Message<'_>, text: &mut String) -> bool {
+    message.content.append_to(text)
+}
+
+/// Which event ids have been there.
+#[derive(Debug, Default)]
+struct Ids {
+    /// One more than the highest.
+    next: u64,
+    /// Those below `next` that have not been there, in order.
+    gaps: Vec<Range<u64>>,
+    /// Some event had no id, came late, or more gaps came than are remembered.
+    broken: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    New,
+    Repeat,
+}
+
+impl Ids {
+    fn place(&mut self, id: Option<u64>) -> Place {
+        let Some(id) = id else {
+            self.broken = true;
+            return Place::New;
+        };
+        if id >= self.next {
+            if id > self.next {
+                self.add_gap(self.next..id);
+            }
+            self.next = id.saturating_add(1);
+            return Place::New;
+        }
+        let Some(index) = self.gaps.iter().position(|gap| gap.contains(&id)) else {
+            return Place::Repeat;
+        };
+        // It comes late: nothing is lost by it, but the order is.
+        self.broken = true;
+        let gap = self.gaps.remove(index);
+        for rest in [id + 1..gap.end, gap.start..id] {
+            if !rest.is_empty() {
+                self.gaps.insert(index, rest);
+            }
+        }
+        Place::New
+    }
+
+    fn add_gap(&mut self, gap: Range<u64>) {
+        if self.gaps.len() < GAPS_LIMIT {
+            self.gaps.push(gap);
+        } else {
+            self.broken = true;
+        }
+    }
+
+    fn are_contiguous(&self) -> bool {
+        !self.broken && self.gaps.is_empty()
+    }
+
+    fn missing(&self) -> u64 {
+        let lengths = self.gaps.iter().map(|gap| gap.end - gap.start);
+        lengths.fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sse::Decoder;
+
+    const MESSAGES: &[u8] = include_bytes!("../tests/wire/doc_stream_messages_done.sse");
+    const INTERRUPT: &[u8] = include_bytes!("../tests/wire/doc_stream_interrupt.sse");
+    const ERROR: &[u8] = include_bytes!("../tests/wire/doc_stream_error.sse");
+    const PINGS: &[u8] = include_bytes!("../tests/wire/cozecn_ping_message_done.sse");
+    const NUMBERS: &[u8] = include_bytes!("../tests/wire/recon_cozecn_end_variables_numbers.sse");
+    const STUDIO: &[u8] = include_bytes!("../tests/wire/studio_pre_v030_lowercase_interrupt.sse");
+    const NO_SPACE: &[u8] = include_bytes!("../tests/wire/test_cozego_nospace_ping_unknown.sse");
+
+    fn fold(input: &[u8]) -> Transcript {
+        let mut decoder = Decoder::default();
+        let mut transcript = Transcript::default();
+        for piece in input.chunks(7) {
+            decoder.space()[..piece.len()].copy_from_slice(piece);
+            decoder.filled(piece.len());
+            while let Some(frame) = decoder.next().unwrap() {
+                transcript.push(&frame).unwrap();
+            }
+        }
+        if let Some(frame) = decoder.finish() {
+            transcript.push(&frame).unwrap();
+        }
+        transcript
+    }
+
+    /// A stream of events written `id|event|data`.
+    fn stream(events: &[&str]) -> Vec<u8> {
+        let mut bytes = String::new();
+        for event in events {
+            let mut parts = event.splitn(3, '|');
+            let id = parts.next().unwrap();
+            if !id.is_empty() {
+                bytes += &format!("id: {id}\n");
+            }
+            let (name, data) = (parts.next().unwrap(), parts.next().unwrap_or("{}"));
+            bytes += &format!("event: {name}\ndata: {data}\n\n");
+        }
+        bytes.into_bytes()
+    }
+
+    fn piece(id: &str, title: &str, seq: u64, finish: bool, content: &str) -> String {
+        format!(
+            r#"{id}|Message|{{"content":"{content}","node_title":"{title}","node_seq_id":"{seq}","node_is_finish":{finish}}}"#
+        )
+    }
+
+    #[track_caller]
+    fn folds_to(events: &[&str], whole: bool, output: &str, lost: u64) {
+        let mut transcript = fold(&stream(events));
+        assert_eq!(
+            (transcript.is_whole(), transcript.lost_events()),
+            (whole, lost)
+        );
+        assert_eq!(transcript.take_output(), output);
+    }
+
+    #[test]
+    fn the_samples_fold_to_what_they_say() {
+        let mut messages = fold(MESSAGES);
+        assert!(messages.is_whole());
+        assert!(
+            messages
+                .take_output()
+                .starts_with(r#"{"output":"为什么小明"#)
+        );
+        assert_eq!(messages.messages()[0].node_title, "Message");
+        assert!(messages.messages()[0].content.starts_with("msg为什么小明"));
+
+        let pings = fold(PINGS);
+        assert!(pings.is_whole());
+        assert_eq!(pings.execute_id.as_deref(), Some("7579525066972217378"));
+        assert!(pings.usage.unwrap().get().contains("44122"));
+
+        let mut numbers = fold(NUMBERS);
+        assert!(numbers.take_output().contains(r#""temp_high":26"#));
+
+        let mut no_space = fold(NO_SPACE);
+        assert!(matches!(no_space.ended(), Some(Ended::Done)));
+        assert!(no_space.is_whole());
+        assert_eq!(no_space.take_output(), "World");
+        assert_eq!(no_space.execute_id, None);
+    }
+
+    #[test]
+    fn interrupts_of_both_servers_name_the_run() {
+        let cloud = fold(INTERRUPT);
+        assert!(matches!(cloud.ended(), Some(Ended::Interrupt(_))));
+        assert_eq!(cloud.execute_id.as_deref(), Some("7404830425073352713"));
+        let studio = fold(STUDIO);
+        assert!(matches!(studio.ended(), Some(Ended::Interrupt(_))));
+        assert_eq!(studio.execute_id.as_deref(), Some("7547546110525440000"));
+    }
+
+    #[test]
+    fn an_error_knows_whether_it_came_first() {
+        assert!(matches!(
+            fold(ERROR).ended(),
+            Some(Ended::Error {
+                code: Some(4000),
+                first: true,
+                ..
+            })
+        ));
+        let later = fold(&stream(&["0|PING", "1|Error"]));
+        assert!(matches!(
+            later.ended(),
+            Some(Ended::Error { first: false, .. })
+        ));
+    }
+
+    #[test]
+    fn no_prefix_of_a_sample_has_ended_and_is_whole_before_its_last_event() {
+        for sample in [MESSAGES, PINGS, NUMBERS, NO_SPACE] {
+            let all = fold(sample).take_output();
+            let last_event = sample.windows(4).rposition(|part| part == b"Done").unwrap();
+            for cut in 0..last_event {
+                let mut prefix = fold(&sample[..cut]);
+                assert!(prefix.ended().is_none(), "cut at {cut}");
+                let output = prefix.take_output();
+                assert!(output == all || !prefix.is_whole(), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_pieces_of_end_are_whole_by_their_own_count_although_ids_are_lost() {
+        let (a, b) = (
+            piece("2", "End", 0, false, "a"),
+            piece("5", "End", 1, true, "b"),
+        );
+        folds_to(&["0|PING", &a, &b, "6|Done"], true, "ab", 3);
+    }
+
+    #[test]
+    fn a_lost_piece_of_end_is_noticed_by_its_number() {
+        let (a, c) = (
+            piece("0", "End", 0, false, "a"),
+            piece("2", "End", 2, true, "c"),
+        );
+        folds_to(&[&a, &c, "3|Done"], false, "ac", 1);
+    }
+
+    #[test]
+    fn pieces_without_a_number_are_whole_when_the_ids_are() {
+        let piece = r#"0|Message|{"content":"a","node_title":"End"}"#;
+        folds_to(&[piece, "1|Done"], true, "a", 0);
+        folds_to(&[piece, "2|Done"], false, "a", 1);
+    }
+
+    #[test]
+    fn nothing_is_whole_before_done_by_ids_alone() {
+        let piece = r#"0|Message|{"content":"a","node_title":"End"}"#;
+        folds_to(&[piece], false, "a", 0);
+    }
+
+    #[test]
+    fn a_repeat_is_dropped() {
+        let a = piece("0", "End", 0, false, "a");
+        let b = piece("1", "End", 1, true, "b");
+        folds_to(&[&a, &a, &b, &b, "2|Done"], true, "ab", 0);
+    }
+
+    #[test]
+    fn swapped_pieces_are_not_put_in_order() {
+        let a = piece("0", "End", 0, false, "a");
+        let b = piece("1", "End", 1, true, "b");
+        folds_to(&[&b, &a, "2|Done"], false, "ba", 0);
+    }
+
+    #[test]
+    fn a_ping_that_changes_places_with_a_piece_does_no_harm() {
+        let a = piece("1", "End", 0, true, "a");
+        folds_to(&[&a, "0|PING", "2|Done"], true, "a", 0);
+    }
+
+    #[test]
+    fn events_without_an_id_are_no_repeats_and_fill_no_gap() {
+        let a = piece("", "End", 0, false, "a");
+        let b = piece("", "End", 1, true, "b");
+        folds_to(&[&a, &b, "|Done"], true, "ab", 0);
+        let plain = r#"|Message|{"content":"a","node_title":"End"}"#;
+        folds_to(&["0|PING", plain, "1|Done"], false, "a", 0);
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_parsed_is_a_gap() {
+        let a = r#"0|Message|{"content":"a","node_title":"End"}"#;
+        folds_to(&[a, "1|Message|{\"content", "2|Done"], false, "a", 1);
+        folds_to(
+            &[a, r#"1|Message|{"content":"\ud83d"}"#, "2|Done"],
+            false,
+            "a",
+            1,
+        );
+    }
+
+    #[test]
+    fn without_an_end_node_the_output_is_what_everybody_said() {
+        let (a, b) = (
+            piece("0", "One", 0, true, "a"),
+            piece("1", "Two", 0, true, "b"),
+        );
+        folds_to(&[&a, &b, "2|Done"], true, "ab", 0);
+        folds_to(&[&a, "2|Done"], false, "a", 1);
+    }
+
+    #[test]
+    fn nodes_that_speak_at_the_same_time_are_kept_apart() {
+        let events = [
+            piece("0", "One", 0, false, "a"),
+            piece("1", "Two", 0, false, "x"),
+            piece("2", "One", 1, true, "b"),
+            piece("3", "Two", 1, true, "y"),
+            piece("4", "One", 0, true, "again"),
+        ];
+        let transcript = fold(&stream(&events.each_ref().map(String::as_str)));
+        let said: Vec<_> = transcript
+            .messages()
+            .into_iter()
+            .map(|message| message.node_title + ":" + &message.content)
+            .collect();
+        assert_eq!(said, ["One:ab", "Two:xy", "One:again"]);
+    }
+
+    #[test]
+    fn a_gap_of_any_size_is_counted_and_held_in_little() {
+        let mut ids = Ids::default();
+        for id in 0..10 * GAPS_LIMIT as u64 {
+            ids.place(Some(2 * id + 1));
+        }
+        ids.place(Some(u64::MAX));
+        assert!(ids.gaps.len() <= GAPS_LIMIT);
+        assert!(!ids.are_contiguous());
+    }
+
+    #[test]
+    fn text_above_the_limit_is_given_up() {
+        let mut transcript = Transcript::default();
+        transcript.end.text = "x".repeat(TEXT_LIMIT - 10);
+        let data = format!(r#"{{"content":"{}","node_title":"End"}}"#, "y".repeat(20));
+        let bytes = format!("event: Message\ndata: {data}\n\n");
+        let mut decoder = Decoder::default();
+        let mut result = Ok(());
+        for piece in bytes.as_bytes().chunks(7) {
+            decoder.space()[..piece.len()].copy_from_slice(piece);
+            decoder.filled(piece.len());
+            while let Some(frame) = decoder.next().unwrap() {
+                result = transcript.push(&frame);
+            }
+        }
+        assert_eq!(result, Err(TooMuchText));
+    }
+}
