@@ -81,6 +81,23 @@ impl<'a> Call<'a> {
     }
 }
 
+/// How a run was started, which decides how it is resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Stream,
+    Async,
+}
+
+impl Mode {
+    /// The word in a response's `interrupt.mode`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Async => "async",
+        }
+    }
+}
+
 /// How long one call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {

@@ -117,6 +117,27 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     line
 }
 
+/// The known word that `word` was most likely meant to be, if any is near enough.
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let by_distance = known.iter().map(|known| (distance(word, known), *known));
+    let (distance, near) = by_distance.min()?;
+    (distance <= 1 + near.len() / 4).then_some(near)
+}
+
+/// How many letters must be put in, left out or changed (Levenshtein's distance).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, right) in b.chars().enumerate() {
+            let change = diagonal + usize::from(left != right);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.chars().count()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,5 +170,14 @@ mod tests {
     fn a_cause_that_is_already_said_is_not_said_twice() {
         let error = std::io::Error::other(std::io::Error::other("disk full"));
         assert_eq!(chain(&error), "disk full");
+    }
+
+    #[test]
+    fn a_misspelt_word_is_near_and_another_word_is_not() {
+        let known = ["parameters", "bot_id"];
+        assert_eq!(nearest("paramaters", &known), Some("parameters"));
+        assert_eq!(nearest("parameter", &known), Some("parameters"));
+        assert_eq!(nearest("botid", &known), Some("bot_id"));
+        assert_eq!(nearest("colour", &known), None);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A field that may be absent, kept as its text.
@@ -35,6 +36,31 @@ pub(crate) fn number<T: std::str::FromStr>(raw: Raw<'_>) -> Option<T> {
 /// A boolean; nothing for other values.
 pub(crate) fn flag(raw: Raw<'_>) -> Option<bool> {
     serde_json::from_str(raw?.get()).ok()
+}
+
+/// An object's keys with the text of their values, in order, repeated ones included.
+pub(crate) fn entries(json: &str) -> Option<Vec<(String, &RawValue)>> {
+    struct Collect;
+
+    impl<'de> Visitor<'de> for Collect {
+        type Value = Vec<(String, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = map.next_entry()? {
+                entries.push(entry);
+            }
+            Ok(entries)
+        }
+    }
+
+    let mut json = serde_json::Deserializer::from_str(json);
+    let entries = json.deserialize_map(Collect).ok()?;
+    json.end().ok().map(|()| entries)
 }
 
 /// The value on one line: line breaks can only stand between its tokens and become spaces.

@@ -1,0 +1,638 @@
+//! The text of one request → what is to be done: run, watch or resume, each with exactly what its
+//! call needs. `parameters`, `ext` and `id` pass through byte for byte. Whatever could cost a run by
+//! mistake (a misspelt key, a key twice, an empty `execute_id`) is refused here, unsent.
+//! Bodies: <https://docs.coze.cn/developer_guides/workflow_stream_run> and `…/workflow_stream_resume`.
+
+use std::fmt::Write as _;
+
+use serde_json::value::RawValue;
+
+use crate::api::Mode;
+use crate::error::{Local, nearest};
+use crate::field;
+
+/// The keys of a run, all of which Coze knows.
+const RUN_KEYS: [&str; 8] = [
+    "workflow_id",
+    "parameters",
+    "bot_id",
+    "app_id",
+    "ext",
+    "workflow_version",
+    "connector_id",
+    "is_async",
+];
+
+/// What the command line says about requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// `--allow-unknown-fields`: forward keys of a run that we don't know.
+    pub(crate) allow_unknown_fields: bool,
+    /// `--async`: start every run in the background.
+    pub(crate) asynchronous: bool,
+    /// `--no-wait`: refuse what can only be waited for.
+    pub(crate) no_wait: bool,
+}
+
+/// One request, as far as it could be understood.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The caller's own name for it, any JSON value, on one line.
+    pub(crate) id: Option<Box<RawValue>>,
+    /// For the response: feeding it back needs it.
+    pub(crate) workflow_id: Option<String>,
+    pub(crate) task: Result<Task, Local>,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Start a run and stream it.
+    Stream(Start),
+    /// Start a run in the background and watch it.
+    Background(Start),
+    /// Look at a run until it ends.
+    Watch(Watch),
+    /// Answer an interrupt.
+    Resume(Resume),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) workflow_id: String,
+    /// The body to send.
+    pub(crate) body: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Watch {
+    pub(crate) workflow_id: String,
+    pub(crate) execute_id: String,
+    /// From the response that is fed back, when it knew.
+    pub(crate) mode: Option<Mode>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Resume {
+    pub(crate) workflow_id: String,
+    /// The run that waits: the first half of `event_id`, or the response's `execute_id`.
+    pub(crate) execute_id: Option<String>,
+    pub(crate) event_id: String,
+    pub(crate) mode: Mode,
+    /// The body to send.
+    pub(crate) body: String,
+}
+
+impl Request {
+    /// Understands the text of one JSON object.
+    pub(crate) fn parse(text: &str, manner: Manner) -> Self {
+        let entries = match Entries::parse(text) {
+            Ok(entries) => entries,
+            Err(error) => return Self::refused(error),
+        };
+        let workflow_id = entries.id("workflow_id");
+        Self {
+            id: entries.value("id").map(field::one_line),
+            workflow_id: workflow_id.as_ref().ok().cloned().flatten(),
+            task: entries.task(manner),
+        }
+    }
+
+    /// A request of which nothing could be understood.
+    pub(crate) fn refused(error: Local) -> Self {
+        Self {
+            id: None,
+            workflow_id: None,
+            task: Err(error),
+        }
+    }
+}
+
+/// The top-level keys with the text of their values, in order, none twice.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Entries<'a> {
+    fn parse(text: &'a str) -> Result<Self, Local> {
+        let entries = field::entries(text)
+            .ok_or_else(|| Local::usage("a request is a JSON object with plain keys"))?;
+        for (place, (key, _)) in entries.iter().enumerate() {
+            if entries[..place].iter().any(|(before, _)| before == key) {
+                let sentence = format!("the key {key:?} stands twice");
+                return Err(Local::usage(sentence).hint("which one is meant, nobody can tell"));
+            }
+        }
+        Ok(Self(entries))
+    }
+
+    fn task(&self, manner: Manner) -> Result<Task, Local> {
+        let workflow_id = self.id("workflow_id");
+        if self.value("resume_data").is_some() {
+            let task = self.resume(workflow_id?, manner)?;
+            return Ok(Task::Resume(task));
+        }
+        if self.has("execute_id") {
+            return self.watch(workflow_id?).map(Task::Watch);
+        }
+        self.check_run_keys(manner)?;
+        self.run(workflow_id?, manner)
+    }
+
+    fn run(&self, workflow_id: Option<String>, manner: Manner) -> Result<Task, Local> {
+        let workflow_id = workflow_id.ok_or_else(missing_workflow_id)?;
+        if self.value("bot_id").is_some() && self.value("app_id").is_some() {
+            return Err(Local::usage("bot_id and app_id can't stand together")
+                .hint("leave one of them out"));
+        }
+        let background = manner.asynchronous || self.boolean("is_async")?;
+        if manner.no_wait && !background {
+            return Err(Local::usage("--no-wait can't be used on a streamed run")
+                .hint("start it in the background: --async"));
+        }
+        let body = self.run_body(&workflow_id, background)?;
+        let start = Start { workflow_id, body };
+        Ok(match background {
+            true => Task::Background(start),
+            false => Task::Stream(start),
+        })
+    }
+
+    fn run_body(&self, workflow_id: &str, background: bool) -> Result<String, Local> {
+        let mut body = Object::new();
+        body.string("workflow_id", workflow_id);
+        for (key, value) in &self.0 {
+            match key.as_str() {
+                "workflow_id" | "is_async" | "id" => {}
+                "bot_id" | "app_id" | "connector_id" => {
+                    if let Some(id) = self.id(key)? {
+                        body.string(key, &id);
+                    }
+                }
+                "workflow_version" => {
+                    if let Some(version) = self.string(key)? {
+                        body.string(key, &version);
+                    }
+                }
+                "ext" if !matches!(value.get().as_bytes(), [b'{', ..] | b"null") => {
+                    return Err(
+                        Local::usage("ext must be an object").hint(r#"such as {"user_id":"…"}"#)
+                    );
+                }
+                _ => body.raw(key, value.get()),
+            }
+        }
+        if background {
+            body.raw("is_async", "true");
+        }
+        Ok(body.finish())
+    }
+
+    /// An unknown key of a run may be a misspelt `parameters`, and the run would be paid for.
+    fn check_run_keys(&self, manner: Manner) -> Result<(), Local> {
+        let known = |key: &str| key == "id" || RUN_KEYS.contains(&key);
+        let unknown = self.0.iter().find(|(key, _)| !known(key));
+        let Some((key, _)) = unknown.filter(|_| !manner.allow_unknown_fields) else {
+            return Ok(());
+        };
+        if self.has("status") && self.has("debug_url") {
+            return Err(Local::usage("this is a response without its execute_id")
+                .hint("look at Coze before running it again"));
+        }
+        let error = Local::usage(format!("unknown key {key:?} in a run"));
+        Err(match nearest(key, &RUN_KEYS) {
+            Some(near) => error.hint(format!("did you mean {near:?}?")),
+            None => error.hint("to forward it all the same: --allow-unknown-fields"),
+        })
+    }
+
+    fn watch(&self, workflow_id: Option<String>) -> Result<Watch, Local> {
+        self.refuse_run_keys("execute_id")?;
+        let execute_id = self.id("execute_id")?.ok_or_else(|| {
+            Local::usage("execute_id is empty: there is nothing to watch")
+                .hint("the run may have been started; look at Coze before running it again")
+        })?;
+        Ok(Watch {
+            workflow_id: workflow_id.ok_or_else(missing_workflow_id)?,
+            execute_id,
+            mode: self.interrupt()?.and_then(|interrupt| interrupt.mode()),
+        })
+    }
+
+    fn resume(&self, workflow_id: Option<String>, manner: Manner) -> Result<Resume, Local> {
+        self.refuse_run_keys("resume_data")?;
+        let workflow_id = workflow_id.ok_or_else(missing_workflow_id)?;
+        let interrupt = self.interrupt()?;
+        let (event_id, interrupt_type) = match &interrupt {
+            Some(inner) if !self.has("event_id") => {
+                (inner.string("event_id")?, inner.value("type"))
+            }
+            _ => (self.string("event_id")?, self.value("interrupt_type")),
+        };
+        let incomplete = || {
+            Local::usage("resume_data needs the interrupt that it answers")
+                .hint("give event_id and interrupt_type, or the whole response with its interrupt")
+        };
+        let event_id = event_id
+            .filter(|id| !id.is_empty())
+            .ok_or_else(incomplete)?;
+        let interrupt_type: i64 = field::number(interrupt_type).ok_or_else(incomplete)?;
+        let mode = interrupt
+            .and_then(|interrupt| interrupt.mode())
+            .unwrap_or(Mode::Stream);
+        if manner.no_wait && mode == Mode::Stream {
+            return Err(Local::usage(
+                "--no-wait can't be used on a resume that is streamed",
+            ));
+        }
+        let mut body = Object::new();
+        body.string("workflow_id", &workflow_id);
+        body.string("event_id", &event_id);
+        body.raw("interrupt_type", &interrupt_type.to_string());
+        body.string("resume_data", &self.resume_data()?);
+        let execute_id = field::execute_id_of_event(&event_id).map(str::to_owned);
+        Ok(Resume {
+            workflow_id,
+            execute_id: execute_id.or(self.id("execute_id").ok().flatten()),
+            event_id,
+            mode,
+            body: body.finish(),
+        })
+    }
+
+    /// A string, or an object that is sent as its text.
+    fn resume_data(&self) -> Result<String, Local> {
+        let raw = self.value("resume_data").map_or("", RawValue::get);
+        if raw.starts_with('{') {
+            return Ok(raw.to_owned());
+        }
+        self.string("resume_data")?
+            .ok_or_else(|| Local::usage("resume_data must be a string or an object"))
+    }
+
+    fn interrupt(&self) -> Result<Option<Entries<'a>>, Local> {
+        let Some(raw) = self.value("interrupt") else {
+            return Ok(None);
+        };
+        match Self::parse(raw.get()) {
+            Ok(entries) => Ok(Some(entries)),
+            Err(_) => Err(Local::usage("interrupt must be the object of a response")),
+        }
+    }
+
+    fn mode(&self) -> Option<Mode> {
+        let word = self.string("mode").ok()??;
+        [Mode::Stream, Mode::Async]
+            .into_iter()
+            .find(|mode| mode.word() == word)
+    }
+
+    /// What only a run has makes a watch or resume ambiguous: it may have been meant as a run.
+    fn refuse_run_keys(&self, key: &str) -> Result<(), Local> {
+        let run_only = &RUN_KEYS[1..];
+        match self
+            .0
+            .iter()
+            .find(|(other, _)| run_only.contains(&other.as_str()))
+        {
+            None => Ok(()),
+            Some((other, _)) => Err(Local::usage(format!(
+                "{key} and {other} can't stand together"
+            ))
+            .hint(format!(
+                "a run has no {key}; a request that has it starts nothing"
+            ))),
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(other, _)| other == key)
+    }
+
+    /// The text of a value; `null` counts as absent.
+    fn value(&self, key: &str) -> Option<&'a RawValue> {
+        let (_, value) = self.0.iter().find(|(other, _)| other == key)?;
+        (value.get() != "null").then_some(*value)
+    }
+
+    /// An id: a string, or an integer literal taken digit for digit, because ids exceed 2^53.
+    /// Absent when it is not there, `null` or empty.
+    fn id(&self, key: &str) -> Result<Option<String>, Local> {
+        let Some(raw) = self.value(key) else {
+            return Ok(None);
+        };
+        let integer = raw.get().bytes().all(|byte| byte.is_ascii_digit());
+        let text = match raw.get().starts_with('"') || integer {
+            true => field::text(Some(raw)),
+            false => None,
+        };
+        let Some(text) = text else {
+            return Err(Local::usage(format!(
+                "{key} must be a string or an integer"
+            )));
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if !text.bytes().all(plain) {
+            return Err(Local::usage(format!(
+                "{key} may hold only letters, digits, _ and -"
+            )));
+        }
+        Ok(Some(text.into_owned()).filter(|text| !text.is_empty()))
+    }
+
+    fn string(&self, key: &str) -> Result<Option<String>, Local> {
+        self.value(key)
+            .map(|raw| serde_json::from_str(raw.get()))
+            .transpose()
+            .map_err(|_| Local::usage(format!("{key} must be a string")))
+    }
+
+    fn boolean(&self, key: &str) -> Result<bool, Local> {
+        match self.value(key).map(RawValue::get) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Local::usage(format!("{key} must be true or false"))),
+        }
+    }
+}
+
+fn missing_workflow_id() -> Local {
+    Local::usage("the request has no workflow_id")
+        .hint("it is the number behind workflow_id= in the address of the workflow's page")
+}
+
+/// A JSON object being written.
+struct Object(String);
+
+impl Object {
+    fn new() -> Self {
+        Self(String::from("{"))
+    }
+
+    fn raw(&mut self, key: &str, json: &str) {
+        let comma = if self.0.len() > 1 { "," } else { "" };
+        let key = RawString(key);
+        write!(self.0, "{comma}{key}:{json}").expect("a string takes all");
+    }
+
+    fn string(&mut self, key: &str, text: &str) {
+        self.raw(key, &RawString(text).to_string());
+    }
+
+    fn finish(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// A text as a JSON string.
+struct RawString<'a>(&'a str);
+
+impl std::fmt::Display for RawString<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&serde_json::to_string(self.0).map_err(|_| std::fmt::Error)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Request {
+        Request::parse(text, Manner::default())
+    }
+
+    #[track_caller]
+    fn body(text: &str) -> String {
+        match parse(text).task.unwrap() {
+            Task::Stream(start) | Task::Background(start) => start.body,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(text: &str, sentence: &str) {
+        let error = parse(text).task.unwrap_err();
+        assert_eq!(error.to_string(), sentence);
+    }
+
+    #[test]
+    fn parameters_and_ext_are_forwarded_byte_for_byte() {
+        let values = r#"{"b":1e2,"a":12345678901234567890,"a":"\u4f60\/",  "c":-0.0,"d":[ 1 ]}"#;
+        assert_eq!(
+            body(&format!(
+                r#"{{"ext":{values},"parameters":{values},"workflow_id":"7"}}"#
+            )),
+            format!(r#"{{"workflow_id":"7","ext":{values},"parameters":{values}}}"#)
+        );
+        assert_eq!(
+            body("{\"workflow_id\":\"7\",\"parameters\":[\n1]}"),
+            "{\"workflow_id\":\"7\",\"parameters\":[\n1]}"
+        );
+    }
+
+    #[test]
+    fn ids_may_be_integers_and_are_taken_digit_for_digit() {
+        assert_eq!(
+            body(r#"{"workflow_id":7550000000000000001,"bot_id":18446744073709551617}"#),
+            r#"{"workflow_id":"7550000000000000001","bot_id":"18446744073709551617"}"#
+        );
+        assert_eq!(
+            body(r#"{"workflow_id":"a_B-9"}"#),
+            r#"{"workflow_id":"a_B-9"}"#
+        );
+        refused(
+            r#"{"workflow_id":7.5}"#,
+            "workflow_id must be a string or an integer",
+        );
+        refused(
+            r#"{"workflow_id":1e5}"#,
+            "workflow_id must be a string or an integer",
+        );
+        refused(
+            r#"{"workflow_id":-7}"#,
+            "workflow_id must be a string or an integer",
+        );
+        refused(
+            r#"{"workflow_id":true}"#,
+            "workflow_id must be a string or an integer",
+        );
+        refused(
+            r#"{"workflow_id":"7/8"}"#,
+            "workflow_id may hold only letters, digits, _ and -",
+        );
+    }
+
+    #[test]
+    fn the_callers_id_comes_back_and_is_not_sent() {
+        let request = parse("{\"id\":{\"row\":\n 12345678901234567890},\"workflow_id\":\"7\"}");
+        assert_eq!(
+            request.id.unwrap().get(),
+            "{\"row\":  12345678901234567890}"
+        );
+        assert!(
+            matches!(request.task, Ok(Task::Stream(start)) if start.body == r#"{"workflow_id":"7"}"#)
+        );
+    }
+
+    #[test]
+    fn a_refused_request_still_gives_its_id_and_workflow() {
+        let request = parse(r#"{"id":3,"workflow_id":"7","parameter":{}}"#);
+        assert_eq!(request.id.unwrap().get(), "3");
+        assert_eq!(request.workflow_id.as_deref(), Some("7"));
+        assert!(request.task.is_err());
+    }
+
+    #[test]
+    fn is_async_starts_in_the_background() {
+        let request = parse(r#"{"workflow_id":"7","is_async":true}"#);
+        assert!(
+            matches!(request.task, Ok(Task::Background(start)) if start.body == r#"{"workflow_id":"7","is_async":true}"#)
+        );
+        assert!(matches!(
+            parse(r#"{"workflow_id":"7","is_async":false}"#).task,
+            Ok(Task::Stream(_))
+        ));
+        refused(
+            r#"{"workflow_id":"7","is_async":1}"#,
+            "is_async must be true or false",
+        );
+        let manner = Manner {
+            asynchronous: true,
+            ..Manner::default()
+        };
+        let request = Request::parse(r#"{"workflow_id":"7","is_async":false}"#, manner);
+        assert!(matches!(request.task, Ok(Task::Background(_))));
+    }
+
+    #[test]
+    fn what_could_cost_a_run_by_mistake_is_refused() {
+        refused(
+            r#"{"parameters":{}}"#,
+            "the request has no workflow_id (it is the number behind workflow_id= in the address of the workflow's page)",
+        );
+        refused(
+            r#"{"workflow_id":"7","paramaters":{}}"#,
+            r#"unknown key "paramaters" in a run (did you mean "parameters"?)"#,
+        );
+        refused(
+            r#"{"workflow_id":"7","zzz":{}}"#,
+            r#"unknown key "zzz" in a run (to forward it all the same: --allow-unknown-fields)"#,
+        );
+        refused(
+            r#"{"workflow_id":"7","workflow_id":"7"}"#,
+            r#"the key "workflow_id" stands twice (which one is meant, nobody can tell)"#,
+        );
+        refused(
+            r#"{"workflow_id":"7","bot_id":"1","app_id":"2"}"#,
+            "bot_id and app_id can't stand together (leave one of them out)",
+        );
+        refused(
+            r#"{"workflow_id":"7","ext":[]}"#,
+            r#"ext must be an object (such as {"user_id":"…"})"#,
+        );
+        refused(
+            r#"{"workflow_id":"7","workflow_version":3}"#,
+            "workflow_version must be a string",
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_forwarded_verbatim_when_that_is_asked_for() {
+        let manner = Manner {
+            allow_unknown_fields: true,
+            ..Manner::default()
+        };
+        let request = Request::parse(r#"{"workflow_id":"7","new_field":{"a":1e2}}"#, manner);
+        let Ok(Task::Stream(start)) = request.task else {
+            panic!("no run")
+        };
+        assert_eq!(start.body, r#"{"workflow_id":"7","new_field":{"a":1e2}}"#);
+    }
+
+    #[test]
+    fn a_response_that_runs_is_watched() {
+        let response = r#"{"execute_id":"9","status":"Running","output":"","debug_url":"","workflow_id":"7","error":{"kind":"running"},"usage":{},"logid":"x","id":1}"#;
+        let Ok(Task::Watch(watch)) = parse(response).task else {
+            panic!("no watch")
+        };
+        assert_eq!(
+            (watch.workflow_id.as_str(), watch.execute_id.as_str()),
+            ("7", "9")
+        );
+    }
+
+    #[test]
+    fn a_response_without_an_execute_id_is_refused_and_never_run_again() {
+        let hint = "the run may have been started; look at Coze before running it again";
+        refused(
+            r#"{"execute_id":"","status":"Running","output":"","debug_url":"","workflow_id":"7"}"#,
+            &format!("execute_id is empty: there is nothing to watch ({hint})"),
+        );
+        refused(
+            r#"{"status":"Running","output":"","debug_url":"","workflow_id":"7"}"#,
+            "this is a response without its execute_id (look at Coze before running it again)",
+        );
+        refused(
+            r#"{"execute_id":"9","workflow_id":"7","parameters":{}}"#,
+            "execute_id and parameters can't stand together (a run has no execute_id; a request that has it starts nothing)",
+        );
+    }
+
+    #[test]
+    fn a_response_with_an_interrupt_is_resumed_when_resume_data_is_added() {
+        let response = r#"{"execute_id":"740","workflow_id":"7","interrupt":{"event_id":"740/27","type":2,"data":"","mode":"async"},"resume_data":"杭州"}"#;
+        let Ok(Task::Resume(resume)) = parse(response).task else {
+            panic!("no resume")
+        };
+        assert_eq!(resume.mode, Mode::Async);
+        assert_eq!(resume.execute_id.as_deref(), Some("740"));
+        assert_eq!(
+            resume.body,
+            r#"{"workflow_id":"7","event_id":"740/27","interrupt_type":2,"resume_data":"杭州"}"#
+        );
+    }
+
+    #[test]
+    fn a_resume_by_hand_is_streamed_and_may_answer_with_an_object() {
+        let request = r#"{"workflow_id":"7","event_id":"740/27","interrupt_type":5,"resume_data":{"img":"https://x",  "n":1e2}}"#;
+        let Ok(Task::Resume(resume)) = parse(request).task else {
+            panic!("no resume")
+        };
+        assert_eq!(resume.mode, Mode::Stream);
+        assert!(
+            resume
+                .body
+                .ends_with(r#""resume_data":"{\"img\":\"https://x\",  \"n\":1e2}"}"#)
+        );
+    }
+
+    #[test]
+    fn an_answer_without_its_question_is_refused() {
+        let sentence = "resume_data needs the interrupt that it answers (give event_id and interrupt_type, or the whole response with its interrupt)";
+        refused(r#"{"workflow_id":"7","resume_data":"x"}"#, sentence);
+        refused(
+            r#"{"workflow_id":"7","resume_data":"x","event_id":"1/2"}"#,
+            sentence,
+        );
+        refused(
+            r#"{"workflow_id":"7","resume_data":7,"event_id":"1/2","interrupt_type":2}"#,
+            "resume_data must be a string",
+        );
+    }
+
+    #[test]
+    fn not_to_wait_is_refused_where_waiting_is_all_there_is() {
+        let manner = Manner {
+            no_wait: true,
+            ..Manner::default()
+        };
+        let error = Request::parse(r#"{"workflow_id":"7"}"#, manner)
+            .task
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--no-wait can't be used on a streamed run (start it in the background: --async)"
+        );
+        let watch = Request::parse(r#"{"workflow_id":"7","execute_id":"9"}"#, manner);
+        assert!(watch.task.is_ok());
+    }
+}
