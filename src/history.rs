@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::api::Mode;
 use crate::code;
+use crate::envelope::Envelope;
 use crate::event::{self, Interrupt};
 use crate::field::{self, Raw};
 use crate::transcript::NodeMessage;
@@ -71,23 +72,6 @@ pub(crate) struct TrimmedNode {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    code: Raw<'a>,
-    msg: Raw<'a>,
-    data: Raw<'a>,
-    detail: Raw<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Detail<'a> {
-    #[serde(borrow)]
-    logid: Raw<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
 struct Fields<'a> {
     #[serde(borrow)]
     execute_status: Raw<'a>,
@@ -109,18 +93,15 @@ struct Fields<'a> {
 /// Understands the answer to a look.
 pub(crate) fn parse(server: Server, status: u16, body: &[u8]) -> Look {
     let text = String::from_utf8_lossy(body);
-    let envelope: Envelope<'_> = match serde_json::from_str(&text) {
-        Ok(envelope) => envelope,
-        Err(_) if says_running(&text) => return Look::Running(Record::default()),
-        Err(_) => return without_envelope(server, status),
+    let Some(envelope) = Envelope::parse(&text) else {
+        return match says_running(&text) {
+            true => Look::Running(Record::default()),
+            false => without_envelope(server, status),
+        };
     };
-    let code = field::number(envelope.code).filter(|&code: &i64| code != 0);
-    let message = field::text(envelope.msg).unwrap_or_default();
+    let code = envelope.code();
     let data = envelope.data.map_or("null", RawValue::get);
-    let told = |text: &str| match message.is_empty() {
-        true => text.to_owned(),
-        false => message.clone().into_owned(),
-    };
+    let told = |otherwise: &str| envelope.message().unwrap_or_else(|| otherwise.to_owned());
     match code {
         Some(401) if status == 401 && server == Server::Coze => Look::NotHere,
         None if status == 404 && data == "null" => without_envelope(server, status),
@@ -139,7 +120,7 @@ pub(crate) fn parse(server: Server, status: u16, body: &[u8]) -> Look {
         Some(known) if code::is_refusal(known, status) || status >= 300 => Look::Refused {
             code,
             message: told(&format!("HTTP status {status}")),
-            logid: logid_of(envelope.detail),
+            logid: envelope.logid(),
         },
         Some(_) => Look::Unclear {
             code,
@@ -160,8 +141,8 @@ pub(crate) fn node_output(status: u16, body: &[u8]) -> Option<String> {
     }
 
     let text = std::str::from_utf8(body).ok()?;
-    let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
-    if status != 200 || field::number(envelope.code).is_some_and(|code: i64| code != 0) {
+    let envelope = Envelope::parse(text)?;
+    if status != 200 || envelope.code().is_some() {
         return None;
     }
     let node: Node<'_> = serde_json::from_str(envelope.data?.get()).ok()?;
@@ -339,11 +320,6 @@ fn trimmed_nodes(status: Raw<'_>) -> Vec<TrimmedNode> {
         }
     }
     nodes
-}
-
-fn logid_of(detail: Raw<'_>) -> Option<String> {
-    let detail: Detail<'_> = serde_json::from_str(detail?.get()).ok()?;
-    field::nonempty(detail.logid).map(Cow::into_owned)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 mod api;
 mod code;
+mod envelope;
 mod error;
 mod event;
 mod field;
 mod history;
 mod reader;
 mod request;
+mod response;
 mod sse;
 mod time;
 mod transcript;

@@ -1,0 +1,127 @@
+//! A JSON answer that is no stream: `{"code","msg","detail":{"logid"}}` with whatever else stands at
+//! its top. Refusals, the answer to a background start, and every look come in it.
+//! <https://docs.coze.cn/developer_guides/coze_error_codes>.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::event::{self, Interrupt};
+use crate::field::{self, Raw};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Envelope<'a> {
+    #[serde(borrow)]
+    code: Raw<'a>,
+    msg: Raw<'a>,
+    detail: Raw<'a>,
+    debug_url: Raw<'a>,
+    execute_id: Raw<'a>,
+    interrupt_data: Raw<'a>,
+    pub(crate) data: Raw<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Detail<'a> {
+    #[serde(borrow)]
+    logid: Raw<'a>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Nothing for a body that is no JSON object.
+    pub(crate) fn parse(body: &'a str) -> Option<Self> {
+        serde_json::from_str(body).ok()
+    }
+
+    /// Coze's code; 0, `null` and no code at all all mean that nothing is wrong.
+    pub(crate) fn code(&self) -> Option<i64> {
+        field::number(self.code).filter(|&code| code != 0)
+    }
+
+    pub(crate) fn message(&self) -> Option<String> {
+        field::nonempty(self.msg).map(Cow::into_owned)
+    }
+
+    pub(crate) fn logid(&self) -> Option<String> {
+        let detail: Detail<'_> = serde_json::from_str(self.detail?.get()).ok()?;
+        field::nonempty(detail.logid).map(Cow::into_owned)
+    }
+
+    pub(crate) fn debug_url(&self) -> Option<String> {
+        field::nonempty(self.debug_url).map(Cow::into_owned)
+    }
+
+    /// The run's id, from its own field or from the `debug_url`.
+    pub(crate) fn execute_id(&self) -> Option<String> {
+        field::execute_id(self.execute_id)
+            .map(Cow::into_owned)
+            .or_else(|| {
+                let url = field::nonempty(self.debug_url)?;
+                field::execute_id_of_url(&url).map(str::to_owned)
+            })
+    }
+
+    pub(crate) fn interrupt(&self) -> Option<Interrupt> {
+        event::interrupt(self.interrupt_data, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUBMIT: &str = include_str!("../tests/wire/cozecn_run_async_submit_2025_08.json");
+    const SUBMIT_NO_CODE: &str = include_str!("../tests/wire/doc_run_async_submit_no_code.json");
+    const RESUME: &str = include_str!("../tests/wire/doc_resume_response_0.json");
+    const NEEDS_PAID_PLAN: &str =
+        include_str!("../tests/wire/envelope_6003_async_needs_paid_plan.json");
+
+    #[test]
+    fn a_background_start_tells_the_run() {
+        let submit = Envelope::parse(SUBMIT).unwrap();
+        assert_eq!(submit.code(), None);
+        assert_eq!(submit.execute_id().as_deref(), Some("7535298640308535332"));
+        assert!(submit.debug_url().unwrap().contains("space_id"));
+        let no_code = Envelope::parse(SUBMIT_NO_CODE).unwrap();
+        assert_eq!(no_code.execute_id().as_deref(), Some("74248231312884****"));
+        assert_eq!(no_code.message(), None);
+    }
+
+    #[test]
+    fn a_background_resume_may_meet_the_next_question() {
+        let resume = Envelope::parse(RESUME).unwrap();
+        let interrupt = resume.interrupt().unwrap();
+        assert_eq!(interrupt.interrupt_type, 5);
+        assert!(
+            interrupt
+                .required_parameters
+                .unwrap()
+                .get()
+                .contains("image")
+        );
+        assert_eq!(
+            resume.logid().as_deref(),
+            Some("202511061720005429856FA5***")
+        );
+    }
+
+    #[test]
+    fn a_refusal_tells_its_code() {
+        assert_eq!(Envelope::parse(NEEDS_PAID_PLAN).unwrap().code(), Some(6003));
+        assert_eq!(
+            Envelope::parse(r#"{"code":"4100"}"#).unwrap().code(),
+            Some(4100)
+        );
+    }
+
+    #[test]
+    fn an_execute_id_hides_in_the_debug_url() {
+        let body = r#"{"code":720701013,"debug_url":"https://w/?execute_id=75&x=1"}"#;
+        assert_eq!(
+            Envelope::parse(body).unwrap().execute_id().as_deref(),
+            Some("75")
+        );
+    }
+}

@@ -1,0 +1,384 @@
+//! What came of a request → the JSON object on standard output, and the exit code. Never prints.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+
+use crate::api::Mode;
+use crate::error::{Kind, Local};
+use crate::event::Interrupt;
+use crate::transcript::NodeMessage;
+
+/// One response. The first four keys are always there, always strings.
+#[derive(Debug)]
+pub(crate) struct Response {
+    /// Empty when unknown.
+    pub(crate) execute_id: String,
+    pub(crate) verdict: Verdict,
+    /// The End node's result; text so far when the run did not succeed.
+    pub(crate) output: String,
+    /// Empty when unknown.
+    pub(crate) debug_url: String,
+    pub(crate) workflow_id: Option<String>,
+    pub(crate) messages: Vec<NodeMessage>,
+    pub(crate) usage: Option<Box<RawValue>>,
+    pub(crate) logid: Option<String>,
+    pub(crate) lost_events: u64,
+    /// Where `output` was written instead.
+    pub(crate) output_file: Option<OutputFile>,
+    /// The caller's own name for the request, or its number.
+    pub(crate) id: Option<Box<RawValue>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct OutputFile {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+}
+
+/// How it ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    /// The run finished and `output` is whole.
+    Success,
+    /// The run waits for an answer, to be given the way it was started.
+    Interrupted(Interrupt, Mode),
+    /// Anything else.
+    Trouble(Trouble),
+    /// The run succeeded, but its output could not be written.
+    Unwritten(Trouble),
+}
+
+/// The response's `error`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) kind: Kind,
+    /// Coze's own code.
+    pub(crate) code: Option<i64>,
+    /// Coze's own words, or ours when it said nothing.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+    /// Of the answer that told it.
+    pub(crate) logid: Option<String>,
+}
+
+impl Trouble {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: None,
+            message: message.into(),
+            hint: None,
+            logid: None,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<Local> for Trouble {
+    fn from(local: Local) -> Self {
+        Self {
+            hint: local.hint,
+            ..Self::new(local.kind, local.message)
+        }
+    }
+}
+
+impl Response {
+    /// A response to a request that was never sent.
+    pub(crate) fn unsent(trouble: impl Into<Trouble>) -> Self {
+        Self {
+            execute_id: String::new(),
+            verdict: Verdict::Trouble(trouble.into()),
+            output: String::new(),
+            debug_url: String::new(),
+            workflow_id: None,
+            messages: Vec::new(),
+            usage: None,
+            logid: None,
+            lost_events: 0,
+            output_file: None,
+            id: None,
+        }
+    }
+
+    /// Why it is no plain success; nothing for Success.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match &self.verdict {
+            Verdict::Success => None,
+            Verdict::Interrupted(..) => Some(Kind::Interrupted),
+            Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) => Some(trouble.kind),
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.kind().map_or(0, Kind::exit_code)
+    }
+
+    pub(crate) fn error(&self) -> Option<&Trouble> {
+        match &self.verdict {
+            Verdict::Success | Verdict::Interrupted(..) => None,
+            Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) => Some(trouble),
+        }
+    }
+
+    /// The `error`, to be masked where the service's words quote the key.
+    pub(crate) fn error_mut(&mut self) -> Option<&mut Trouble> {
+        match &mut self.verdict {
+            Verdict::Success | Verdict::Interrupted(..) => None,
+            Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) => Some(trouble),
+        }
+    }
+
+    /// Success: finished and whole. Fail: refused, failed or never sent. Running: everything else.
+    pub(crate) fn status(&self) -> &'static str {
+        match &self.verdict {
+            Verdict::Success | Verdict::Unwritten(_) => "Success",
+            Verdict::Interrupted(..) => "Running",
+            Verdict::Trouble(trouble) => match trouble.kind {
+                Kind::Failed
+                | Kind::Usage
+                | Kind::Config
+                | Kind::Refused
+                | Kind::Unreachable
+                | Kind::Io => "Fail",
+                Kind::Running | Kind::Interrupted | Kind::Unknown => "Running",
+            },
+        }
+    }
+
+    /// The line for standard error; nothing for Success.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let mut line = match &self.verdict {
+            Verdict::Success => return None,
+            Verdict::Interrupted(interrupt, _) => {
+                let event_id = &interrupt.event_id;
+                format!("interrupted: the run waits for an answer to {event_id}")
+            }
+            Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) => trouble.line(),
+        };
+        if !self.execute_id.is_empty() {
+            line = format!("{line} [execute_id {}]", self.execute_id);
+        }
+        Some(line)
+    }
+}
+
+impl Trouble {
+    /// `kind: words (code 4200, hint)`.
+    fn line(&self) -> String {
+        let code = self.code.map(|code| format!("code {code}"));
+        let asides: Vec<_> = code.into_iter().chain(self.hint.clone()).collect();
+        let kind = self.kind.word();
+        match asides.is_empty() {
+            true => format!("{kind}: {}", self.message),
+            false => format!("{kind}: {} ({})", self.message, asides.join("; ")),
+        }
+    }
+}
+
+impl Serialize for Response {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("execute_id", &self.execute_id)?;
+        map.serialize_entry("status", self.status())?;
+        map.serialize_entry("output", &self.output)?;
+        map.serialize_entry("debug_url", &self.debug_url)?;
+        if let Some(workflow_id) = &self.workflow_id {
+            map.serialize_entry("workflow_id", workflow_id)?;
+        }
+        if let Some(error) = self.error() {
+            map.serialize_entry("error", error)?;
+        }
+        if let Verdict::Interrupted(interrupt, mode) = &self.verdict {
+            map.serialize_entry("interrupt", &InterruptKeys(interrupt, *mode))?;
+        }
+        if !self.messages.is_empty() {
+            map.serialize_entry("messages", &self.messages)?;
+        }
+        if let Some(usage) = &self.usage {
+            map.serialize_entry("usage", usage)?;
+        }
+        if let Some(logid) = &self.logid {
+            map.serialize_entry("logid", logid)?;
+        }
+        if self.lost_events > 0 {
+            map.serialize_entry("lost_events", &self.lost_events)?;
+        }
+        if let Some(file) = &self.output_file {
+            map.serialize_entry("output_file", &file.path)?;
+            map.serialize_entry("output_bytes", &file.bytes)?;
+        }
+        if let Some(id) = &self.id {
+            map.serialize_entry("id", id)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Trouble {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", self.kind.word())?;
+        if let Some(code) = self.code {
+            map.serialize_entry("code", &code)?;
+        }
+        map.serialize_entry("message", &self.message)?;
+        if let Some(hint) = &self.hint {
+            map.serialize_entry("hint", hint)?;
+        }
+        if let Some(logid) = &self.logid {
+            map.serialize_entry("logid", logid)?;
+        }
+        map.end()
+    }
+}
+
+struct InterruptKeys<'a>(&'a Interrupt, Mode);
+
+impl Serialize for InterruptKeys<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(interrupt, mode) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("event_id", &interrupt.event_id)?;
+        map.serialize_entry("type", &interrupt.interrupt_type)?;
+        if let Some(data) = &interrupt.data {
+            map.serialize_entry("data", data)?;
+        }
+        if let Some(required) = &interrupt.required_parameters {
+            map.serialize_entry("required_parameters", required)?;
+        }
+        if let Some(title) = &interrupt.node_title {
+            map.serialize_entry("node_title", title)?;
+        }
+        map.serialize_entry("mode", mode.word())?;
+        map.end()
+    }
+}
+
+impl Serialize for NodeMessage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let keys = [("node_title", &self.node_title), ("content", &self.content)];
+        serializer.collect_map(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(response: &Response) -> String {
+        serde_json::to_string(response).unwrap()
+    }
+
+    fn response(verdict: Verdict) -> Response {
+        Response {
+            verdict,
+            ..Response::unsent(Trouble::new(Kind::Usage, ""))
+        }
+    }
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn the_four_keys_stand_first_and_are_always_strings() {
+        assert_eq!(
+            json(&response(Verdict::Success)),
+            r#"{"execute_id":"","status":"Success","output":"","debug_url":""}"#
+        );
+    }
+
+    #[test]
+    fn everything_that_is_to_be_said_is_said_in_order() {
+        let mut all = response(Verdict::Success);
+        all.execute_id = "9".to_owned();
+        all.output = "{\"a\":\"\n\"}".to_owned();
+        all.debug_url = "https://w/?execute_id=9".to_owned();
+        all.workflow_id = Some("7".to_owned());
+        all.messages = vec![NodeMessage {
+            node_title: "输出".to_owned(),
+            content: "你好".to_owned(),
+        }];
+        all.usage = Some(raw(r#"{"token_count":1e2}"#));
+        all.logid = Some("L".to_owned());
+        all.lost_events = 2;
+        all.output_file = Some(OutputFile {
+            path: "out.txt".to_owned(),
+            bytes: 3,
+        });
+        all.id = Some(raw("12345678901234567890"));
+        assert_eq!(
+            json(&all),
+            concat!(
+                r#"{"execute_id":"9","status":"Success","output":"{\"a\":\"\n\"}","#,
+                r#""debug_url":"https://w/?execute_id=9","workflow_id":"7","#,
+                r#""messages":[{"node_title":"输出","content":"你好"}],"#,
+                r#""usage":{"token_count":1e2},"logid":"L","lost_events":2,"#,
+                r#""output_file":"out.txt","output_bytes":3,"id":12345678901234567890}"#
+            )
+        );
+    }
+
+    #[test]
+    fn an_error_says_kind_code_message_and_hint() {
+        let mut trouble = Trouble::new(Kind::Refused, "not published").hint("publish it");
+        trouble.code = Some(4200);
+        let refused = response(Verdict::Trouble(trouble));
+        assert!(json(&refused).ends_with(
+            r#""error":{"kind":"refused","code":4200,"message":"not published","hint":"publish it"}}"#
+        ));
+        let line = "refused: not published (code 4200; publish it)";
+        assert_eq!(refused.complaint().as_deref(), Some(line));
+        assert_eq!(refused.exit_code(), 4);
+    }
+
+    #[test]
+    fn an_interrupt_carries_what_an_answer_needs() {
+        let interrupt = Interrupt {
+            event_id: "740/27".to_owned(),
+            interrupt_type: 5,
+            data: Some(raw("\"q\"")),
+            required_parameters: Some(raw(r#"{"img":{"type":"image"}}"#)),
+            node_title: Some("问答".to_owned()),
+        };
+        let waiting = response(Verdict::Interrupted(interrupt, Mode::Async));
+        assert!(json(&waiting).ends_with(concat!(
+            r#""interrupt":{"event_id":"740/27","type":5,"data":"q","#,
+            r#""required_parameters":{"img":{"type":"image"}},"node_title":"问答","mode":"async"}}"#
+        )));
+        assert_eq!((waiting.exit_code(), waiting.status()), (7, "Running"));
+    }
+
+    #[test]
+    fn the_status_of_every_kind() {
+        let status = |kind| response(Verdict::Trouble(Trouble::new(kind, ""))).status();
+        for kind in [
+            Kind::Failed,
+            Kind::Usage,
+            Kind::Config,
+            Kind::Refused,
+            Kind::Unreachable,
+        ] {
+            assert_eq!(status(kind), "Fail");
+        }
+        for kind in [Kind::Running, Kind::Unknown] {
+            assert_eq!(status(kind), "Running");
+        }
+        let unwritten = Verdict::Unwritten(Trouble::new(Kind::Io, "disk full"));
+        assert_eq!(response(unwritten).status(), "Success");
+    }
+
+    #[test]
+    fn the_run_is_named_in_the_complaint() {
+        let mut running = response(Verdict::Trouble(Trouble::new(Kind::Running, "deadline")));
+        running.execute_id = "9".to_owned();
+        let line = "running: deadline [execute_id 9]";
+        assert_eq!(running.complaint().as_deref(), Some(line));
+    }
+}
