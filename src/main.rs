@@ -8,6 +8,7 @@ mod history;
 mod reader;
 mod request;
 mod response;
+mod run;
 mod sse;
 mod time;
 mod transcript;

@@ -41,6 +41,12 @@ pub(crate) struct NodeMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMuchText;
 
+impl std::fmt::Display for TooMuchText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the run's text is larger than {} MiB", TEXT_LIMIT >> 20)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
     /// The run's id, from the first event that told it.

@@ -1,0 +1,659 @@
+//! One request → one response: what is sent, what is waited for, and what is made of it. The only
+//! file (with `run/`) that waits, retries and falls back. Which mistake is worse? To start a run
+//! twice; then to call text whole that is not; then to lose the way back to a run. So a POST is
+//! repeated only when it is certain that nothing was started, and once a run's id is known, nothing
+//! but looking is done. Names no HTTP library and reads no clock of its own.
+
+mod pace;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use self::pace::Gate;
+use crate::api::{Answer, Api, Body, Call, Cause, Failure, Limits, Mode, Started};
+use crate::code;
+use crate::envelope::Envelope;
+use crate::error::Kind;
+use crate::field;
+use crate::request::{Request, Resume, Task};
+use crate::response::{Response, Trouble, Verdict};
+use crate::sse::{Decoder, Frame};
+use crate::time::{Clock, Deadline};
+use crate::transcript::{Ended, NodeMessage, Transcript};
+
+/// The most that is read of an answer that is neither a stream nor a history: a refusal is short.
+const ANSWER_LIMIT: usize = 1 << 20;
+
+/// What the command line says about waiting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// From when a request is taken up; none is for ever.
+    pub(crate) timeout: Option<Duration>,
+    /// Silence; none is for ever.
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) poll_interval: Duration,
+    pub(crate) retries: u32,
+    pub(crate) no_wait: bool,
+    /// Many requests: a rate refusal makes all of them wait, and uses up no retries.
+    pub(crate) batch: bool,
+}
+
+/// What all requests of the process know of one another.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    gate: Gate,
+    /// The refusal that every further run would meet as well.
+    stopped: Mutex<Option<Trouble>>,
+    /// The server has no `run_histories`: found out once.
+    studio: std::sync::atomic::AtomicBool,
+}
+
+/// Something that happened on the way, for `-v`, `--events` and the status line.
+#[derive(Debug)]
+pub(crate) enum Note<'a> {
+    Calling(Call<'a>),
+    Answered {
+        status: u16,
+        logid: Option<&'a str>,
+    },
+    Event(&'a Frame<'a>),
+    Retrying {
+        pause: Duration,
+        why: &'a str,
+    },
+    /// The stream did not bring everything; the history is asked.
+    FallingBack {
+        why: &'a str,
+    },
+    Looking {
+        pause: Duration,
+        why: &'a str,
+    },
+}
+
+/// Whoever wants to know what happens on the way, and may stop a run from being started.
+pub(crate) trait Observer {
+    /// A run, or the answer to an interrupt, is about to be sent for the first time. An error keeps
+    /// it from being sent.
+    fn starting(&self) -> Result<(), Trouble>;
+    /// The run's id is known. Told as soon as it is, once.
+    fn started(&self, execute_id: &str, background: bool);
+    fn note(&self, note: &Note<'_>);
+}
+
+/// The answer to a request, and what may be left on its connection.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) response: Response,
+    /// To be finished when the response is out, if the connection is wanted again.
+    pub(crate) rest: Option<Box<dyn Body>>,
+}
+
+/// All that is needed to answer requests.
+pub(crate) struct Runner<'a> {
+    pub(crate) api: &'a dyn Api,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) rules: Rules,
+    pub(crate) shared: &'a Shared,
+}
+
+impl fmt::Debug for Runner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Runner<'_> {
+    /// Does what the request asks and tells what came of it.
+    pub(crate) fn answer(&self, request: Request, observer: &dyn Observer) -> Answered {
+        let mut attempt = Attempt {
+            runner: self,
+            observer,
+            deadline: Deadline::after(self.clock, self.rules.timeout),
+            workflow_id: request.workflow_id,
+            known: Known::default(),
+            retries_left: self.rules.retries,
+            attempts: 0,
+        };
+        let verdict = match request.task {
+            Ok(task) => attempt.carry_out(&task),
+            Err(error) => Verdict::Trouble(error.into()),
+        };
+        attempt.into_answered(verdict, request.id)
+    }
+}
+
+/// A request being answered.
+struct Attempt<'a> {
+    runner: &'a Runner<'a>,
+    observer: &'a dyn Observer,
+    deadline: Deadline,
+    workflow_id: Option<String>,
+    known: Known,
+    retries_left: u32,
+    attempts: u32,
+}
+
+/// What is known of the run so far.
+#[derive(Debug, Default)]
+struct Known {
+    execute_id: Option<String>,
+    debug_url: Option<String>,
+    logid: Option<String>,
+    usage: Option<Box<RawValue>>,
+    output: String,
+    /// `output` is the End node's text, and all of it.
+    output_is_whole: bool,
+    messages: Vec<NodeMessage>,
+    lost_events: u64,
+    /// The stream said Done: the run is over, whatever is missing.
+    done: bool,
+    /// How the run was started.
+    mode: Option<Mode>,
+    /// The interrupt that was just answered; the history may show it for a moment longer.
+    answered: Option<String>,
+    rest: Option<Box<dyn Body>>,
+}
+
+/// What comes after one POST.
+enum Next {
+    Over(Verdict),
+    /// Nothing was started, for sure: it may be sent again.
+    Again {
+        trouble: Trouble,
+        rate: bool,
+        retry_after: Option<String>,
+    },
+    /// The run is known, its end is not.
+    Watch {
+        why: Trouble,
+    },
+    /// A background run was started, or answered.
+    Wait,
+}
+
+impl Attempt<'_> {
+    fn carry_out(&mut self, task: &Task) -> Verdict {
+        match task {
+            Task::Stream(start) => {
+                self.known.mode = Some(Mode::Stream);
+                self.start(Call::StreamRun { body: &start.body })
+            }
+            Task::Background(start) => {
+                self.known.mode = Some(Mode::Async);
+                self.start(Call::Run { body: &start.body })
+            }
+            Task::Watch(watch) => {
+                self.known.mode = watch.mode;
+                self.known.execute_id = Some(watch.execute_id.clone());
+                self.watch(&watch::Reason::Request)
+            }
+            Task::Resume(resume) => self.resume(resume),
+        }
+    }
+
+    fn resume(&mut self, resume: &Resume) -> Verdict {
+        let body = &resume.body;
+        self.known.mode = Some(resume.mode);
+        self.known.execute_id.clone_from(&resume.execute_id);
+        self.known.answered = Some(resume.event_id.clone());
+        self.start(match resume.mode {
+            Mode::Stream => Call::StreamResume { body },
+            Mode::Async => Call::Resume { body },
+        })
+    }
+
+    /// Sends a POST until it is certain that it started something, or that it never will.
+    fn start(&mut self, call: Call<'_>) -> Verdict {
+        if let Some(trouble) = self.stopped() {
+            return Verdict::Trouble(trouble);
+        }
+        if let Err(trouble) = self.wait_at_gate() {
+            return Verdict::Trouble(trouble);
+        }
+        if let Err(trouble) = self.observer.starting() {
+            return Verdict::Trouble(trouble);
+        }
+        loop {
+            match self.start_once(call) {
+                Next::Over(verdict) => return verdict,
+                Next::Watch { why } => return self.watch(&watch::Reason::Lost(why)),
+                Next::Wait if self.runner.rules.no_wait => {
+                    let message = "the run was started in the background";
+                    return Verdict::Trouble(still_running(message));
+                }
+                Next::Wait => return self.watch(&watch::Reason::Background),
+                Next::Again {
+                    trouble,
+                    rate,
+                    retry_after,
+                } => {
+                    if let Err(trouble) = self.pause(trouble, rate, retry_after.as_deref()) {
+                        return Verdict::Trouble(trouble);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start_once(&mut self, call: Call<'_>) -> Next {
+        let answer = match self.call(call) {
+            Ok(answer) => answer,
+            Err(failure) => return self.not_answered(&failure),
+        };
+        let mut decoder = Decoder::default();
+        let Answer {
+            status,
+            content_type,
+            retry_after,
+            mut body,
+            ..
+        } = answer;
+        let first = match body.read(decoder.space()) {
+            Ok(count) => count,
+            Err(failure) => return self.lost(&failure.detail, failure.cause),
+        };
+        let head = decoder.space()[..first].trim_ascii_start();
+        let is_stream = content_type == "text/event-stream" || (200..300).contains(&status);
+        if is_stream && !matches!(head, [] | [b'{' | b'<', ..]) {
+            decoder.filled(first);
+            return self.stream(decoder, body);
+        }
+        let head = decoder.space()[..first].to_vec();
+        let text = read_all(body.as_mut(), head, ANSWER_LIMIT).unwrap_or_else(|text| text);
+        self.known.rest = Some(body);
+        self.document(status, retry_after, &String::from_utf8_lossy(&text))
+    }
+
+    /// No answer came: what that proves depends on whether the request left.
+    fn not_answered(&mut self, failure: &Failure) -> Next {
+        match failure.started {
+            Started::No => {
+                let trouble = Trouble::new(Kind::Unreachable, &failure.detail);
+                let trouble = match cause_hint(failure.cause) {
+                    Some(hint) => trouble.hint(hint),
+                    None => trouble,
+                };
+                match failure.is_transient() && !self.deadline_is_over() {
+                    true => Next::Again {
+                        trouble,
+                        rate: false,
+                        retry_after: None,
+                    },
+                    false => Next::Over(Verdict::Trouble(trouble)),
+                }
+            }
+            Started::Maybe | Started::Yes => self.lost(&failure.detail, failure.cause),
+        }
+    }
+
+    /// Reads events until one ends the stream, or it breaks off.
+    fn stream(&mut self, mut decoder: Decoder, mut body: Box<dyn Body>) -> Next {
+        let mut transcript = Transcript::default();
+        let broken = loop {
+            match self.take_frames(&mut decoder, &mut transcript) {
+                Ok(true) => break None,
+                Ok(false) => {}
+                Err(sentence) => break Some((sentence, Cause::TooLarge)),
+            }
+            match body.read(decoder.space()) {
+                Ok(0) => {
+                    if let Some(frame) = decoder.finish() {
+                        self.observer.note(&Note::Event(&frame));
+                        // Above the limit it is lost like the rest.
+                        let _ = transcript.push(&frame);
+                    }
+                    let sentence = "the stream ended before the run did".to_owned();
+                    break Some((sentence, Cause::Cut));
+                }
+                Ok(count) => decoder.filled(count),
+                Err(failure) => break Some((failure.detail, failure.cause)),
+            }
+        };
+        if transcript.execute_id.is_none() {
+            transcript.execute_id = field::execute_id_of_tail(decoder.tail());
+        }
+        self.take_transcript(&mut transcript);
+        match (transcript.ended(), broken) {
+            (Some(ended), _) => {
+                self.known.rest = Some(body);
+                let ended = ended.clone();
+                self.ended(ended)
+            }
+            (None, Some((sentence, cause))) => self.lost(&sentence, cause),
+            (None, None) => unreachable!("a stream is left when it has ended or is broken"),
+        }
+    }
+
+    /// Folds what is complete; true when the stream has ended.
+    fn take_frames(
+        &self,
+        decoder: &mut Decoder,
+        transcript: &mut Transcript,
+    ) -> Result<bool, String> {
+        loop {
+            let Some(frame) = decoder.next().map_err(|error| error.to_string())? else {
+                return Ok(false);
+            };
+            self.observer.note(&Note::Event(&frame));
+            transcript.push(&frame).map_err(|error| error.to_string())?;
+            if transcript.ended().is_some() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn take_transcript(&mut self, transcript: &mut Transcript) {
+        if let Some(execute_id) = transcript.execute_id.take() {
+            self.learn_execute_id(execute_id);
+        }
+        let known = &mut self.known;
+        known.debug_url = transcript.debug_url.take().or(known.debug_url.take());
+        known.usage = transcript.usage.take();
+        known.messages = transcript.messages();
+        known.lost_events = transcript.lost_events();
+        known.output_is_whole = transcript.is_whole();
+        known.output = transcript.take_output();
+    }
+
+    /// The stream said how it ended.
+    fn ended(&mut self, ended: Ended) -> Next {
+        match ended {
+            Ended::Done if self.known.output_is_whole => Next::Over(Verdict::Success),
+            Ended::Done => {
+                self.known.done = true;
+                self.lost("the run is done, but text of it is missing", Cause::Cut)
+            }
+            Ended::Interrupt(interrupt) => {
+                Next::Over(Verdict::Interrupted(interrupt, Mode::Stream))
+            }
+            Ended::Error {
+                code,
+                message,
+                first,
+            } => self.stream_error(code, message, first),
+        }
+    }
+
+    /// An Error event. It is a refusal only when nothing came before it and it names no run.
+    fn stream_error(&mut self, code: Option<i64>, message: String, first: bool) -> Next {
+        let names_run = self.known.answered.is_none() && self.known.execute_id.is_some();
+        let proves = |code| code::is_refusal(code, 200);
+        let nothing_started = first && !names_run;
+        let rate = nothing_started && code::is_rate_limit(code, 200);
+        let kind = match nothing_started && code.is_some_and(proves) {
+            true if rate => Kind::Unreachable,
+            true => Kind::Refused,
+            false => Kind::Failed,
+        };
+        let trouble = self.coze_says(kind, code, Some(message), None);
+        match rate {
+            true => Next::Again {
+                trouble,
+                rate,
+                retry_after: None,
+            },
+            false => self.over(trouble),
+        }
+    }
+
+    /// An answer that is no stream. Coze's code decides; without one, the HTTP status does.
+    fn document(&mut self, status: u16, retry_after: Option<String>, body: &str) -> Next {
+        let envelope = Envelope::parse(body).unwrap_or_default();
+        let code = envelope.code();
+        let told_id = envelope.execute_id();
+        let names_run = told_id.is_some();
+        self.known.debug_url = envelope.debug_url().or(self.known.debug_url.take());
+        if let Some(logid) = envelope.logid() {
+            self.known.logid.get_or_insert(logid);
+        }
+        if let Some(execute_id) = told_id {
+            self.learn_execute_id(execute_id);
+        }
+        let (message, logid) = (envelope.message(), envelope.logid());
+        let trouble = |kind| self.coze_says(kind, code, message.or(status_message(status)), logid);
+        if !names_run && code::is_rate_limit(code, status) {
+            return Next::Again {
+                trouble: trouble(Kind::Unreachable),
+                rate: true,
+                retry_after,
+            };
+        }
+        match (code, status) {
+            (Some(_), _) if names_run => self.over(trouble(Kind::Failed)),
+            (Some(code), _) if code::is_refusal(code, status) => self.over(trouble(Kind::Refused)),
+            (Some(_), _) => self.unclear(trouble(Kind::Unknown)),
+            (None, 200..=299) if names_run => self.accepted(&envelope),
+            (None, 300..=407 | 409..=499) if !names_run => self.over(trouble(Kind::Refused)),
+            (None, _) => self.unclear(trouble(Kind::Unknown)),
+        }
+    }
+
+    /// Coze took the run, or the answer, and will go on in the background.
+    fn accepted(&self, envelope: &Envelope<'_>) -> Next {
+        let asked = envelope.interrupt();
+        let new =
+            |asked: &crate::event::Interrupt| self.known.answered.as_ref() != Some(&asked.event_id);
+        match asked.filter(new) {
+            Some(interrupt) => {
+                let mode = self.known.mode.unwrap_or(Mode::Async);
+                Next::Over(Verdict::Interrupted(interrupt, mode))
+            }
+            None => Next::Wait,
+        }
+    }
+
+    /// Something may have been started, and its end did not come.
+    fn lost(&mut self, sentence: &str, cause: Cause) -> Next {
+        let trouble = Trouble::new(Kind::Unknown, sentence);
+        if cause == Cause::TooLarge {
+            return Next::Over(Verdict::Trouble(trouble));
+        }
+        self.unclear(trouble)
+    }
+
+    /// With an id the run can be watched; without one nobody can tell what became of it.
+    fn unclear(&mut self, trouble: Trouble) -> Next {
+        if self.known.execute_id.is_some() && self.workflow_id.is_some() {
+            return Next::Watch { why: trouble };
+        }
+        let hint = "the run may have been started: look at Coze before running it again";
+        Next::Over(Verdict::Trouble(match trouble.hint {
+            Some(_) => trouble,
+            None => trouble.hint(hint),
+        }))
+    }
+
+    fn over(&self, trouble: Trouble) -> Next {
+        let stops =
+            trouble.kind == Kind::Refused && trouble.code.is_some_and(code::stops_everything);
+        if stops {
+            let mut stopped = lock(&self.runner.shared.stopped);
+            stopped.get_or_insert_with(|| Trouble {
+                message: format!(
+                    "not sent, for an earlier request was refused: {}",
+                    trouble.message
+                ),
+                ..trouble.clone()
+            });
+        }
+        Next::Over(Verdict::Trouble(trouble))
+    }
+
+    fn stopped(&self) -> Option<Trouble> {
+        lock(&self.runner.shared.stopped).clone()
+    }
+
+    fn coze_says(
+        &self,
+        kind: Kind,
+        code: Option<i64>,
+        message: Option<String>,
+        logid: Option<String>,
+    ) -> Trouble {
+        let message = message.filter(|message| !message.is_empty());
+        Trouble {
+            kind,
+            code,
+            message: message.unwrap_or_else(|| "Coze gives no reason".to_owned()),
+            hint: code.and_then(code::hint).map(str::to_owned),
+            logid: logid.or(self.known.logid.clone()),
+        }
+    }
+
+    /// Sends one call, with what is left of the time.
+    fn call(&mut self, call: Call<'_>) -> Result<Answer, Failure> {
+        self.observer.note(&Note::Calling(call));
+        let limits = Limits {
+            total: self.deadline.left(self.runner.clock),
+            idle: self.runner.rules.idle_timeout,
+        };
+        let answer = self.runner.api.call(call, limits)?;
+        self.observer.note(&Note::Answered {
+            status: answer.status,
+            logid: answer.logid.as_deref(),
+        });
+        if answer.logid.is_some() && call.body().is_some() {
+            self.known.logid.clone_from(&answer.logid);
+        }
+        Ok(answer)
+    }
+
+    /// Waits before the same POST is sent again; an error when it will not be.
+    fn pause(
+        &mut self,
+        trouble: Trouble,
+        rate: bool,
+        retry_after: Option<&str>,
+    ) -> Result<(), Trouble> {
+        let Runner {
+            clock,
+            rules,
+            shared,
+            ..
+        } = self.runner;
+        if !(rate && rules.batch) {
+            if self.retries_left == 0 {
+                return Err(trouble);
+            }
+            self.retries_left -= 1;
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        let asked = retry_after.and_then(|value| pace::retry_after(value, clock.unix()));
+        let own = pace::backoff(self.attempts, clock.random());
+        let pause = asked.map_or(own, |asked| asked.max(own));
+        if !self.deadline.has_room_for(*clock, pause) {
+            let seconds = pause.as_secs();
+            let message = &trouble.message;
+            return Err(Trouble {
+                message: format!("{message}; the deadline has no room for a pause of {seconds} s"),
+                ..trouble
+            });
+        }
+        if rate {
+            shared.gate.close_until(clock.now() + pause);
+        }
+        self.observer.note(&Note::Retrying {
+            pause,
+            why: &trouble.message,
+        });
+        clock.sleep(pause);
+        if rate { self.wait_at_gate() } else { Ok(()) }
+    }
+
+    /// Another job's rate refusal keeps this one waiting as well.
+    fn wait_at_gate(&self) -> Result<(), Trouble> {
+        let clock = self.runner.clock;
+        loop {
+            let closed_for = self.runner.shared.gate.closed_for(clock.now());
+            if closed_for.is_zero() {
+                return Ok(());
+            }
+            if !self.deadline.has_room_for(clock, closed_for) {
+                let message = "Coze asks for a pause that is longer than the deadline leaves";
+                return Err(Trouble::new(Kind::Unreachable, message));
+            }
+            clock.sleep(closed_for);
+        }
+    }
+
+    fn deadline_is_over(&self) -> bool {
+        self.deadline.is_over(self.runner.clock)
+    }
+
+    fn learn_execute_id(&mut self, execute_id: String) {
+        if self.known.execute_id.is_none() {
+            let background = self.known.mode == Some(Mode::Async);
+            self.observer.started(&execute_id, background);
+            self.known.execute_id = Some(execute_id);
+        }
+    }
+
+    fn into_answered(self, verdict: Verdict, id: Option<Box<RawValue>>) -> Answered {
+        let known = self.known;
+        Answered {
+            response: Response {
+                execute_id: known.execute_id.unwrap_or_default(),
+                verdict,
+                output: known.output,
+                debug_url: known.debug_url.unwrap_or_default(),
+                workflow_id: self.workflow_id,
+                messages: known.messages,
+                usage: known.usage,
+                logid: known.logid,
+                lost_events: known.lost_events,
+                output_file: None,
+                id,
+            },
+            rest: known.rest,
+        }
+    }
+}
+
+/// Reads a body to its end; what came of it, when that is not all.
+fn read_all(body: &mut dyn Body, mut bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, Vec<u8>> {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        match body.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) if bytes.len() + count <= limit => bytes.extend_from_slice(&buffer[..count]),
+            Ok(_) | Err(_) => return Err(bytes),
+        }
+    }
+}
+
+fn still_running(message: &str) -> Trouble {
+    Trouble::new(Kind::Running, message).hint("to watch it, send this response as a request")
+}
+
+fn status_message(status: u16) -> Option<String> {
+    Some(match status {
+        300..=399 => {
+            format!("HTTP status {status}: redirects are not followed, check the base URL")
+        }
+        _ => format!("HTTP status {status}, and no word of Coze's"),
+    })
+}
+
+fn cause_hint(cause: Cause) -> Option<&'static str> {
+    match cause {
+        Cause::Dns | Cause::Connect => {
+            Some("check the base URL and the network; a sandbox may have none")
+        }
+        Cause::Certificate => Some("name the authority that signed it: --cacert"),
+        Cause::Proxy | Cause::ProxyRefused => Some("check the proxy's address, user and password"),
+        Cause::Tls | Cause::Deadline | Cause::Silent | Cause::Cut | Cause::TooLarge => None,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

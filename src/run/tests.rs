@@ -1,0 +1,787 @@
+//! The ladder in a scripted world: every call must be in the script, in order, so "sent once" is
+//! proved; sleeping moves the clock, so a day of looking takes microseconds.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use super::*;
+use crate::request::Manner;
+use crate::time::scripted::ScriptedClock;
+
+const DONE: &str = "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
+const RUNNING: &str = r#"{"code":0,"data":[{"execute_status":"Running"}]}"#;
+const SUCCEEDED: &str =
+    r#"{"code":0,"data":[{"execute_status":"Success","output":"{\"Output\":\"whole\"}"}]}"#;
+const FAILED: &str =
+    r#"{"code":0,"data":[{"execute_status":"Fail","error_code":"5000","error_message":"broken"}]}"#;
+const FORBIDDEN: &str = r#"{"code":4101,"msg":"no permission"}"#;
+const STARTED: &str = r#"{"code":0,"execute_id":"9","debug_url":"https://w/?execute_id=9"}"#;
+
+/// A piece of End, with the event id 0.
+fn end(content: &str, seq: u32, finish: bool) -> String {
+    format!(
+        "id: {seq}\nevent: Message\ndata: {{\"content\":\"{content}\",\"node_type\":\"End\",\"node_seq_id\":\"{seq}\",\"node_is_finish\":{finish}}}\n\n"
+    )
+}
+
+/// How the world replies to one call.
+struct Reply {
+    path: &'static str,
+    answer: Result<(u16, &'static str, Option<&'static str>), Failure>,
+    pieces: Vec<Result<Vec<u8>, Failure>>,
+    /// How long the call takes.
+    takes: Duration,
+}
+
+fn reply(path: &'static str, status: u16, content_type: &'static str, body: &str) -> Reply {
+    Reply {
+        path,
+        answer: Ok((status, content_type, None)),
+        pieces: vec![Ok(body.as_bytes().to_vec())],
+        takes: Duration::ZERO,
+    }
+}
+
+fn sse(body: &str) -> Reply {
+    reply("/v1/workflow/stream_run", 200, "text/event-stream", body)
+}
+
+fn refusal(status: u16, body: &str) -> Reply {
+    reply("/v1/workflow/stream_run", status, "application/json", body)
+}
+
+fn background(status: u16, body: &str) -> Reply {
+    reply("/v1/workflow/run", status, "application/json", body)
+}
+
+fn look(status: u16, body: &str) -> Reply {
+    let path = "/v1/workflows/7/run_histories/9";
+    reply(path, status, "application/json", body)
+}
+
+fn no_answer(path: &'static str, started: Started, cause: Cause) -> Reply {
+    Reply {
+        answer: Err(failure(started, cause)),
+        ..reply(path, 0, "", "")
+    }
+}
+
+fn failure(started: Started, cause: Cause) -> Failure {
+    Failure {
+        started,
+        cause,
+        detail: format!("{cause:?} of the script").to_lowercase(),
+    }
+}
+
+impl Reply {
+    fn then_fails(mut self, cause: Cause) -> Self {
+        self.pieces.push(Err(failure(Started::Maybe, cause)));
+        self
+    }
+
+    fn retry_after(mut self, value: &'static str) -> Self {
+        if let Ok((_, _, retry_after)) = &mut self.answer {
+            *retry_after = Some(value);
+        }
+        self
+    }
+
+    fn at(mut self, path: &'static str) -> Self {
+        self.path = path;
+        self
+    }
+
+    fn takes(mut self, seconds: u64) -> Self {
+        self.takes = Duration::from_secs(seconds);
+        self
+    }
+}
+
+struct World<'c> {
+    clock: &'c ScriptedClock,
+    script: Mutex<VecDeque<Reply>>,
+    /// When the script is through, this is repeated.
+    for_ever: Option<fn() -> Reply>,
+    calls: Mutex<Vec<String>>,
+}
+
+impl Api for World<'_> {
+    fn call(&self, call: Call<'_>, limits: Limits) -> Result<Answer, Failure> {
+        let path = call.path();
+        lock(&self.calls).push(format!("{path} {}", call.body().unwrap_or_default()));
+        let scripted = lock(&self.script).pop_front();
+        let reply = scripted
+            .or_else(|| self.for_ever.map(|reply| reply()))
+            .unwrap_or_else(|| panic!("a call that is not in the script: {path}"));
+        assert_eq!(path, reply.path);
+        let over = limits.total.is_some_and(|total| total < reply.takes);
+        self.clock
+            .advance(reply.takes.min(limits.total.unwrap_or(reply.takes)));
+        if over {
+            return Err(failure(Started::Maybe, Cause::Deadline));
+        }
+        let (status, content_type, retry_after) = reply.answer?;
+        Ok(Answer {
+            status,
+            content_type: content_type.to_owned(),
+            logid: Some("L".to_owned()),
+            retry_after: retry_after.map(str::to_owned),
+            body: Box::new(Pieces(reply.pieces.into())),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Pieces(VecDeque<Result<Vec<u8>, Failure>>);
+
+impl Body for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let Some(mut piece) = self.0.pop_front().transpose()? else {
+            return Ok(0);
+        };
+        let count = piece.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&piece[..count]);
+        if count < piece.len() {
+            self.0.push_front(Ok(piece.split_off(count)));
+        }
+        Ok(count)
+    }
+
+    fn finish(self: Box<Self>) {}
+}
+
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Observer for Notes {
+    fn starting(&self) -> Result<(), Trouble> {
+        lock(&self.0).push("starting".to_owned());
+        Ok(())
+    }
+
+    fn started(&self, execute_id: &str, background: bool) {
+        lock(&self.0).push(format!("started {execute_id} {background}"));
+    }
+
+    fn note(&self, _: &Note<'_>) {}
+}
+
+/// What came of it: the response, the paths that were called, the pauses in milliseconds.
+struct Outcome {
+    response: Response,
+    calls: Vec<String>,
+    slept: Vec<u128>,
+    notes: Vec<String>,
+}
+
+struct Case {
+    manner: Manner,
+    rules: Rules,
+    for_ever: Option<fn() -> Reply>,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self {
+            manner: Manner::default(),
+            rules: Rules {
+                timeout: Some(Duration::from_secs(660)),
+                idle_timeout: Some(Duration::from_secs(300)),
+                poll_interval: Duration::from_secs(10),
+                retries: 2,
+                no_wait: false,
+                batch: false,
+            },
+            for_ever: None,
+        }
+    }
+
+    fn timeout(mut self, seconds: u64) -> Self {
+        self.rules.timeout = Some(Duration::from_secs(seconds)).filter(|time| !time.is_zero());
+        self
+    }
+
+    fn no_wait(mut self) -> Self {
+        self.rules.no_wait = true;
+        self.manner.no_wait = true;
+        self
+    }
+
+    fn for_ever(mut self, reply: fn() -> Reply) -> Self {
+        self.for_ever = Some(reply);
+        self
+    }
+
+    fn answer(&self, request: &str, script: Vec<Reply>) -> Outcome {
+        let (clock, shared, notes) = <(ScriptedClock, Shared, Notes)>::default();
+        let world = World {
+            clock: &clock,
+            script: Mutex::new(script.into()),
+            for_ever: self.for_ever,
+            calls: Mutex::default(),
+        };
+        let runner = Runner {
+            api: &world,
+            clock: &clock,
+            rules: self.rules,
+            shared: &shared,
+        };
+        let request = Request::parse(request, self.manner);
+        let response = runner.answer(request, &notes).response;
+        assert!(
+            lock(&world.script).is_empty(),
+            "not all of the script was asked for"
+        );
+        Outcome {
+            response,
+            calls: lock(&world.calls).clone(),
+            slept: lock(&clock.slept).iter().map(Duration::as_millis).collect(),
+            notes: lock(&notes.0).clone(),
+        }
+    }
+}
+
+const RUN: &str = r#"{"workflow_id":"7"}"#;
+const WATCH: &str = r#"{"workflow_id":"7","execute_id":"9"}"#;
+const ASYNC: &str = r#"{"workflow_id":"7","is_async":true}"#;
+const RESUME: &str = r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":"x"}"#;
+const RESUME_ASYNC: &str = r#"{"workflow_id":"7","resume_data":"x","interrupt":{"event_id":"9/1","type":2,"mode":"async"}}"#;
+
+impl Outcome {
+    /// Exit code, `execute_id` and `output`.
+    #[track_caller]
+    fn is(self, exit_code: u8, execute_id: &str, output: &str) -> Self {
+        let response = &self.response;
+        let seen = (
+            response.exit_code(),
+            &*response.execute_id,
+            &*response.output,
+        );
+        assert_eq!(
+            seen,
+            (exit_code, execute_id, output),
+            "{:?}",
+            response.error()
+        );
+        self
+    }
+
+    #[track_caller]
+    fn says(self, words: &str) -> Self {
+        let complaint = self.response.complaint().unwrap_or_default();
+        assert!(complaint.contains(words), "{complaint}");
+        self
+    }
+
+    fn posts(&self) -> usize {
+        self.calls.iter().filter(|call| call.contains('{')).count()
+    }
+}
+
+#[track_caller]
+fn run(script: Vec<Reply>) -> Outcome {
+    Case::new().answer(RUN, script)
+}
+
+#[test]
+fn a_run_that_ends_well_is_one_post_and_nothing_else() {
+    let whole = end("hi", 0, true) + DONE;
+    let outcome = run(vec![sse(&whole)]).is(0, "9", "hi");
+    assert_eq!(
+        outcome.calls,
+        [r#"/v1/workflow/stream_run {"workflow_id":"7"}"#]
+    );
+    assert_eq!(outcome.notes, ["starting", "started 9 false"]);
+    assert_eq!(outcome.response.logid.as_deref(), Some("L"));
+}
+
+#[test]
+fn what_never_left_is_sent_again_with_growing_pauses() {
+    let whole = end("hi", 0, true) + DONE;
+    let path = "/v1/workflow/stream_run";
+    for cause in [Cause::Dns, Cause::Connect, Cause::Tls, Cause::Proxy] {
+        let unsent = || no_answer(path, Started::No, cause);
+        let outcome = run(vec![unsent(), unsent(), sse(&whole)]).is(0, "9", "hi");
+        assert_eq!(outcome.slept, [500, 1000]);
+    }
+}
+
+#[test]
+fn what_never_left_is_unreachable_when_the_retries_are_used_up() {
+    let unsent = || no_answer("/v1/workflow/stream_run", Started::No, Cause::Connect);
+    run(vec![unsent(), unsent(), unsent()])
+        .is(5, "", "")
+        .says("unreachable: connect of the script");
+}
+
+#[test]
+fn a_bad_certificate_and_a_proxy_that_says_no_are_not_tried_again() {
+    for cause in [Cause::Certificate, Cause::ProxyRefused] {
+        run(vec![no_answer(
+            "/v1/workflow/stream_run",
+            Started::No,
+            cause,
+        )])
+        .is(5, "", "");
+    }
+}
+
+#[test]
+fn what_may_have_left_is_never_sent_again() {
+    let path = "/v1/workflow/stream_run";
+    for cause in [
+        Cause::Cut,
+        Cause::Silent,
+        Cause::Deadline,
+        Cause::TooLarge,
+        Cause::Tls,
+    ] {
+        let outcome = run(vec![no_answer(path, Started::Maybe, cause)]).is(8, "", "");
+        assert_eq!(outcome.posts(), 1);
+    }
+}
+
+#[test]
+fn a_rate_refusal_is_sent_again_however_it_looks() {
+    let whole = end("hi", 0, true) + DONE;
+    let event = "id: 0\nevent: Error\ndata: {\"error_code\":4009,\"error_message\":\"busy\"}\n\n";
+    for refused in [
+        || refusal(429, "<html>slow down"),
+        || refusal(429, r#"{"code":4200,"msg":"x"}"#),
+        || refusal(200, r#"{"code":4020,"msg":"x"}"#),
+    ] {
+        run(vec![refused(), refused(), sse(&whole)]).is(0, "9", "hi");
+        run(vec![refused(), refused(), refused()]).is(5, "", "");
+    }
+    run(vec![sse(event), sse(&whole)]).is(0, "9", "hi");
+}
+
+#[test]
+fn a_rate_refusal_that_names_a_run_is_not_sent_again() {
+    let named = r#"{"code":4009,"msg":"busy","debug_url":"https://w/?execute_id=9"}"#;
+    run(vec![refusal(429, named)]).is(1, "9", "");
+    let event = "id: 0\nevent: Error\ndata: {\"error_code\":4009,\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
+    run(vec![sse(event)]).is(1, "9", "");
+}
+
+#[test]
+fn retry_after_is_obeyed_or_given_up_at_once() {
+    let whole = end("hi", 0, true) + DONE;
+    let outcome = run(vec![refusal(429, "").retry_after("7"), sse(&whole)]);
+    assert_eq!(outcome.slept, [7000]);
+    let date = "Thu, 01 Jan 2026 00:00:09 GMT";
+    let outcome = run(vec![refusal(429, "").retry_after(date), sse(&whole)]);
+    assert_eq!(outcome.slept, [9000]);
+    let outcome = run(vec![refusal(429, "").retry_after("3600")]).is(5, "", "");
+    assert!(outcome.slept.is_empty());
+    outcome.says("no room for a pause of 3600 s");
+}
+
+#[test]
+fn a_refusal_is_told_by_its_code() {
+    for code in [4000, 4100, 4101, 4200, 6003, 700_012_006, 720_702_011] {
+        let body = format!(r#"{{"code":{code},"msg":"Coze's words"}}"#);
+        run(vec![refusal(200, &body)])
+            .is(4, "", "")
+            .says("Coze's words");
+    }
+    run(vec![refusal(401, r#"{"code":401,"msg":"x"}"#)]).is(4, "", "");
+    let event = "id: 0\nevent: Error\ndata: {\"error_code\":4000,\"error_message\":\"bad\"}\n\n";
+    run(vec![sse(event)])
+        .is(4, "", "")
+        .says("refused: bad (code 4000");
+}
+
+#[test]
+fn another_code_is_failed_in_the_stream_and_unknown_in_json() {
+    run(vec![refusal(200, r#"{"code":5000,"msg":"x"}"#)]).is(8, "", "");
+    run(vec![refusal(200, r#"{"code":4013,"msg":"x"}"#)]).is(8, "", "");
+    run(vec![refusal(408, r#"{"code":408,"msg":"x"}"#)]).is(8, "", "");
+    let event = |code| format!("id: 0\nevent: Error\ndata: {{\"error_code\":{code}}}\n\n");
+    run(vec![sse(&event(5000))]).is(1, "", "");
+    run(vec![sse(&event(4013))]).is(1, "", "");
+    run(vec![sse("event: error\ndata: stream broke\n\n")])
+        .is(1, "", "")
+        .says("stream broke");
+}
+
+#[test]
+fn an_error_after_anything_else_is_a_failure() {
+    let ping = "id: 0\nevent: PING\ndata: {}\n\n";
+    let error = "id: 1\nevent: Error\ndata: {\"error_code\":4000,\"error_message\":\"bad\"}\n\n";
+    run(vec![sse(&format!("{ping}{error}"))]).is(1, "", "");
+    run(vec![sse(&(end("so far", 0, false) + error))]).is(1, "", "so far");
+}
+
+#[test]
+fn a_refusal_with_a_debug_url_was_a_run() {
+    let body = r#"{"code":4000,"msg":"x","debug_url":"https://w/?execute_id=9"}"#;
+    run(vec![refusal(200, body)]).is(1, "9", "");
+}
+
+#[test]
+fn without_a_code_the_http_status_decides() {
+    for status in [301, 302, 400, 403, 404, 413] {
+        run(vec![refusal(status, "<html>")]).is(4, "", "");
+    }
+    for status in [200, 204, 408, 500, 502, 503, 504] {
+        run(vec![refusal(status, "<html>")]).is(8, "", "");
+        run(vec![refusal(status, "")]).is(8, "", "");
+    }
+    run(vec![refusal(200, r#"{"code":0,"msg":""}"#)]).is(8, "", "");
+}
+
+#[test]
+fn an_interrupt_waits_for_its_answer() {
+    let event = "id: 0\nevent: Interrupt\ndata: {\"interrupt_data\":{\"event_id\":\"9/1\",\"type\":2,\"data\":\"q\"}}\n\n";
+    let outcome = run(vec![sse(event)]).is(7, "9", "");
+    assert!(matches!(
+        outcome.response.verdict,
+        Verdict::Interrupted(_, Mode::Stream)
+    ));
+}
+
+#[test]
+fn a_stream_that_is_lost_without_an_id_is_unknown_and_keeps_its_text() {
+    for cause in [Cause::Cut, Cause::Silent, Cause::Deadline] {
+        run(vec![sse(&end("so far", 0, false)).then_fails(cause)]).is(8, "", "so far");
+    }
+    run(vec![sse(&end("so far", 0, true))])
+        .is(8, "", "so far")
+        .says("the stream ended before the run did");
+}
+
+#[test]
+fn a_stream_that_is_lost_with_an_id_is_watched() {
+    let told = "id: 5\nevent: PING\ndata: {\"execute_id\":\"9\"}\n\n";
+    let lost = || sse(&(end("so", 0, false) + told)).then_fails(Cause::Cut);
+    run(vec![lost(), look(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![lost(), look(200, FAILED)])
+        .is(1, "9", "so")
+        .says("broken (code 5000)");
+    run(vec![lost(), look(200, FORBIDDEN)])
+        .is(6, "9", "so")
+        .says("listRunHistory");
+}
+
+#[test]
+fn the_unfinished_last_line_is_a_way_back_too() {
+    let cut = end("hi", 0, true)
+        + "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\\u0026sp";
+    run(vec![sse(&cut).then_fails(Cause::Cut), look(200, SUCCEEDED)]).is(0, "9", "hi");
+    let half =
+        end("hi", 0, true) + "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9";
+    run(vec![sse(&half).then_fails(Cause::Cut)]).is(8, "", "hi");
+}
+
+#[test]
+fn missing_text_is_fetched_from_the_history() {
+    let gap = end("who", 0, false)
+        + "id: 3\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
+    run(vec![sse(&gap), look(200, RUNNING), look(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![sse(&gap), look(200, FORBIDDEN)])
+        .is(8, "9", "who")
+        .says("listRunHistory");
+    let expired = r#"{"data":[{"execute_status":"Success","output":"{\"node_status\":\"{}\"}"}]}"#;
+    run(vec![sse(&gap), look(200, expired)]).is(8, "9", "who");
+    let no_id = end("who", 0, false) + "id: 3\nevent: Done\ndata: {}\n\n";
+    run(vec![sse(&no_id)])
+        .is(8, "", "who")
+        .says("text of it is missing");
+}
+
+#[test]
+fn a_stream_above_the_limit_is_given_up() {
+    let endless = Reply {
+        pieces: (0..5000).map(|_| Ok(vec![b'x'; 8192])).collect(),
+        ..sse("")
+    };
+    run(vec![endless])
+        .is(8, "", "")
+        .says("one event is larger than 32 MiB");
+}
+
+#[test]
+fn a_background_run_is_started_once_and_watched() {
+    let script = vec![
+        background(200, STARTED),
+        look(200, RUNNING),
+        look(200, RUNNING),
+        look(200, SUCCEEDED),
+    ];
+    let outcome = Case::new().answer(ASYNC, script).is(0, "9", "whole");
+    assert_eq!(
+        outcome.calls[0],
+        r#"/v1/workflow/run {"workflow_id":"7","is_async":true}"#
+    );
+    assert_eq!(outcome.slept, [1000, 1500, 2250]);
+    assert_eq!(outcome.notes, ["starting", "started 9 true"]);
+}
+
+#[test]
+fn not_to_wait_answers_running_right_after_the_start() {
+    let outcome = Case::new()
+        .no_wait()
+        .answer(ASYNC, vec![background(200, STARTED)]);
+    assert!(outcome.slept.is_empty());
+    outcome.is(6, "9", "");
+}
+
+#[test]
+fn a_background_start_without_an_id_is_unknown() {
+    Case::new()
+        .answer(ASYNC, vec![background(200, r#"{"code":0}"#)])
+        .is(8, "", "");
+    let cut = no_answer("/v1/workflow/run", Started::Maybe, Cause::Cut);
+    Case::new().answer(ASYNC, vec![cut]).is(8, "", "");
+    let unpaid = r#"{"code":6003,"msg":"premium"}"#;
+    Case::new()
+        .answer(ASYNC, vec![background(200, unpaid)])
+        .is(4, "", "")
+        .says("paid plan");
+}
+
+#[test]
+fn a_watch_looks_at_once_and_then_ever_more_slowly() {
+    let mut script: Vec<_> = (0..8).map(|_| look(200, RUNNING)).collect();
+    script.push(look(200, SUCCEEDED));
+    let outcome = Case::new().answer(WATCH, script).is(0, "9", "whole");
+    assert_eq!(
+        outcome.slept,
+        [1000, 1500, 2250, 3375, 5062, 7593, 10_000, 10_000]
+    );
+}
+
+#[test]
+fn a_watch_that_does_not_wait_looks_once() {
+    let watch = |reply| Case::new().no_wait().answer(WATCH, vec![reply]);
+    watch(look(200, RUNNING)).is(6, "9", "");
+    watch(look(200, SUCCEEDED)).is(0, "9", "whole");
+    watch(look(504, "<html>")).is(6, "9", "");
+}
+
+#[test]
+fn a_day_of_watching_ends_at_the_deadline() {
+    let case = Case::new().timeout(86_400).for_ever(|| look(200, RUNNING));
+    let outcome = case.answer(WATCH, vec![]).is(6, "9", "");
+    // Each pause is cut to whole milliseconds here.
+    assert!((86_399_900..=86_400_000).contains(&outcome.slept.iter().sum()));
+    assert!(
+        (8640..8700).contains(&outcome.calls.len()),
+        "{}",
+        outcome.calls.len()
+    );
+}
+
+#[test]
+fn looks_that_bring_nothing_are_given_up_after_ten_in_a_row() {
+    let nothing: [(u16, &str); 6] = [
+        (504, "<html>"),
+        (429, ""),
+        (200, r#"{"code":0,"data":[]}"#),
+        (200, r#"{"code":4314,"msg":"no such run"}"#),
+        (200, "no json"),
+        (500, r#"{"code":5000}"#),
+    ];
+    for (status, body) in nothing {
+        let mut script: Vec<_> = (0..9).map(|_| look(status, body)).collect();
+        script.push(look(200, RUNNING));
+        script.extend((0..10).map(|_| look(status, body)));
+        Case::new().answer(WATCH, script).is(6, "9", "");
+    }
+}
+
+#[test]
+fn network_trouble_while_looking_lasts_until_the_deadline() {
+    let case = Case::new().timeout(300).for_ever(|| {
+        no_answer(
+            "/v1/workflows/7/run_histories/9",
+            Started::No,
+            Cause::Connect,
+        )
+    });
+    let outcome = case.answer(WATCH, vec![]).is(6, "9", "");
+    assert!(outcome.calls.len() > 25);
+    let back = || no_answer("/v1/workflows/7/run_histories/9", Started::No, Cause::Cut);
+    Case::new()
+        .answer(WATCH, vec![back(), back(), look(200, SUCCEEDED)])
+        .is(0, "9", "whole");
+}
+
+#[test]
+fn a_look_that_is_refused_refuses_a_watch_but_not_a_run() {
+    Case::new()
+        .answer(WATCH, vec![look(200, FORBIDDEN)])
+        .is(4, "9", "");
+    let script = vec![background(200, STARTED), look(200, FORBIDDEN)];
+    Case::new()
+        .answer(ASYNC, script)
+        .is(6, "9", "")
+        .says("listRunHistory");
+}
+
+#[test]
+fn studio_is_found_out_once() {
+    let studio =
+        |body| look(200, body).at("/v1/workflow/get_run_history?workflow_id=7&execute_id=9");
+    let unwrapped = r#"{"data":[{"execute_id":9,"execute_status":"Success","output":"plain"}]}"#;
+    let script = vec![
+        look(401, r#"{"code":401,"msg":"missing session_key in cookie"}"#),
+        studio(r#"{"data":[{"execute_status":"<UNSET>"}]}"#),
+        studio(unwrapped),
+    ];
+    Case::new().answer(WATCH, script).is(0, "9", "plain");
+    let script = vec![look(404, "404 page not found"), studio(unwrapped)];
+    Case::new().answer(WATCH, script).is(0, "9", "plain");
+    Case::new()
+        .answer(WATCH, vec![look(401, r#"{"code":700012006}"#)])
+        .is(4, "9", "");
+}
+
+#[test]
+fn trimmed_output_nodes_are_fetched_but_the_end_text_cannot_be() {
+    let node = || {
+        look(200, r#"{"code":0,"data":{"node_output":"long"}}"#)
+            .at("/v1/workflows/7/run_histories/9/execute_nodes/u1")
+    };
+    let trimmed = r#"{"data":[{"execute_status":"Success","is_output_trimmed":true,"output":"{\"Output\":\"cut\",\"node_status\":\"{}\"}","node_execute_status":{"输出":{"node_execute_uuid":"u1"}}}]}"#;
+    let outcome = Case::new()
+        .answer(WATCH, vec![look(200, trimmed), node()])
+        .is(8, "9", "");
+    assert_eq!(outcome.response.messages[0].content, "long");
+    let told = "id: 5\nevent: PING\ndata: {\"execute_id\":\"9\"}\n\n";
+    let lost = sse(&(end("all", 0, true) + told)).then_fails(Cause::Cut);
+    run(vec![lost, look(200, trimmed), node()]).is(0, "9", "all");
+}
+
+#[test]
+fn a_resume_is_streamed_where_the_run_was() {
+    let whole = end("hi", 0, true) + DONE;
+    let script = vec![sse(&whole).at("/v1/workflow/stream_resume")];
+    let outcome = Case::new().answer(RESUME, script).is(0, "9", "hi");
+    assert_eq!(outcome.posts(), 1);
+}
+
+#[test]
+fn a_resume_that_is_lost_is_watched_by_the_run_it_names() {
+    let interrupted =
+        r#"{"data":[{"execute_status":"Running","interrupt_data":{"event_id":"9/1","type":2}}]}"#;
+    let lost = no_answer("/v1/workflow/stream_resume", Started::Maybe, Cause::Cut);
+    let script = vec![
+        lost,
+        look(200, interrupted),
+        look(200, interrupted),
+        look(200, SUCCEEDED),
+    ];
+    Case::new().answer(RESUME, script).is(0, "9", "whole");
+    let lost = no_answer("/v1/workflow/stream_resume", Started::Maybe, Cause::Cut);
+    let mut script = vec![lost];
+    script.extend((0..11).map(|_| look(200, interrupted)));
+    Case::new().answer(RESUME, script).is(7, "9", "");
+}
+
+#[test]
+fn a_resume_that_is_refused_was_not_answered() {
+    let refused = "id: 0\nevent: Error\ndata: {\"error_code\":4315,\"error_message\":\"over\"}\n\n";
+    let script = vec![sse(refused).at("/v1/workflow/stream_resume")];
+    Case::new()
+        .answer(RESUME, script)
+        .is(4, "9", "")
+        .says("can't be resumed");
+}
+
+#[test]
+fn a_background_resume_is_watched_and_may_meet_the_next_question() {
+    let resume = |body| background(200, body).at("/v1/workflows/resume");
+    let script = vec![resume(STARTED), look(200, SUCCEEDED)];
+    Case::new().answer(RESUME_ASYNC, script).is(0, "9", "whole");
+    let next = r#"{"code":0,"execute_id":"9","interrupt_data":{"event_id":"9/2","type":2}}"#;
+    let outcome = Case::new()
+        .answer(RESUME_ASYNC, vec![resume(next)])
+        .is(7, "9", "");
+    assert!(matches!(
+        outcome.response.verdict,
+        Verdict::Interrupted(_, Mode::Async)
+    ));
+    Case::new()
+        .no_wait()
+        .answer(RESUME_ASYNC, vec![resume(STARTED)])
+        .is(6, "9", "");
+}
+
+#[test]
+fn the_deadline_covers_the_connection_the_stream_and_the_pauses() {
+    let case = Case::new().timeout(10);
+    case.answer(RUN, vec![sse("").takes(11)]).is(8, "", "");
+    let started = background(200, STARTED).takes(9);
+    let outcome = case.answer(ASYNC, vec![started]);
+    assert_eq!(outcome.slept, [1000]);
+    outcome.is(6, "9", "");
+    let unsent = || no_answer("/v1/workflow/stream_run", Started::No, Cause::Connect).takes(10);
+    case.answer(RUN, vec![unsent()]).is(5, "", "");
+}
+
+#[test]
+fn after_a_bad_token_no_further_run_is_sent() {
+    let (clock, shared, notes) = <(ScriptedClock, Shared, Notes)>::default();
+    let world = World {
+        clock: &clock,
+        script: Mutex::new(vec![refusal(200, r#"{"code":4100,"msg":"bad token"}"#)].into()),
+        for_ever: None,
+        calls: Mutex::default(),
+    };
+    let runner = Runner {
+        api: &world,
+        clock: &clock,
+        rules: Case::new().rules,
+        shared: &shared,
+    };
+    let answer = || {
+        runner
+            .answer(Request::parse(RUN, Manner::default()), &notes)
+            .response
+    };
+    assert_eq!(answer().exit_code(), 4);
+    let second = answer();
+    assert_eq!(second.exit_code(), 4);
+    assert!(second.complaint().unwrap().contains("not sent"));
+    assert_eq!(lock(&world.calls).len(), 1);
+}
+
+#[test]
+fn in_a_batch_a_rate_refusal_closes_the_gate_and_uses_up_no_retries() {
+    let mut case = Case::new();
+    case.rules.batch = true;
+    let whole = end("hi", 0, true) + DONE;
+    let mut script: Vec<_> = (0..6).map(|_| refusal(429, "")).collect();
+    script.push(sse(&whole));
+    case.answer(RUN, script).is(0, "9", "hi");
+}
+
+#[test]
+fn whoever_watches_can_keep_a_run_from_being_sent() {
+    struct Veto;
+    impl Observer for Veto {
+        fn starting(&self) -> Result<(), Trouble> {
+            Err(Trouble::new(Kind::Io, "the journal can't be written"))
+        }
+        fn started(&self, _: &str, _: bool) {}
+        fn note(&self, _: &Note<'_>) {}
+    }
+    let (clock, shared) = <(ScriptedClock, Shared)>::default();
+    let world = World {
+        clock: &clock,
+        script: Mutex::default(),
+        for_ever: None,
+        calls: Mutex::default(),
+    };
+    let runner = Runner {
+        api: &world,
+        clock: &clock,
+        rules: Case::new().rules,
+        shared: &shared,
+    };
+    let request = Request::parse(RUN, Manner::default());
+    assert_eq!(runner.answer(request, &Veto).response.exit_code(), 9);
+}
