@@ -6,8 +6,6 @@ CARGO_TARGET_DIR ?= target
 NAME = coze-workflow
 BUILT = $(CARGO_TARGET_DIR)/release/$(NAME)
 STATIC = $(CARGO_TARGET_DIR)/static/$(NAME)
-# Skills are sent over slow lines and unpacked into sandboxes: small is a promise.
-STATIC_BYTES = 2000000
 
 .PHONY: all help build demo stand-in test check fmt clippy doc rooms static install clean
 
@@ -70,24 +68,25 @@ rooms:
 	exit $$status
 
 # musl first: glibc's resolver, linked in, still wants the machine's own glibc for unusual
-# nsswitch.conf entries. Both make a static-pie; the checks after it say so.
+# nsswitch.conf entries, and glibc itself weighs a megabyte: hence the two limits. Made for size
+# (opt-level s), since it is what travels with a skill and it mostly waits for the network.
 static:
 	@set -e; arch=$$(uname -m); \
-	target=$$arch-unknown-linux-musl; flags=; \
+	target=$$arch-unknown-linux-musl; flags=; limit=2000000; \
 	if ! ls "$$(rustc --print target-libdir --target $$target)"/libstd-*.rlib >/dev/null 2>&1 || ! command -v musl-gcc >/dev/null; then \
 	  echo "static: no musl here (rustup target add $$target; apt-get install musl-tools): linking glibc instead"; \
-	  target=$$arch-unknown-linux-gnu; flags='-C target-feature=+crt-static -C relocation-model=pie'; \
+	  target=$$arch-unknown-linux-gnu; flags='-C target-feature=+crt-static -C relocation-model=pie'; limit=3000000; \
 	fi; \
-	RUSTFLAGS="$$flags" cargo build --release --locked --target $$target; \
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=s RUSTFLAGS="$$flags" cargo build --release --locked --target $$target; \
 	mkdir -p $(CARGO_TARGET_DIR)/static; \
 	cp $(CARGO_TARGET_DIR)/$$target/release/$(NAME) $(STATIC); \
 	if readelf -lW $(STATIC) | grep INTERP || readelf -dW $(STATIC) | grep NEEDED; then \
 	  echo 'static: it still needs a shared library (above)'; exit 1; \
 	fi; \
-	readelf -hW $(STATIC) | grep -q 'Type: *DYN' || { echo 'static: not position-independent'; exit 1; }; \
+	readelf -hW $(STATIC) | grep -q 'Type: *DYN' || { echo 'static: it is not position-independent'; exit 1; }; \
 	bytes=$$(wc -c < $(STATIC)); \
 	echo "$(STATIC): $$target, static-pie, $$bytes bytes"; \
-	if [ $$bytes -ge $(STATIC_BYTES) ]; then echo 'static: it should stay under $(STATIC_BYTES) bytes'; exit 1; fi
+	if [ $$bytes -ge $$limit ]; then echo "static: it should stay under $$limit bytes"; exit 1; fi
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin

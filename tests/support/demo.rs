@@ -149,7 +149,8 @@ fn show(program: &str, coze: &Coze, request: &str) -> Outcome<Answer> {
         exit_code.map_or("none: killed".to_owned(), |code| code.to_string())
     );
     Ok(Answer {
-        response: serde_json::from_str(&response)?,
+        response: serde_json::from_str(&response)
+            .map_err(|error| format!("stdout should hold one JSON object: {error}"))?,
         exit_code,
     })
 }
