@@ -301,9 +301,9 @@ impl Service {
         };
         let mut wire = BufReader::new(wire);
         while let Some(request) = read_request(&mut wire)? {
-            let _in_flight = InFlight::new(self);
+            let in_flight = InFlight::new(self);
             let reply = self.answer(&request);
-            self.send(wire.get_mut(), reply)?;
+            self.send(wire.get_mut(), reply, in_flight)?;
             if request.header("connection") == Some("close") {
                 break;
             }
@@ -325,10 +325,12 @@ impl Service {
             ["v1", "workflow", "run"] => counts.run += 1,
             ["v1", "workflow", "stream_resume"] => counts.stream_resume += 1,
             ["v1", "workflows", "resume"] => counts.resume += 1,
-            ["v1", "workflow", "get_run_history"] | [_, _, _, "run_histories", _] => {
+            ["v1", "workflow", "get_run_history"] | ["v1", "workflows", _, "run_histories", _] => {
                 counts.looks += 1;
             }
-            [_, _, _, "run_histories", _, "execute_nodes", _] => counts.node_looks += 1,
+            ["v1", "workflows", _, "run_histories", _, "execute_nodes", _] => {
+                counts.node_looks += 1;
+            }
             _ => return Reply::not_found(),
         }
         let key = request.header("authorization").unwrap_or_default();
@@ -451,7 +453,9 @@ impl Service {
         }
     }
 
-    fn send(&self, wire: &mut impl Write, reply: Reply) -> io::Result<()> {
+    /// The request is over before the last bytes leave: a client that has them all may send the next
+    /// one, and the two must not be counted as in flight together.
+    fn send(&self, wire: &mut impl Write, reply: Reply, in_flight: InFlight<'_>) -> io::Result<()> {
         match reply {
             Reply::Whole(status, headers, content_type, body) => {
                 let head = self.head(status, content_type);
@@ -460,17 +464,19 @@ impl Service {
                     .map(|(name, value)| format!("{name}: {value}\r\n"));
                 let (more, length) = (more.collect::<String>(), body.len());
                 let answer = format!("{head}{more}Content-Length: {length}\r\n\r\n{body}");
+                drop(in_flight);
                 wire.write_all(answer.as_bytes())?;
                 wire.flush()
             }
             Reply::Refusal(event) => {
                 self.stream_head(wire)?;
+                drop(in_flight);
                 write_chunk(wire, event.render(0).as_bytes())?;
                 write_chunk(wire, b"")
             }
             Reply::Stream(run) => {
                 self.stream_head(wire)?;
-                self.stream(wire, &run)
+                self.stream(wire, &run, in_flight)
             }
         }
     }
@@ -501,30 +507,27 @@ impl Service {
 
     /// Streams a run. A client that hangs up does not stop it, and whoever has seen its last event
     /// finds it ended in the history: so it is settled between the events and the last one.
-    fn stream(&self, wire: &mut impl Write, run: &Run) -> io::Result<()> {
-        let (mut id, sent, rest) = if run.workflow == Workflow::Bulk {
+    fn stream(&self, wire: &mut impl Write, run: &Run, in_flight: InFlight<'_>) -> io::Result<()> {
+        let (id, sent, last) = if run.workflow == Workflow::Bulk {
             let bulk = self.bulk.get_or_init(|| run.render_bulk());
-            (self.options.bulk.0, wire.write_all(bulk), vec![run.done()])
+            (self.options.bulk.0, wire.write_all(bulk), run.done())
         } else {
             let mut events = run.events(&self.options);
-            let last = events.split_off(events.len() - 1);
-            let sent = self.write_events(wire, &events);
-            (events.len(), sent, last)
+            let last = events.pop().expect("a run has events");
+            (events.len(), self.write_events(wire, &events), last)
         };
+        if sent.is_ok() {
+            self.pause();
+        }
         self.state().settle(&run.execute_id);
         sent?;
-        for event in rest {
-            self.pause();
-            if run.workflow == Workflow::Cut {
-                let whole = event.render(id);
-                write_chunk(wire, &whole.as_bytes()[..whole.len() / 2])?;
-                return Err(io::Error::other(
-                    "cut in the middle of an event, on purpose",
-                ));
-            }
-            write_chunk(wire, event.render(id).as_bytes())?;
-            id += 1;
+        drop(in_flight);
+        let last = last.render(id);
+        if run.workflow == Workflow::Cut {
+            write_chunk(wire, &last.as_bytes()[..last.len() / 2])?;
+            return Err(io::Error::other("cut on purpose"));
         }
+        write_chunk(wire, last.as_bytes())?;
         write_chunk(wire, b"")
     }
 
