@@ -1,0 +1,188 @@
+//! The demonstration: `demo PROGRAM` runs the built program against the stand-in Coze, shows what
+//! goes in and what comes out, and fails if that is not what was promised. `demo serve PORT` keeps
+//! the stand-in running, for commands typed by hand. Needs no network and no account.
+
+#[path = "mod.rs"]
+mod support;
+
+use std::env;
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use support::coze::{self, Counts, Coze, Options};
+
+const KEY: &str = "pat_demo_dummy";
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["serve"] => serve(0),
+        ["serve", port] => port.parse().map_err(Into::into).and_then(serve),
+        [program] => demonstrate(program),
+        _ => Err("usage: demo PROGRAM, or demo serve [PORT]".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demonstrate(program: &str) -> Outcome<()> {
+    let coze = Coze::start(Options {
+        delay: Duration::from_millis(150),
+        ..Options::default()
+    });
+
+    heading("1. 运行 Run: parameters in, result out");
+    let ran = show(
+        program,
+        &coze,
+        &request(coze::ECHO, r#"{"city":"北京","days":3}"#),
+    )?;
+    ran.expect("status", "Success", 0)?;
+    ran.expect("output", r#"{"output":{"city":"北京","days":3}}"#, 0)?;
+
+    heading("2. 提问与回答 Question: the response, with resume_data added, is the next request");
+    let asked = show(program, &coze, &request(coze::QUESTION, "{}"))?;
+    asked.expect("status", "Running", 7)?;
+    let mut answer = asked.response;
+    answer["resume_data"] = "北京".into();
+    let told = show(program, &coze, &answer.to_string())?;
+    told.expect("output", r#"{"answer":"北京"}"#, 0)?;
+
+    heading("3. 拒绝 Refusal: a workflow that is not published");
+    let refused = show(program, &coze, &request(coze::UNPUBLISHED, "{}"))?;
+    refused.expect("status", "Fail", 4)?;
+
+    let Counts {
+        stream_run,
+        started,
+        ..
+    } = coze.counts();
+    heading("对账 What Coze saw");
+    println!(
+        "POST stream_run: {stream_run}, runs started: {}",
+        started.len()
+    );
+    if stream_run != 3 || started.values().any(|&runs| runs != 1) || started.len() != 2 {
+        return Err(
+            format!("three requests should have started two runs, once each: {started:?}").into(),
+        );
+    }
+    println!("\n一切符合约定 All as promised.");
+    Ok(())
+}
+
+fn heading(text: &str) {
+    println!("\n== {text}\n");
+}
+
+fn request(workflow_id: &str, parameters: &str) -> String {
+    format!(r#"{{"workflow_id":"{workflow_id}","parameters":{parameters}}}"#)
+}
+
+/// How the program answered.
+struct Answer {
+    response: Value,
+    exit_code: Option<i32>,
+}
+
+impl Answer {
+    fn expect(&self, key: &str, value: &str, exit_code: i32) -> Outcome<()> {
+        if self.response[key] != value {
+            return Err(format!("{key} should be {value}, not {}", self.response[key]).into());
+        }
+        if self.exit_code != Some(exit_code) {
+            return Err(format!(
+                "the exit code should be {exit_code}, not {:?}",
+                self.exit_code
+            )
+            .into());
+        }
+        Ok(())
+    }
+}
+
+/// Runs the program as a caller would, in an environment that holds nothing but the key, and shows
+/// its stderr while it runs.
+fn show(program: &str, coze: &Coze, request: &str) -> Outcome<Answer> {
+    let url = coze.url();
+    println!("$ echo '{request}' |\n  COZE_API_KEY={KEY} coze-workflow -v --base-url {url}");
+    let mut child = Command::new(program)
+        .args(["-v", "--base-url", &url])
+        .env_clear()
+        .env("COZE_API_KEY", KEY)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start {program}: {error}"))?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    writeln!(stdin.ok_or("no stdin")?, "{request}")?;
+    let telling = thread::spawn(move || {
+        let lines = stderr
+            .map(BufReader::new)
+            .into_iter()
+            .flat_map(BufRead::lines);
+        lines
+            .map_while(Result::ok)
+            .for_each(|line| println!("stderr  {line}"));
+    });
+    let mut response = String::new();
+    stdout.ok_or("no stdout")?.read_to_string(&mut response)?;
+    telling.join().map_err(|_| "cannot show stderr")?;
+    let exit_code = child.wait()?.code();
+    print!("stdout  {response}");
+    println!(
+        "exit    {}",
+        exit_code.map_or("none: killed".to_owned(), |code| code.to_string())
+    );
+    Ok(Answer {
+        response: serde_json::from_str(&response)
+            .map_err(|error| format!("stdout should hold one JSON object: {error}"))?,
+        exit_code,
+    })
+}
+
+fn serve(port: u16) -> Outcome<()> {
+    let coze = Coze::start(Options {
+        port,
+        delay: Duration::from_millis(300),
+        ..Options::default()
+    });
+    println!("替身已启动 A stand-in for Coze listens at {}\n", coze.url());
+    println!("export COZE_API_KEY={KEY} COZE_BASE_URL={}", coze.url());
+    let workflows = [
+        (coze::ECHO, "回显 gives the parameters back"),
+        (coze::ECHO_TEXT, "文本 the same, in text mode"),
+        (
+            coze::QUESTION,
+            "提问 asks: feed the response back with resume_data",
+        ),
+        (coze::FAILS, "失败 fails"),
+        (coze::UNPUBLISHED, "未发布 refused: not published"),
+        (coze::SLOW, "慢 slow: try --async"),
+        (coze::CUT, "断线 the connection is cut in the middle"),
+        (coze::RATE_LIMITED, "限流 refused once for the rate"),
+        (coze::IMAGE, "图片 gives an image's address"),
+    ];
+    for (workflow_id, what) in workflows {
+        let request = request(workflow_id, r#"{"city":"北京"}"#);
+        println!("\n# {what}\necho '{request}' | coze-workflow");
+    }
+    println!("\nCtrl-C 结束 ends it.");
+    loop {
+        thread::park();
+    }
+}

@@ -1,0 +1,5 @@
+//! What the tests and the demo share. Every target uses some of it, none uses all.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod coze;
+pub mod wire;
