@@ -2,4 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod coze;
+pub mod proxy;
+pub mod server;
+pub mod tls;
 pub mod wire;

@@ -1,7 +1,7 @@
 //! The few pieces of HTTP/1.1 that every server in the tests needs: reading a request, and writing
 //! chunks. Knows nothing of Coze.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Write};
 
 /// One request as it came over the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
