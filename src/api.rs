@@ -147,8 +147,6 @@ pub(crate) enum Started {
     No,
     /// The request left; what became of it is not known.
     Maybe,
-    /// Coze said so.
-    Yes,
 }
 
 /// Why a call brought no answer, or not all of it.

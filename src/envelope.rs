@@ -93,7 +93,7 @@ mod tests {
     fn a_background_resume_may_meet_the_next_question() {
         let resume = Envelope::parse(RESUME).unwrap();
         let interrupt = resume.interrupt().unwrap();
-        assert_eq!(interrupt.interrupt_type, 5);
+        assert_eq!(interrupt.r#type, 5);
         assert!(
             interrupt
                 .required_parameters

@@ -63,7 +63,7 @@ pub(crate) struct Interrupt {
     /// `<execute_id>/<n>`.
     pub(crate) event_id: String,
     /// 2 question, 5 input, 6 or 1 client plugin, 7 OAuth.
-    pub(crate) interrupt_type: i64,
+    pub(crate) r#type: i64,
     pub(crate) data: Option<Box<RawValue>>,
     pub(crate) required_parameters: Option<Box<RawValue>>,
     pub(crate) node_title: Option<String>,
@@ -154,7 +154,7 @@ pub(crate) fn interrupt(data: Raw<'_>, node_title: Raw<'_>) -> Option<Interrupt>
     let fields: InterruptFields<'_> = serde_json::from_str(data?.get()).ok()?;
     Some(Interrupt {
         event_id: field::nonempty(fields.event_id)?.into_owned(),
-        interrupt_type: field::number(fields.r#type)?,
+        r#type: field::number(fields.r#type)?,
         data: fields.data.map(field::one_line),
         required_parameters: fields.required_parameters.map(field::one_line),
         node_title: field::nonempty(node_title).map(Cow::into_owned),
@@ -350,7 +350,7 @@ mod tests {
         let EventKind::Interrupt(interrupt) = event.kind else {
             panic!("no interrupt");
         };
-        assert_eq!(interrupt.interrupt_type, 2);
+        assert_eq!(interrupt.r#type, 2);
         assert_eq!(interrupt.node_title.as_deref(), Some("问答"));
     }
 

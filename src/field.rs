@@ -11,7 +11,7 @@ pub(crate) type Raw<'a> = Option<&'a RawValue>;
 
 /// A string's content, or a number's digits as they were written. Nothing for other values, and
 /// for a string with a lone surrogate.
-pub(crate) fn text<'a>(raw: Raw<'a>) -> Option<Cow<'a, str>> {
+pub(crate) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     let raw = raw?.get();
     match raw.as_bytes() {
         [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
@@ -24,7 +24,7 @@ pub(crate) fn text<'a>(raw: Raw<'a>) -> Option<Cow<'a, str>> {
 }
 
 /// Like `text`, but an empty string counts as absent.
-pub(crate) fn nonempty<'a>(raw: Raw<'a>) -> Option<Cow<'a, str>> {
+pub(crate) fn nonempty(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     text(raw).filter(|text| !text.is_empty())
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn one_line(raw: &RawValue) -> Box<RawValue> {
 }
 
 /// A run's id as Coze gives it. Published samples mask digits with `*`, which is kept.
-pub(crate) fn execute_id<'a>(raw: Raw<'a>) -> Option<Cow<'a, str>> {
+pub(crate) fn execute_id(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     nonempty(raw).filter(|id| id.bytes().all(is_id_byte))
 }
 

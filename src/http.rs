@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ureq::config::AutoHeaderValue;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
@@ -23,6 +23,7 @@ use ureq::{Agent, AsSendBody, SendBody, Timeout};
 use crate::api::{Answer, Api, Body, Call, Cause, Failure, Limits, Started};
 use crate::config::{Config, Proxy, ProxyProtocol, Roots};
 use crate::error::Local;
+use crate::time::Moment;
 
 /// A connection that was idle for so long is not used again: a close that races the request would
 /// leave it unknown whether a run was started.
@@ -134,13 +135,13 @@ impl Api for Http {
         let sent = self.send(call, limits, &mut unsent);
         // What ureq took may still have been on this side of the socket when it failed. That
         // counts as sent: to think so of an unsent request costs a question, the reverse a run.
-        let moment = if unsent.is_empty() {
-            Moment::Waiting
+        let stage = if unsent.is_empty() {
+            Stage::Waiting
         } else {
-            Moment::Sending
+            Stage::Sending
         };
         let (head, body) = sent
-            .map_err(|error| trip.failure(error, moment))?
+            .map_err(|error| trip.failure(error, stage))?
             .into_parts();
         Ok(Answer {
             status: head.status.as_u16(),
@@ -254,7 +255,7 @@ impl Body for HttpBody {
         self.reader.read(buffer).map_err(|error| {
             // What ureq meant is inside; the kind of the outer error says only `Other`.
             let error = ureq::Error::from(error);
-            self.trip.failure(error, Moment::Reading)
+            self.trip.failure(error, Stage::Reading)
         })
     }
 
@@ -274,19 +275,19 @@ struct Trip {
 
 /// How far a call had come when it failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Moment {
+enum Stage {
     Sending,
     Waiting,
     Reading,
 }
 
 impl Trip {
-    /// What ureq's error means. The moment alone decides whether something may have been started:
+    /// What ureq's error means. The stage alone decides whether something may have been started:
     /// a server can't act on a request that it does not have whole.
-    fn failure(&self, error: ureq::Error, moment: Moment) -> Failure {
-        let (cause, detail) = self.cause(error, moment);
-        let started = match moment {
-            Moment::Waiting | Moment::Reading if self.starts => Started::Maybe,
+    fn failure(&self, error: ureq::Error, stage: Stage) -> Failure {
+        let (cause, detail) = self.cause(error, stage);
+        let started = match stage {
+            Stage::Waiting | Stage::Reading if self.starts => Started::Maybe,
             _ => Started::No,
         };
         Failure {
@@ -296,10 +297,10 @@ impl Trip {
         }
     }
 
-    fn cause(&self, error: ureq::Error, moment: Moment) -> (Cause, String) {
+    fn cause(&self, error: ureq::Error, stage: Stage) -> (Cause, String) {
         let host = &self.way.host;
         match error {
-            ureq::Error::Timeout(timeout) => self.late(timeout, moment),
+            ureq::Error::Timeout(timeout) => self.late(timeout, stage),
             ureq::Error::HostNotFound => (Cause::Dns, format!("{}: name not found", self.way.name)),
             ureq::Error::LargeResponseHeader(..) => {
                 let limit = MAX_HEADER / 1024;
@@ -313,12 +314,12 @@ impl Trip {
                 Ok(lost) => self.way.lost(*lost),
                 Err(other) => (Cause::Cut, format!("the call to {host} failed: {other}")),
             },
-            ureq::Error::Io(error) => (Cause::Cut, cut(host, &error, moment)),
+            ureq::Error::Io(error) => (Cause::Cut, cut(host, &error, stage)),
             other => (Cause::Cut, format!("the call to {host} failed: {other}")),
         }
     }
 
-    fn late(&self, timeout: Timeout, moment: Moment) -> (Cause, String) {
+    fn late(&self, timeout: Timeout, stage: Stage) -> (Cause, String) {
         let Way { host, name, .. } = &*self.way;
         let (connect, idle) = (seconds(self.way.connect), seconds(self.idle));
         match timeout {
@@ -336,7 +337,7 @@ impl Trip {
                 (cause, format!("no answer from {peer} within {connect}"))
             }
             // No other timeout is ever set.
-            _ if moment == Moment::Reading => (
+            _ if stage == Stage::Reading => (
                 Cause::Deadline,
                 format!("the deadline came in the middle of {host}'s answer"),
             ),
@@ -348,15 +349,15 @@ impl Trip {
     }
 }
 
-fn cut(host: &str, error: &io::Error, moment: Moment) -> String {
+fn cut(host: &str, error: &io::Error, stage: Stage) -> String {
     let reason = plain(error);
-    match moment {
-        Moment::Reading => format!("{host}'s answer was cut short: {reason}"),
+    match stage {
+        Stage::Reading => format!("{host}'s answer was cut short: {reason}"),
         // Only a write finds the pipe broken.
-        Moment::Waiting if error.kind() != io::ErrorKind::BrokenPipe => {
+        Stage::Waiting if error.kind() != io::ErrorKind::BrokenPipe => {
             format!("{host} gave no answer: {reason}")
         }
-        Moment::Waiting | Moment::Sending => {
+        Stage::Waiting | Stage::Sending => {
             format!("{host} stopped reading the request: {reason}")
         }
     }
@@ -600,13 +601,13 @@ impl Transport for Bounded {
 /// A moment beyond which nothing waits, whatever timeouts the request has: ureq fixes those before
 /// it sends the request, and what is left to do afterwards deserves less.
 #[derive(Debug, Default)]
-struct Curfew(Mutex<Option<Instant>>);
+struct Curfew(Mutex<Option<Moment>>);
 
 impl Curfew {
     /// Until the guard goes, nothing waits for longer than `wait` from now.
     fn by(&self, wait: Duration) -> CurfewGuard<'_> {
         let before = *self.lock();
-        let moment = Instant::now().checked_add(wait);
+        let moment = Moment::after(wait);
         *self.lock() = before.into_iter().chain(moment).min();
         CurfewGuard {
             curfew: self,
@@ -616,20 +617,20 @@ impl Curfew {
 
     fn shorten(&self, mut timeout: NextTimeout) -> NextTimeout {
         if let Some(moment) = *self.lock() {
-            let left = moment.saturating_duration_since(Instant::now());
+            let left = moment.left();
             timeout.after = timeout.after.min(left.into());
         }
         timeout
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Moment>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 struct CurfewGuard<'a> {
     curfew: &'a Curfew,
-    before: Option<Instant>,
+    before: Option<Moment>,
 }
 
 impl Drop for CurfewGuard<'_> {
@@ -680,7 +681,6 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::config::Key;
     use crate::support::proxy::{Asked, Rules};
     use crate::support::server::{Exchange, Server};
     use crate::support::tls::{Authority, Identity};
@@ -704,11 +704,8 @@ mod tests {
 
     fn config(url: &str) -> Config {
         Config {
-            key: Key("pat_xxx".to_owned()),
-            base_url: url.to_owned(),
-            roots: Roots::BuiltIn,
-            proxy: None,
             connect_timeout: Duration::from_secs(60),
+            ..Config::scripted(url)
         }
     }
 

@@ -169,8 +169,8 @@ impl Response {
 }
 
 impl Trouble {
-    /// `kind: words (code 4200, hint)`.
-    fn line(&self) -> String {
+    /// `kind: words (code 4200; hint)`.
+    pub(crate) fn line(&self) -> String {
         let code = self.code.map(|code| format!("code {code}"));
         let asides: Vec<_> = code.into_iter().chain(self.hint.clone()).collect();
         let kind = self.kind.word();
@@ -245,7 +245,7 @@ impl Serialize for InterruptKeys<'_> {
         let Self(interrupt, mode) = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("event_id", &interrupt.event_id)?;
-        map.serialize_entry("type", &interrupt.interrupt_type)?;
+        map.serialize_entry("type", &interrupt.r#type)?;
         if let Some(data) = &interrupt.data {
             map.serialize_entry("data", data)?;
         }
@@ -342,7 +342,7 @@ mod tests {
     fn an_interrupt_carries_what_an_answer_needs() {
         let interrupt = Interrupt {
             event_id: "740/27".to_owned(),
-            interrupt_type: 5,
+            r#type: 5,
             data: Some(raw("\"q\"")),
             required_parameters: Some(raw(r#"{"img":{"type":"image"}}"#)),
             node_title: Some("问答".to_owned()),

@@ -277,11 +277,7 @@ impl Attempt<'_> {
     fn not_answered(&mut self, failure: &Failure) -> Next {
         match failure.started {
             Started::No => {
-                let trouble = Trouble::new(Kind::Unreachable, &failure.detail);
-                let trouble = match cause_hint(failure.cause) {
-                    Some(hint) => trouble.hint(hint),
-                    None => trouble,
-                };
+                let trouble = unreachable(failure);
                 match failure.is_transient() && !self.deadline_is_over() {
                     true => Next::Again {
                         trouble,
@@ -291,7 +287,7 @@ impl Attempt<'_> {
                     false => Next::Over(Verdict::Trouble(trouble)),
                 }
             }
-            Started::Maybe | Started::Yes => self.lost(&failure.detail, failure.cause),
+            Started::Maybe => self.lost(&failure.detail, failure.cause),
         }
     }
 
@@ -419,7 +415,14 @@ impl Attempt<'_> {
             self.learn_execute_id(execute_id);
         }
         let (message, logid) = (envelope.message(), envelope.logid());
-        let trouble = |kind| self.coze_says(kind, code, message.or(status_message(status)), logid);
+        let trouble = |kind| {
+            self.coze_says(
+                kind,
+                code,
+                message.or_else(|| Some(status_message(status))),
+                logid,
+            )
+        };
         if !names_run && code::is_rate_limit(code, status) {
             return Next::Again {
                 trouble: trouble(Kind::Unreachable),
@@ -618,6 +621,15 @@ impl Attempt<'_> {
     }
 }
 
+/// What never reached Coze, and what to do about it.
+pub(crate) fn unreachable(failure: &Failure) -> Trouble {
+    let trouble = Trouble::new(Kind::Unreachable, &failure.detail);
+    match cause_hint(failure.cause) {
+        Some(hint) => trouble.hint(hint),
+        None => trouble,
+    }
+}
+
 /// Reads a body to its end; what came of it, when that is not all.
 fn read_all(body: &mut dyn Body, mut bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, Vec<u8>> {
     let mut buffer = vec![0; 16 << 10];
@@ -634,13 +646,13 @@ fn still_running(message: &str) -> Trouble {
     Trouble::new(Kind::Running, message).hint("to watch it, send this response as a request")
 }
 
-fn status_message(status: u16) -> Option<String> {
-    Some(match status {
+fn status_message(status: u16) -> String {
+    match status {
         300..=399 => {
             format!("HTTP status {status}: redirects are not followed, check the base URL")
         }
         _ => format!("HTTP status {status}, and no word of Coze's"),
-    })
+    }
 }
 
 fn cause_hint(cause: Cause) -> Option<&'static str> {
@@ -648,9 +660,13 @@ fn cause_hint(cause: Cause) -> Option<&'static str> {
         Cause::Dns | Cause::Connect => {
             Some("check the base URL and the network; a sandbox may have none")
         }
-        Cause::Certificate => Some("name the authority that signed it: --cacert"),
         Cause::Proxy | Cause::ProxyRefused => Some("check the proxy's address, user and password"),
-        Cause::Tls | Cause::Deadline | Cause::Silent | Cause::Cut | Cause::TooLarge => None,
+        Cause::Tls
+        | Cause::Certificate
+        | Cause::Deadline
+        | Cause::Silent
+        | Cause::Cut
+        | Cause::TooLarge => None,
     }
 }
 

@@ -81,6 +81,22 @@ impl Deadline {
     }
 }
 
+/// A moment of the machine's own clock, for what waits inside a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(Instant);
+
+impl Moment {
+    /// None is so far away that it never comes.
+    pub(crate) fn after(wait: Duration) -> Option<Self> {
+        Instant::now().checked_add(wait).map(Self)
+    }
+
+    /// Zero when it has come.
+    pub(crate) fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod scripted {
     //! A clock that moves only when somebody sleeps.

@@ -359,17 +359,14 @@ mod tests {
 
     /// A stream of events written `id|event|data`.
     fn stream(events: &[&str]) -> Vec<u8> {
-        let mut bytes = String::new();
-        for event in events {
+        let text = |event: &&str| {
             let mut parts = event.splitn(3, '|');
-            let id = parts.next().unwrap();
-            if !id.is_empty() {
-                bytes += &format!("id: {id}\n");
-            }
+            let id = parts.next().filter(|id| !id.is_empty());
+            let id = id.map_or(String::new(), |id| format!("id: {id}\n"));
             let (name, data) = (parts.next().unwrap(), parts.next().unwrap_or("{}"));
-            bytes += &format!("event: {name}\ndata: {data}\n\n");
-        }
-        bytes.into_bytes()
+            format!("{id}event: {name}\ndata: {data}\n\n")
+        };
+        events.iter().map(text).collect::<String>().into_bytes()
     }
 
     fn piece(id: &str, title: &str, seq: u64, finish: bool, content: &str) -> String {

@@ -49,6 +49,9 @@ pub(super) fn retry_after(value: &str, unix: u64) -> Option<Duration> {
     Some(Duration::from_secs(date.saturating_sub(unix)))
 }
 
+/// From the 1st of March of the year 0.
+const DAYS_UNTIL_1970: u64 = 719_469;
+
 /// Seconds since 1970 of a date such as `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that servers
 /// still send.
 fn unix_of_http_date(date: &str) -> Option<u64> {
@@ -57,7 +60,7 @@ fn unix_of_http_date(date: &str) -> Option<u64> {
     ];
     let (_, date) = date.split_once(", ")?;
     let mut words = date.split([' ', ':']);
-    let mut number = |words: &mut dyn Iterator<Item = &str>| words.next()?.parse::<u64>().ok();
+    let number = |words: &mut dyn Iterator<Item = &str>| words.next()?.parse::<u64>().ok();
     let day = number(&mut words)?;
     let month_name = words.next()?;
     let month = MONTHS.iter().position(|&name| name == month_name)? as u64 + 1;
@@ -76,7 +79,6 @@ fn unix_of_http_date(date: &str) -> Option<u64> {
         _ => (year, month - 3),
     };
     let days = 365 * years + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
-    const DAYS_UNTIL_1970: u64 = 719_469;
     let seconds = (time[0] * 60 + time[1]) * 60 + time[2];
     Some((days - DAYS_UNTIL_1970) * 86_400 + seconds)
 }

@@ -566,7 +566,7 @@ fn a_day_of_watching_ends_at_the_deadline() {
     let case = Case::new().timeout(86_400).for_ever(|| look(200, RUNNING));
     let outcome = case.answer(WATCH, vec![]).is(6, "9", "");
     // Each pause is cut to whole milliseconds here.
-    assert!((86_399_900..=86_400_000).contains(&outcome.slept.iter().sum()));
+    assert!((86_399_900..=86_400_000).contains(&outcome.slept.iter().sum::<u128>()));
     assert!(
         (8640..8700).contains(&outcome.calls.len()),
         "{}",
