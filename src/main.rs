@@ -1,16 +1,266 @@
+//! `coze-workflow`: runs Coze workflows from a shell, a skill or a cron job. Requests in, responses
+//! out. A funnel: arguments, configuration, inputs, and then `batch` does the work. The only file
+//! that exits.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that panics has failed")
+)]
+
 mod api;
+mod batch;
+mod cli;
 mod code;
+mod config;
+mod console;
 mod envelope;
 mod error;
 mod event;
 mod field;
 mod history;
+mod http;
 mod reader;
 mod request;
 mod response;
 mod run;
 mod sse;
+mod status;
 mod time;
 mod transcript;
 
-fn main() {}
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::env;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::api::{Api, Call, Limits};
+use crate::batch::file::OutputFile;
+use crate::batch::{Batch, Input, Output, Settings};
+use crate::cli::{Command, Options};
+use crate::config::{Config, Env, Origin};
+use crate::console::{Console, Show};
+use crate::error::Local;
+use crate::http::Http;
+use crate::reader::Requests;
+use crate::request::Manner;
+use crate::response::{Response, Trouble};
+use crate::run::Rules;
+use crate::time::{Clock, SystemClock};
+
+fn main() -> ExitCode {
+    let clock = SystemClock::new();
+    let exit_code = match cli::parse(env::args_os().skip(1)) {
+        Ok(Command::Help) => print_text(cli::help(config::chinese(&Env::real()))),
+        Ok(Command::Version) => print_text(&format!("{}\n", cli::VERSION)),
+        Ok(Command::Check(options)) => check(&options, &clock),
+        Ok(Command::Run(options)) => run(&options, &clock),
+        Err(error) => refuse(&Console::new(Show::default(), None, &clock), error),
+    };
+    ExitCode::from(exit_code)
+}
+
+fn run(options: &Options, clock: &SystemClock) -> u8 {
+    let show = show(options);
+    let mut console = Console::new(show, None, clock);
+    if options.files.is_empty() && options.request.is_none() && io::stdin().is_terminal() {
+        let usage = cli::help(config::chinese(&Env::real()));
+        let _ = io::stderr().lock().write_all(usage.as_bytes());
+        let error = Local::usage("there is no request, and standard input is a terminal");
+        return refuse(&console, error);
+    }
+    let config = match config::load(options, &Env::real()) {
+        Ok(config) => config,
+        Err(error) => return refuse(&console, error),
+    };
+    console = Console::new(show, Some(&config.key), clock);
+    explain(&console, &config);
+    match prepare(options, &config) {
+        Ok((apis, inputs, output_file)) => {
+            let settings = Settings {
+                manner: Manner {
+                    allow_unknown_fields: options.allow_unknown_fields,
+                    asynchronous: options.asynchronous,
+                    no_wait: options.no_wait,
+                },
+                rules: rules(options, &config),
+                numbered: apis.len() > 1,
+                clock,
+                output: &console,
+                output_file,
+            };
+            console.with_status(|| Batch::new(inputs, settings).run(&apis))
+        }
+        Err(error) => refuse(&console, error),
+    }
+}
+
+/// What is needed to work: a connection for each job, the inputs, and the file of `-o`.
+type Prepared = (Vec<Http>, Vec<Input>, Option<OutputFile>);
+
+/// All that can fail on this machine, before anything is sent.
+fn prepare(options: &Options, config: &Config) -> Result<Prepared, Local> {
+    let jobs = options.jobs.map_or(1, std::num::NonZero::get);
+    let apis = (0..jobs)
+        .map(|_| Http::new(config))
+        .collect::<Result<_, _>>()?;
+    let inputs = inputs(options)?;
+    let output_file = options
+        .output
+        .as_deref()
+        .map(OutputFile::prepare)
+        .transpose()?;
+    Ok((apis, inputs, output_file))
+}
+
+/// Where requests come from: `--request`, then the files, else standard input.
+fn inputs(options: &Options) -> Result<Vec<Input>, Local> {
+    let mut inputs = Vec::new();
+    if let Some(request) = &options.request {
+        let bytes = io::Cursor::new(request.clone().into_bytes());
+        inputs.push(input(bytes, None));
+    }
+    for path in &options.files {
+        inputs.push(open(path)?);
+    }
+    if inputs.is_empty() {
+        inputs.push(input(io::stdin(), None));
+    }
+    Ok(inputs)
+}
+
+fn open(path: &Path) -> Result<Input, Local> {
+    if path == Path::new("-") {
+        return Ok(input(io::stdin(), Some("-".to_owned())));
+    }
+    let name = path.display().to_string();
+    let cannot = |error: io::Error| Local::usage(format!("cannot read {name}: {error}"));
+    let file = File::open(path).map_err(cannot)?;
+    if file.metadata().map_err(cannot)?.is_dir() {
+        return Err(Local::usage(format!(
+            "cannot read {name}: it is a directory"
+        )));
+    }
+    Ok(input(file, Some(name)))
+}
+
+fn input(bytes: impl Read + Send + 'static, name: Option<String>) -> Input {
+    Requests::new(Box::new(bytes), name)
+}
+
+fn show(options: &Options) -> Show {
+    Show {
+        raw_output: options.raw_output,
+        events: options.events,
+        quiet: options.quiet,
+        verbose: options.verbose,
+    }
+}
+
+fn rules(options: &Options, config: &Config) -> Rules {
+    Rules {
+        timeout: config.timeout,
+        idle_timeout: config.idle_timeout,
+        poll_interval: config.poll_interval,
+        retries: config.retries,
+        no_wait: options.no_wait,
+        batch: options.jobs.is_some_and(|jobs| jobs.get() > 1),
+    }
+}
+
+/// `--check`: which configuration was found where, and whether anybody answers. Starts nothing, and
+/// does not send the key.
+fn check(options: &Options, clock: &SystemClock) -> u8 {
+    let console = Console::new(show(options), None, clock);
+    let config = match config::load(options, &Env::real()) {
+        Ok(config) => config,
+        Err(error) => return refuse(&console, error),
+    };
+    let console = Console::new(show(options), Some(&config.key), clock);
+    explain(&console, &config);
+    let http = match Http::new(&config) {
+        Ok(http) => http,
+        Err(error) => return refuse(&console, error),
+    };
+    let limits = Limits {
+        total: config.timeout,
+        idle: config.idle_timeout,
+    };
+    let before = clock.now();
+    let answer = http.call(Call::Check, limits);
+    let error = answer.as_ref().err().map(run::unreachable);
+    if let Some(error) = error.as_ref().filter(|_| !options.quiet) {
+        console.complain(&error.line());
+    }
+    let exit_code = error.as_ref().map_or(0, |error| error.kind.exit_code());
+    let report = Report {
+        execute_id: "",
+        status: if error.is_none() { "Success" } else { "Fail" },
+        output: "",
+        debug_url: "",
+        error,
+        http_status: answer.ok().map(|answer| answer.status),
+        milliseconds: clock.now().saturating_sub(before).as_secs_f64() * 1000.0,
+        config: &config.origins,
+        warnings: &config.warnings,
+    };
+    match console.print(&report) {
+        true => exit_code,
+        false => error::Kind::Io.exit_code(),
+    }
+}
+
+/// What `--check` found: the keys of every response, then its own.
+#[derive(Serialize)]
+struct Report<'a> {
+    execute_id: &'a str,
+    status: &'a str,
+    output: &'a str,
+    debug_url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Trouble>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    milliseconds: f64,
+    config: &'a [Origin],
+    warnings: &'a [String],
+}
+
+/// Under `-v`: every setting and where it comes from. Warnings are told there too.
+fn explain(console: &Console<'_>, config: &Config) {
+    for origin in &config.origins {
+        console.explain(&format!(
+            "{} {} ({})",
+            origin.field, origin.value, origin.source
+        ));
+    }
+    for warning in &config.warnings {
+        console.explain(warning);
+    }
+}
+
+/// One response and one line for what was found before any request was read.
+fn refuse(console: &Console<'_>, error: Local) -> u8 {
+    let mut response = Response::unsent(Trouble::from(error));
+    match console.respond(&mut response) {
+        true => response.exit_code(),
+        false => error::Kind::Io.exit_code(),
+    }
+}
+
+fn print_text(text: &str) -> u8 {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => 0,
+        Err(_) => error::Kind::Io.exit_code(),
+    }
+}

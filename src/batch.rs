@@ -1,0 +1,307 @@
+//! Many requests: read one by one, no faster than they are answered, by one worker or several; what
+//! each comes to is handed to `Output`, and all together to one exit code. Knows no HTTP.
+
+pub(crate) mod file;
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use self::file::OutputFile;
+use crate::api::{Api, Body};
+use crate::error::{Kind, Local};
+use crate::reader::Requests;
+use crate::request::{Manner, Request};
+use crate::response::{Response, Trouble, Verdict};
+use crate::run::{Answered, Note, Observer, Rules, Runner, Shared};
+use crate::sse::Frame;
+use crate::time::Clock;
+
+/// What is left on a connection is read only so soon after the answer: later the connection would
+/// pass for fresher than it is, and a POST must not meet a server that is about to close it.
+const REST_LIMIT: Duration = Duration::from_secs(1);
+
+/// Where everything goes that is told of requests.
+pub(crate) trait Output: Sync {
+    /// A request was taken up.
+    fn taken(&self);
+    /// Writes one response; false when nothing more can be written.
+    fn respond(&self, response: &mut Response) -> bool;
+    /// An event as it arrives; `request` is the request's `id`.
+    fn event(&self, frame: &Frame<'_>, request: Option<&RawValue>);
+    /// A step on the way.
+    fn note(&self, note: &Note<'_>);
+    /// A background run is known by its id.
+    fn started(&self, execute_id: &str);
+    /// How many requests came to what so far.
+    fn answered(&self, tally: &Tally);
+    /// How many requests came to what in the end, when there were several.
+    fn summary(&self, tally: &Tally);
+}
+
+/// How many requests came to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    pub(crate) running: u64,
+    pub(crate) interrupted: u64,
+    pub(crate) unknown: u64,
+}
+
+impl Tally {
+    fn count(&mut self, kind: Option<Kind>) {
+        *match kind {
+            None => &mut self.done,
+            Some(
+                Kind::Failed
+                | Kind::Usage
+                | Kind::Config
+                | Kind::Refused
+                | Kind::Unreachable
+                | Kind::Io,
+            ) => &mut self.failed,
+            Some(Kind::Running) => &mut self.running,
+            Some(Kind::Interrupted) => &mut self.interrupted,
+            Some(Kind::Unknown) => &mut self.unknown,
+        } += 1;
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.done + self.failed + self.running + self.interrupted + self.unknown
+    }
+}
+
+/// One place that requests come from.
+pub(crate) type Input = Requests<Box<dyn Read + Send>>;
+
+/// Requests to be answered, and how.
+pub(crate) struct Batch<'a> {
+    intake: Mutex<Intake>,
+    progress: Mutex<Progress>,
+    manner: Manner,
+    rules: Rules,
+    /// Whether a request without an `id` gets its number instead.
+    numbered: bool,
+    clock: &'a dyn Clock,
+    output: &'a dyn Output,
+    shared: Shared,
+    /// `-o`: for the first request, and no second one.
+    output_file: Option<Mutex<Option<OutputFile>>>,
+}
+
+/// Held while a request is waited for: whoever has one to answer must not wait with it.
+struct Intake {
+    inputs: VecDeque<Input>,
+    taken: u64,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// Nothing more can be written, so nothing more is started.
+    broken: bool,
+    tally: Tally,
+    /// The first, in input order, that was not plain success, and its exit code.
+    first_failure: Option<(u64, u8)>,
+    io_failed: bool,
+}
+
+/// What a batch needs beside its inputs.
+pub(crate) struct Settings<'a> {
+    pub(crate) manner: Manner,
+    pub(crate) rules: Rules,
+    pub(crate) numbered: bool,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) output: &'a dyn Output,
+    pub(crate) output_file: Option<OutputFile>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(inputs: impl IntoIterator<Item = Input>, settings: Settings<'a>) -> Self {
+        Self {
+            intake: Mutex::new(Intake {
+                inputs: inputs.into_iter().collect(),
+                taken: 0,
+            }),
+            progress: Mutex::default(),
+            manner: settings.manner,
+            rules: settings.rules,
+            numbered: settings.numbered,
+            clock: settings.clock,
+            output: settings.output,
+            shared: Shared::default(),
+            output_file: settings.output_file.map(|file| Mutex::new(Some(file))),
+        }
+    }
+
+    /// Answers all requests, as many at a time as there are `apis`, and gives the exit code.
+    pub(crate) fn run<A: Api + Sync>(&self, apis: &[A]) -> u8 {
+        match apis {
+            [only] => self.work(only),
+            _ => std::thread::scope(|scope| {
+                for api in apis {
+                    scope.spawn(|| self.work(api));
+                }
+            }),
+        }
+        let taken = lock(&self.intake).taken;
+        if taken == 0 {
+            let error = Local::usage("there is no request").hint("see --help");
+            self.respond(0, &mut Response::unsent(error));
+        }
+        let progress = self.progress();
+        if taken > 1 {
+            self.output.summary(&progress.tally);
+        }
+        match (progress.io_failed, progress.first_failure) {
+            (true, _) => Kind::Io.exit_code(),
+            (false, Some((_, exit_code))) => exit_code,
+            (false, None) => 0,
+        }
+    }
+
+    fn work(&self, api: &dyn Api) {
+        let mut rest: Option<(Box<dyn Body>, Duration)> = None;
+        while let Some((number, item)) = self.take() {
+            if let Some((body, since)) = rest.take()
+                && self.clock.now().saturating_sub(since) < REST_LIMIT
+            {
+                body.finish();
+            }
+            let mut request = match item {
+                Ok(text) => Request::parse(&text, self.manner),
+                Err(error) => Request::refused(error),
+            };
+            if self.numbered && request.id.is_none() {
+                let number = RawValue::from_string(number.to_string());
+                request.id = Some(number.expect("a number is JSON"));
+            }
+            let answered = self.answer(api, number, request);
+            let since = self.clock.now();
+            rest = answered.rest.map(|body| (body, since));
+            let mut response = answered.response;
+            self.write_output_file(&mut response);
+            self.respond(number, &mut response);
+        }
+    }
+
+    /// The next request and its number; nothing at the end, or when nothing more can be written.
+    fn take(&self) -> Option<(u64, Result<String, Local>)> {
+        let mut intake = lock(&self.intake);
+        while let Some(input) = intake.inputs.front_mut() {
+            let item = input.next();
+            if self.progress().broken {
+                return None;
+            }
+            if let Some(item) = item {
+                intake.taken += 1;
+                self.output.taken();
+                return Some((intake.taken - 1, item));
+            }
+            intake.inputs.pop_front();
+        }
+        None
+    }
+
+    fn answer(&self, api: &dyn Api, number: u64, request: Request) -> Answered {
+        let runner = Runner {
+            api,
+            clock: self.clock,
+            rules: Rules {
+                batch: self.rules.batch || number > 0,
+                ..self.rules
+            },
+            shared: &self.shared,
+        };
+        let witness = Witness {
+            output: self.output,
+            request: request.id.clone(),
+        };
+        let second = number > 0 && self.output_file.is_some();
+        let request = match second {
+            true => Request {
+                task: Err(
+                    Local::usage("-o takes one request, and this is another one")
+                        .hint("leave out -o, or run them one by one"),
+                ),
+                ..request
+            },
+            false => request,
+        };
+        runner.answer(request, &witness)
+    }
+
+    /// Moves the output of a success to the file that `-o` names. The run is paid for, so when that
+    /// fails the output stays in the response.
+    fn write_output_file(&self, response: &mut Response) {
+        let Some(slot) = &self.output_file else {
+            return;
+        };
+        if !matches!(response.verdict, Verdict::Success) {
+            return;
+        }
+        let Some(file) = lock(slot).take() else {
+            return;
+        };
+        match file.write(response.output.as_bytes()) {
+            Ok(written) => {
+                response.output_file = Some(written);
+                response.output = String::new();
+            }
+            Err(sentence) => {
+                let trouble = Trouble::new(Kind::Io, sentence).hint("output holds the text");
+                response.verdict = Verdict::Unwritten(trouble);
+            }
+        }
+    }
+
+    fn respond(&self, number: u64, response: &mut Response) {
+        let written = self.output.respond(response);
+        let mut progress = self.progress();
+        progress.tally.count(response.kind());
+        progress.broken |= !written;
+        let exit_code = response.exit_code();
+        progress.io_failed |= !written || exit_code == Kind::Io.exit_code();
+        if exit_code != 0 {
+            let earlier = progress.first_failure.filter(|(first, _)| *first < number);
+            progress.first_failure = Some(earlier.unwrap_or((number, exit_code)));
+        }
+        self.output.answered(&progress.tally);
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        lock(&self.progress)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells of one request.
+struct Witness<'a> {
+    output: &'a dyn Output,
+    request: Option<Box<RawValue>>,
+}
+
+impl Observer for Witness<'_> {
+    fn starting(&self) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    fn started(&self, execute_id: &str, background: bool) {
+        if background {
+            self.output.started(execute_id);
+        }
+    }
+
+    fn note(&self, note: &Note<'_>) {
+        if let Note::Event(frame) = note {
+            self.output.event(frame, self.request.as_deref());
+        }
+        self.output.note(note);
+    }
+}
