@@ -18,6 +18,7 @@ use crate::request::{Manner, Request};
 use crate::response::{Response, Trouble, Verdict};
 use crate::run::{Answered, Note, Observer, Rules, Runner, Shared};
 use crate::sse::Frame;
+use crate::text::Text;
 use crate::time::Clock;
 
 /// What is left on a connection is read only so soon after the answer: later the connection would
@@ -246,10 +247,10 @@ impl<'a> Batch<'a> {
         let Some(file) = lock(slot).take() else {
             return;
         };
-        match file.write(response.output.as_bytes()) {
+        match file.write(response.output.plain().as_bytes()) {
             Ok(written) => {
                 response.output_file = Some(written);
-                response.output = String::new();
+                response.output = Text::default();
             }
             Err(sentence) => {
                 let trouble = Trouble::new(Kind::Io, sentence).hint("output holds the text");

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::batch::{Output, Tally};
 use crate::config::Key;
+use crate::field;
 use crate::response::{Response, Verdict};
 use crate::run::Note;
 use crate::sse::Frame;
@@ -188,7 +189,7 @@ impl Output for Console<'_> {
         let written = match (self.show.raw_output, success) {
             (false, _) => self.print(response),
             (true, true) if response.output_file.is_some() => true,
-            (true, true) => self.print_raw(&response.output),
+            (true, true) => self.print_raw(&response.output.plain()),
             (true, false) => {
                 self.print_aside(response);
                 true
@@ -218,7 +219,7 @@ impl Output for Console<'_> {
         if !self.show.events {
             return;
         }
-        let one_line = serde_json::from_str(&frame.data).map(crate::field::one_line);
+        let one_line = serde_json::from_str(&frame.data).map(field::one_line);
         // A reader that has gone away keeps no run from ending: the response says so.
         let _ = self.print(&Line {
             event: &frame.event,

@@ -45,7 +45,7 @@ impl<'a> Envelope<'a> {
     }
 
     pub(crate) fn logid(&self) -> Option<String> {
-        let detail: Detail<'_> = serde_json::from_str(self.detail?.get()).ok()?;
+        let detail: Detail<'_> = serde_json::from_str(self.detail?.0).ok()?;
         field::nonempty(detail.logid).map(Cow::into_owned)
     }
 

@@ -3,16 +3,33 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A field that may be absent, kept as its text.
-pub(crate) type Raw<'a> = Option<&'a RawValue>;
+/// The JSON text of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Json<'a>(pub(crate) &'a str);
+
+/// A field that may be absent, kept as its text; `null` counts as absent.
+pub(crate) type Raw<'a> = Option<Json<'a>>;
+
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|raw| Self(raw.get()))
+    }
+}
+
+impl<'a> From<&'a RawValue> for Json<'a> {
+    fn from(raw: &'a RawValue) -> Self {
+        Self(raw.get())
+    }
+}
 
 /// A string's content, or a number's digits as they were written. Nothing for other values, and
 /// for a string with a lone surrogate.
 pub(crate) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
-    let raw = raw?.get();
+    let Json(raw) = raw?;
     match raw.as_bytes() {
         [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
             Some(Cow::Borrowed(&raw[1..raw.len() - 1]))
@@ -35,7 +52,7 @@ pub(crate) fn number<T: std::str::FromStr>(raw: Raw<'_>) -> Option<T> {
 
 /// A boolean; nothing for other values.
 pub(crate) fn flag(raw: Raw<'_>) -> Option<bool> {
-    serde_json::from_str(raw?.get()).ok()
+    serde_json::from_str(raw?.0).ok()
 }
 
 /// An object's keys with the text of their values, in order, repeated ones included.
@@ -64,13 +81,9 @@ pub(crate) fn entries(json: &str) -> Option<Vec<(String, &RawValue)>> {
 }
 
 /// The value on one line: line breaks can only stand between its tokens and become spaces.
-pub(crate) fn one_line(raw: &RawValue) -> Box<RawValue> {
-    if raw.get().contains(['\n', '\r']) {
-        let line = raw.get().replace(['\n', '\r'], " ");
-        RawValue::from_string(line).expect("white space between tokens is free")
-    } else {
-        raw.to_owned()
-    }
+pub(crate) fn one_line(Json(json): Json<'_>) -> Box<RawValue> {
+    let line = json.replace(['\n', '\r'], " ");
+    RawValue::from_string(line).expect("white space between tokens is free")
 }
 
 /// A run's id as Coze gives it. Published samples mask digits with `*`, which is kept.
@@ -173,33 +186,29 @@ fn is_id_byte(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn raw(json: &str) -> Box<RawValue> {
-        RawValue::from_string(json.to_owned()).unwrap()
-    }
-
     #[test]
     fn an_id_is_the_same_as_a_string_and_as_a_number() {
         assert_eq!(
-            text(Some(&raw("7547546110525440001"))).unwrap(),
+            text(Some(Json("7547546110525440001"))).unwrap(),
             "7547546110525440001"
         );
         assert_eq!(
-            text(Some(&raw("\"7547546110525440001\""))).unwrap(),
+            text(Some(Json("\"7547546110525440001\""))).unwrap(),
             "7547546110525440001"
         );
-        assert_eq!(text(Some(&raw("\"\\u4f60\""))).unwrap(), "你");
-        assert_eq!(text(Some(&raw("{}"))), None);
-        assert_eq!(text(Some(&raw("\"\\ud83d\""))), None);
+        assert_eq!(text(Some(Json("\"\\u4f60\""))).unwrap(), "你");
+        assert_eq!(text(Some(Json("{}"))), None);
+        assert_eq!(text(Some(Json("\"\\ud83d\""))), None);
     }
 
     #[test]
     fn a_code_is_the_same_as_a_string_and_as_a_number() {
         assert_eq!(
-            number::<i64>(Some(&raw("\"720701013\""))),
+            number::<i64>(Some(Json("\"720701013\""))),
             Some(720_701_013)
         );
-        assert_eq!(number::<i64>(Some(&raw("4000"))), Some(4000));
-        assert_eq!(number::<i64>(Some(&raw("\"\""))), None);
+        assert_eq!(number::<i64>(Some(Json("4000"))), Some(4000));
+        assert_eq!(number::<i64>(Some(Json("\"\""))), None);
     }
 
     #[test]
@@ -257,7 +266,7 @@ mod tests {
     #[test]
     fn a_value_over_several_lines_comes_out_on_one() {
         assert_eq!(
-            one_line(&raw("{\n \"a\": \"\\n\"\r\n}")).get(),
+            one_line(Json("{\n \"a\": \"\\n\"\r\n}")).get(),
             "{  \"a\": \"\\n\"  }"
         );
     }

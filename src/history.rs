@@ -11,7 +11,8 @@ use crate::api::Mode;
 use crate::code;
 use crate::envelope::Envelope;
 use crate::event::{self, Interrupt};
-use crate::field::{self, Raw};
+use crate::field::{self, Json, Raw};
+use crate::text::Text;
 use crate::transcript::NodeMessage;
 
 /// Whose history it is. Studio gives the End node's result as it is, Coze wraps it up.
@@ -58,7 +59,7 @@ pub(crate) struct Record {
     /// How the run was started; nothing when it can't be resumed either way.
     pub(crate) mode: Option<Mode>,
     /// The End node's result; nothing when it is no longer kept, or was trimmed.
-    pub(crate) output: Option<String>,
+    pub(crate) output: Option<Text>,
     pub(crate) messages: Vec<NodeMessage>,
     /// Output nodes whose texts were trimmed, to be fetched one by one.
     pub(crate) trimmed: Vec<TrimmedNode>,
@@ -100,7 +101,7 @@ pub(crate) fn parse(server: Server, status: u16, body: &[u8]) -> Look {
         };
     };
     let code = envelope.code();
-    let data = envelope.data.map_or("null", RawValue::get);
+    let data = envelope.data.map_or("null", |Json(data)| data);
     let told = |otherwise: &str| envelope.message().unwrap_or_else(|| otherwise.to_owned());
     match code {
         Some(401) if status == 401 && server == Server::Coze => Look::NotHere,
@@ -132,7 +133,7 @@ pub(crate) fn parse(server: Server, status: u16, body: &[u8]) -> Look {
 }
 
 /// The text of an Output node that was trimmed, from an answer of `execute_nodes`.
-pub(crate) fn node_output(status: u16, body: &[u8]) -> Option<String> {
+pub(crate) fn node_output(status: u16, body: &[u8]) -> Option<Text> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Node<'a> {
@@ -145,8 +146,8 @@ pub(crate) fn node_output(status: u16, body: &[u8]) -> Option<String> {
     if status != 200 || envelope.code().is_some() {
         return None;
     }
-    let node: Node<'_> = serde_json::from_str(envelope.data?.get()).ok()?;
-    field::text(node.node_output).map(Cow::into_owned)
+    let node: Node<'_> = serde_json::from_str(envelope.data?.0).ok()?;
+    field::text(node.node_output).map(|text| Text::from_plain(&text))
 }
 
 /// While a run goes on Coze is known to send a body that is no JSON, because a text in it is not
@@ -235,7 +236,7 @@ fn record(server: Server, fields: &Fields<'_>) -> Record {
     let output = field::text(fields.output);
     match server {
         Server::Coze => unwrap(output.as_deref(), &mut record),
-        Server::Studio => record.output = output.map(Cow::into_owned),
+        Server::Studio => record.output = output.as_deref().map(Text::from_plain),
     }
     if trimmed {
         record.output = None;
@@ -250,16 +251,17 @@ fn unwrap(output: Option<&str>, record: &mut Record) {
     let is_wrapper = |(key, _): &(String, &RawValue)| key == "Output" || key == "node_status";
     let entries = output.and_then(field::entries);
     let Some(entries) = entries.filter(|entries| entries.iter().any(is_wrapper)) else {
-        record.output = output.map(str::to_owned);
+        record.output = output.map(Text::from_plain);
         return;
     };
     for (title, value) in entries {
         match title.as_str() {
-            "Output" => record.output = (value.get() != "null").then(|| end_text(value)),
+            "Output" if value.get() == "null" => {}
+            "Output" => record.output = Some(Text::from_plain(&end_text(value))),
             "node_status" => {}
             _ => record.messages.push(NodeMessage {
                 node_title: title,
-                content: text_or_json(value),
+                content: Text::from_plain(&text_or_json(value)),
             }),
         }
     }
@@ -288,7 +290,7 @@ fn end_text(value: &RawValue) -> String {
 }
 
 fn text_or_json(value: &RawValue) -> String {
-    field::text(Some(value)).map_or_else(|| value.get().to_owned(), Cow::into_owned)
+    field::text(Some(value.into())).map_or_else(|| value.get().to_owned(), Cow::into_owned)
 }
 
 /// `node_execute_status` maps titles to a node's execution, or to several of a loop.
@@ -301,7 +303,8 @@ fn trimmed_nodes(status: Raw<'_>) -> Vec<TrimmedNode> {
     }
 
     // A JSON string that holds the object has been seen as well.
-    let text = status.map(text_or_json).unwrap_or_default();
+    let text = field::text(status).or(status.map(|Json(json)| json.into()));
+    let text = text.unwrap_or_default();
     let mut nodes = Vec::new();
     for (node_title, value) in field::entries(&text).unwrap_or_default() {
         let executions: Vec<Execution<'_>> = match serde_json::from_str(value.get()) {
@@ -368,8 +371,9 @@ mod tests {
         let record = success(parse(Server::Coze, 200, VARIABLES));
         let output = record.output.unwrap();
         assert!(
-            output.starts_with(r#"{"content":"你好，[shortened]","title":"#),
-            "{output}"
+            output
+                .plain()
+                .starts_with(r#"{"content":"你好，[shortened]","title":"#)
         );
         assert_eq!(record.mode, Some(Mode::Async));
         assert_eq!(
@@ -381,7 +385,10 @@ mod tests {
     #[test]
     fn a_text_mode_result_is_unwrapped() {
         let record = success(parse(Server::Coze, 200, TEXT_MODE));
-        assert_eq!(record.output.as_deref(), Some("来找姐姐有什么事呀"));
+        assert_eq!(
+            record.output.as_ref().map(Text::plain).as_deref(),
+            Some("来找姐姐有什么事呀")
+        );
         assert!(record.usage.unwrap().get().contains("150"));
     }
 
@@ -394,7 +401,11 @@ mod tests {
         ] {
             let outer = format!(r#"{{"Output":{}}}"#, serde_json::to_string(text).unwrap());
             assert_eq!(
-                success(history(&output(&outer))).output.as_deref(),
+                success(history(&output(&outer)))
+                    .output
+                    .as_ref()
+                    .map(Text::plain)
+                    .as_deref(),
                 Some(text)
             );
         }
@@ -404,9 +415,12 @@ mod tests {
     fn other_keys_of_the_output_are_messages() {
         let text = r#"{"Output":"{\"a\":1}","node_status":"{}","输出":"你好","空":""}"#;
         let record = success(history(&output(text)));
-        assert_eq!(record.output.as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!(
+            record.output.as_ref().map(Text::plain).as_deref(),
+            Some(r#"{"a":1}"#)
+        );
         assert_eq!(record.messages.len(), 1);
-        assert_eq!(record.messages[0].content, "你好");
+        assert_eq!(record.messages[0].content.plain(), "你好");
     }
 
     #[test]
@@ -425,7 +439,11 @@ mod tests {
     fn text_that_is_no_such_object_is_taken_as_it_is() {
         for text in ["plain", r#"{"a":1}"#, "[1]", ""] {
             assert_eq!(
-                success(history(&output(text))).output.as_deref(),
+                success(history(&output(text)))
+                    .output
+                    .as_ref()
+                    .map(Text::plain)
+                    .as_deref(),
                 Some(text)
             );
         }
@@ -469,7 +487,10 @@ mod tests {
     #[test]
     fn studios_history_is_taken_unwrapped_with_its_numeric_ids() {
         let record = success(parse(Server::Studio, 200, STUDIO));
-        assert_eq!(record.output.as_deref(), Some(r#"{"output":"hello"}"#));
+        assert_eq!(
+            record.output.as_ref().map(Text::plain).as_deref(),
+            Some(r#"{"output":"hello"}"#)
+        );
         assert!(record.debug_url.unwrap().contains("7547546110525440001"));
         assert_eq!(
             record.logid.as_deref(),
@@ -549,6 +570,7 @@ mod tests {
         assert!(
             node_output(200, NODE)
                 .unwrap()
+                .plain()
                 .starts_with("0《零的奇妙冒险》\n")
         );
         assert_eq!(node_output(200, NO_PERMISSION), None);

@@ -25,6 +25,7 @@ mod response;
 mod run;
 mod sse;
 mod status;
+mod text;
 mod time;
 mod transcript;
 

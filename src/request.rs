@@ -92,7 +92,7 @@ impl Request {
         };
         let workflow_id = entries.id("workflow_id");
         Self {
-            id: entries.value("id").map(field::one_line),
+            id: entries.value("id").map(|id| field::one_line(id.into())),
             workflow_id: workflow_id.as_ref().ok().cloned().flatten(),
             task: entries.task(manner),
         }
@@ -234,7 +234,8 @@ impl<'a> Entries<'a> {
         let event_id = event_id
             .filter(|id| !id.is_empty())
             .ok_or_else(incomplete)?;
-        let interrupt_type: i64 = field::number(interrupt_type).ok_or_else(incomplete)?;
+        let interrupt_type: i64 =
+            field::number(interrupt_type.map(Into::into)).ok_or_else(incomplete)?;
         let mode = interrupt
             .and_then(|interrupt| interrupt.mode())
             .unwrap_or(Mode::Stream);
@@ -321,7 +322,7 @@ impl<'a> Entries<'a> {
         };
         let integer = raw.get().bytes().all(|byte| byte.is_ascii_digit());
         let text = match raw.get().starts_with('"') || integer {
-            true => field::text(Some(raw)),
+            true => field::text(Some(raw.into())),
             false => None,
         };
         let Some(text) = text else {

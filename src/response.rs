@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use crate::api::Mode;
 use crate::error::{Kind, Local};
 use crate::event::Interrupt;
+use crate::text::Text;
 use crate::transcript::NodeMessage;
 
 /// One response. The first four keys are always there, always strings.
@@ -15,7 +16,7 @@ pub(crate) struct Response {
     pub(crate) execute_id: String,
     pub(crate) verdict: Verdict,
     /// The End node's result; text so far when the run did not succeed.
-    pub(crate) output: String,
+    pub(crate) output: Text,
     /// Empty when unknown.
     pub(crate) debug_url: String,
     pub(crate) workflow_id: Option<String>,
@@ -94,7 +95,7 @@ impl Response {
         Self {
             execute_id: String::new(),
             verdict: Verdict::Trouble(trouble.into()),
-            output: String::new(),
+            output: Text::default(),
             debug_url: String::new(),
             workflow_id: None,
             messages: Vec::new(),
@@ -262,8 +263,10 @@ impl Serialize for InterruptKeys<'_> {
 
 impl Serialize for NodeMessage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let keys = [("node_title", &self.node_title), ("content", &self.content)];
-        serializer.collect_map(keys)
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("node_title", &self.node_title)?;
+        map.serialize_entry("content", &self.content)?;
+        map.end()
     }
 }
 
@@ -298,12 +301,12 @@ mod tests {
     fn everything_that_is_to_be_said_is_said_in_order() {
         let mut all = response(Verdict::Success);
         all.execute_id = "9".to_owned();
-        all.output = "{\"a\":\"\n\"}".to_owned();
+        all.output = Text::from_plain("{\"a\":\"\n\"}");
         all.debug_url = "https://w/?execute_id=9".to_owned();
         all.workflow_id = Some("7".to_owned());
         all.messages = vec![NodeMessage {
             node_title: "输出".to_owned(),
-            content: "你好".to_owned(),
+            content: Text::from_plain("你好"),
         }];
         all.usage = Some(raw(r#"{"token_count":1e2}"#));
         all.logid = Some("L".to_owned());

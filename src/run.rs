@@ -24,6 +24,7 @@ use crate::field;
 use crate::request::{Request, Resume, Task};
 use crate::response::{Response, Trouble, Verdict};
 use crate::sse::{Decoder, Frame};
+use crate::text::Text;
 use crate::time::{Clock, Deadline};
 use crate::transcript::{Ended, NodeMessage, Transcript};
 
@@ -149,7 +150,7 @@ struct Known {
     debug_url: Option<String>,
     logid: Option<String>,
     usage: Option<Box<RawValue>>,
-    output: String,
+    output: Text,
     /// `output` is the End node's text, and all of it.
     output_is_whole: bool,
     messages: Vec<NodeMessage>,

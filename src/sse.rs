@@ -279,10 +279,8 @@ impl Decoder {
         // By the standard an empty `event` is as good as none.
         let event = event.filter(|range| !range.is_empty());
         Frame {
-            event: event.map_or(Cow::Borrowed("message"), |range| {
-                String::from_utf8_lossy(&bytes[range])
-            }),
-            data: String::from_utf8_lossy(match data {
+            event: event.map_or(Cow::Borrowed("message"), |range| decode(&bytes[range])),
+            data: decode(match data {
                 Data::None => &[],
                 Data::Line(range) => &bytes[range],
                 Data::Joined => &self.joined,
@@ -305,8 +303,17 @@ fn split_field(line: &[u8]) -> (&[u8], usize) {
     (&line[..colon], value + space)
 }
 
+/// UTF-8 as the standard decodes it. Std's check of what is valid is much faster than its search for
+/// what is not.
+fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
+}
+
 /// The place of `byte`. `skip_until` is std's only way to its fast search over bytes.
-fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+pub(crate) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     let skipped = rest.skip_until(byte).expect("a slice can always be read");
     let found = skipped > 0 && bytes[skipped - 1] == byte;

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::event::{self, Event, EventKind, Interrupt, Message};
 use crate::sse::Frame;
+use crate::text::Text;
 
 /// The most text that one run may have, in bytes.
 pub(crate) const TEXT_LIMIT: usize = 256 << 20;
@@ -34,7 +35,7 @@ pub(crate) enum Ended {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NodeMessage {
     pub(crate) node_title: String,
-    pub(crate) content: String,
+    pub(crate) content: Text,
 }
 
 /// The run's text is above `TEXT_LIMIT`.
@@ -83,7 +84,7 @@ impl Transcript {
     }
 
     /// The End node's text so far or, when it has not spoken, everybody's.
-    pub(crate) fn take_output(&mut self) -> String {
+    pub(crate) fn take_output(&mut self) -> Text {
         if self.end.has_spoken {
             std::mem::take(&mut self.end.text)
         } else {
@@ -137,7 +138,7 @@ impl Transcript {
 
     fn push_message(&mut self, message: &Message<'_>) -> Result<(), TooMuchText> {
         let held = self.end.text.len() + self.others.size();
-        if held + message.content.max_len() > TEXT_LIMIT {
+        if held + message.content.0.len() > TEXT_LIMIT {
             return Err(TooMuchText);
         }
         let understood = if message.is_end {
@@ -159,7 +160,7 @@ fn remember(known: &mut Option<String>, told: Option<&str>) {
 /// The End node's text.
 #[derive(Debug, Default)]
 struct EndText {
-    text: String,
+    text: Text,
     has_spoken: bool,
     /// How many pieces came, each with the number that was due.
     contiguous: u64,
@@ -176,7 +177,7 @@ impl EndText {
             self.broken = true;
         }
         self.finished = message.node_is_finish;
-        let understood = append(message, &mut self.text);
+        let understood = self.text.push_json(message.content.0);
         self.broken |= !understood;
         understood
     }
@@ -189,7 +190,7 @@ impl EndText {
 /// The text of all other nodes, once, in order of arrival; each message knows its pieces of it.
 #[derive(Debug, Default)]
 struct Others {
-    text: String,
+    text: Text,
     messages: Vec<OtherMessage>,
     /// Those that may still get more pieces; nodes can speak at the same time.
     open: Vec<usize>,
@@ -206,7 +207,7 @@ struct OtherMessage {
 impl Others {
     fn push(&mut self, message: &Message<'_>) -> bool {
         let begin = self.text.len();
-        let understood = append(message, &mut self.text);
+        let understood = self.text.push_json(message.content.0);
         let index = self.message_for(message);
         let pieces = &mut self.messages[index].pieces;
         match pieces.last_mut().filter(|piece| piece.end == begin) {
@@ -247,23 +248,23 @@ impl Others {
     fn messages(&self) -> Vec<NodeMessage> {
         let whole = |message: &OtherMessage| NodeMessage {
             node_title: message.node_title.clone(),
-            content: message
-                .pieces
-                .iter()
-                .map(|piece| &self.text[piece.clone()])
-                .collect(),
+            content: self.join(&message.pieces),
         };
         let messages = self.messages.iter().map(whole);
         messages.filter(|said| !said.content.is_empty()).collect()
     }
 
+    fn join(&self, pieces: &[Range<usize>]) -> Text {
+        let mut text = Text::default();
+        for piece in pieces {
+            text.append(&self.text.slice(piece.start, piece.end));
+        }
+        text
+    }
+
     fn size(&self) -> usize {
         self.text.len() + self.overhead
     }
-}
-
-fn append(message: &Message<'_>, text: &mut String) -> bool {
-    message.content.append_to(text)
 }
 
 /// Which event ids have been there.
@@ -382,7 +383,7 @@ mod tests {
             (transcript.is_whole(), transcript.lost_events()),
             (whole, lost)
         );
-        assert_eq!(transcript.take_output(), output);
+        assert_eq!(transcript.take_output().plain(), output);
     }
 
     #[test]
@@ -392,10 +393,16 @@ mod tests {
         assert!(
             messages
                 .take_output()
+                .plain()
                 .starts_with(r#"{"output":"为什么小明"#)
         );
         assert_eq!(messages.messages()[0].node_title, "Message");
-        assert!(messages.messages()[0].content.starts_with("msg为什么小明"));
+        assert!(
+            messages.messages()[0]
+                .content
+                .plain()
+                .starts_with("msg为什么小明")
+        );
 
         let pings = fold(PINGS);
         assert!(pings.is_whole());
@@ -403,12 +410,12 @@ mod tests {
         assert!(pings.usage.unwrap().get().contains("44122"));
 
         let mut numbers = fold(NUMBERS);
-        assert!(numbers.take_output().contains(r#""temp_high":26"#));
+        assert!(numbers.take_output().plain().contains(r#""temp_high":26"#));
 
         let mut no_space = fold(NO_SPACE);
         assert!(matches!(no_space.ended(), Some(Ended::Done)));
         assert!(no_space.is_whole());
-        assert_eq!(no_space.take_output(), "World");
+        assert_eq!(no_space.take_output().plain(), "World");
         assert_eq!(no_space.execute_id, None);
     }
 
@@ -548,7 +555,7 @@ mod tests {
         let said: Vec<_> = transcript
             .messages()
             .into_iter()
-            .map(|message| message.node_title + ":" + &message.content)
+            .map(|message| message.node_title + ":" + &message.content.plain())
             .collect();
         assert_eq!(said, ["One:ab", "Two:xy", "One:again"]);
     }
@@ -567,7 +574,7 @@ mod tests {
     #[test]
     fn text_above_the_limit_is_given_up() {
         let mut transcript = Transcript::default();
-        transcript.end.text = "x".repeat(TEXT_LIMIT - 10);
+        transcript.end.text = Text::from_plain(&"x".repeat(TEXT_LIMIT - 10));
         let data = format!(r#"{{"content":"{}","node_title":"End"}}"#, "y".repeat(20));
         let bytes = format!("event: Message\ndata: {data}\n\n");
         let mut decoder = Decoder::default();

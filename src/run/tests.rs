@@ -253,11 +253,8 @@ impl Outcome {
     #[track_caller]
     fn is(self, exit_code: u8, execute_id: &str, output: &str) -> Self {
         let response = &self.response;
-        let seen = (
-            response.exit_code(),
-            &*response.execute_id,
-            &*response.output,
-        );
+        let text = response.output.plain();
+        let seen = (response.exit_code(), &*response.execute_id, &*text);
         assert_eq!(
             seen,
             (exit_code, execute_id, output),
@@ -649,7 +646,7 @@ fn trimmed_output_nodes_are_fetched_but_the_end_text_cannot_be() {
     let outcome = Case::new()
         .answer(WATCH, vec![look(200, trimmed), node()])
         .is(8, "9", "");
-    assert_eq!(outcome.response.messages[0].content, "long");
+    assert_eq!(outcome.response.messages[0].content.plain(), "long");
     let told = "id: 5\nevent: PING\ndata: {\"execute_id\":\"9\"}\n\n";
     let lost = sse(&(end("all", 0, true) + told)).then_fails(Cause::Cut);
     run(vec![lost, look(200, trimmed), node()]).is(0, "9", "all");
