@@ -133,15 +133,20 @@ impl Decoder {
     }
 
     /// The data of the unfinished event, its unfinished line included.
-    pub(crate) fn tail(&self) -> &[u8] {
-        match &self.fields.data {
+    pub(crate) fn tail(&self) -> Cow<'_, [u8]> {
+        let line = &self.buffer[self.line..self.filled];
+        let unfinished = match split_field(line) {
+            (b"data", value) => &line[value..],
+            _ => &[],
+        };
+        let finished = match &self.fields.data {
+            Data::None => return Cow::Borrowed(unfinished),
             Data::Line(range) => &self.buffer[self.start..][range.clone()],
             Data::Joined => &self.joined,
-            Data::None => {
-                let line = &self.buffer[self.line..self.filled];
-                let (name, value) = split_field(line);
-                if name == b"data" { &line[value..] } else { &[] }
-            }
+        };
+        match unfinished {
+            [] => Cow::Borrowed(finished),
+            _ => Cow::Owned([finished, unfinished].join(&b'\n')),
         }
     }
 
@@ -563,7 +568,20 @@ mod tests {
         let mut frames = 0;
         push(&mut decoder, input, |_| frames += 1).unwrap();
         assert_eq!(frames, 1);
-        assert_eq!(decoder.tail(), b"{\"debug");
+        assert_eq!(*decoder.tail(), *b"{\"debug");
+    }
+
+    #[test]
+    fn the_tail_of_several_data_lines_goes_on_to_the_unfinished_one() {
+        let mut decoder = Decoder::default();
+        for (input, tail) in [
+            ("data: {\ndata: \"a\"", "{\n\"a\""),
+            (":1,\ndata: \"b", "{\n\"a\":1,\n\"b"),
+            ("\nid: 7", "{\n\"a\":1,\n\"b"),
+        ] {
+            push(&mut decoder, input.as_bytes(), |_| ()).unwrap();
+            assert_eq!(*decoder.tail(), *tail.as_bytes());
+        }
     }
 
     fn feed_for_ever(piece: &[u8], most: usize) -> Result<(), EventTooLong> {
