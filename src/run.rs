@@ -258,7 +258,7 @@ impl Attempt<'_> {
             mut body,
             ..
         } = answer;
-        let first = match body.read(decoder.space()) {
+        let first = match read_first(body.as_mut(), decoder.space()) {
             Ok(count) => count,
             Err(failure) => return self.lost(&failure.detail, failure.cause),
         };
@@ -295,6 +295,7 @@ impl Attempt<'_> {
     /// Reads events until one ends the stream, or it breaks off.
     fn stream(&mut self, mut decoder: Decoder, mut body: Box<dyn Body>) -> Next {
         let mut transcript = Transcript::default();
+        let mut tail_id = None;
         let broken = loop {
             match self.take_frames(&mut decoder, &mut transcript) {
                 Ok(true) => break None,
@@ -303,6 +304,8 @@ impl Attempt<'_> {
             }
             match body.read(decoder.space()) {
                 Ok(0) => {
+                    // Before `finish`, which takes the unfinished event away.
+                    tail_id = field::execute_id_of_tail(&decoder.tail());
                     if let Some(frame) = decoder.finish() {
                         self.observer.note(&Note::Event(&frame));
                         // Above the limit it is lost like the rest.
@@ -316,14 +319,15 @@ impl Attempt<'_> {
             }
         };
         if transcript.execute_id.is_none() {
-            transcript.execute_id = field::execute_id_of_tail(decoder.tail());
+            transcript.execute_id = tail_id.or(field::execute_id_of_tail(&decoder.tail()));
         }
+        let names_run = transcript.execute_id.is_some();
         self.take_transcript(&mut transcript);
         match (transcript.ended(), broken) {
             (Some(ended), _) => {
                 self.known.rest = Some(body);
                 let ended = ended.clone();
-                self.ended(ended)
+                self.ended(ended, names_run)
             }
             (None, Some((sentence, cause))) => self.lost(&sentence, cause),
             (None, None) => unreachable!("a stream is left when it has ended or is broken"),
@@ -361,8 +365,8 @@ impl Attempt<'_> {
         known.output = transcript.take_output();
     }
 
-    /// The stream said how it ended.
-    fn ended(&mut self, ended: Ended) -> Next {
+    /// The stream said how it ended; `names_run` is whether it told the run's id.
+    fn ended(&mut self, ended: Ended, names_run: bool) -> Next {
         match ended {
             Ended::Done if self.known.output_is_whole => Next::Over(Verdict::Success),
             Ended::Done => {
@@ -376,15 +380,13 @@ impl Attempt<'_> {
                 code,
                 message,
                 first,
-            } => self.stream_error(code, message, first),
+            } => self.stream_error(code, message, first && !names_run),
         }
     }
 
-    /// An Error event. It is a refusal only when nothing came before it and it names no run.
-    fn stream_error(&mut self, code: Option<i64>, message: String, first: bool) -> Next {
-        let names_run = self.known.answered.is_none() && self.known.execute_id.is_some();
+    /// An Error event. It may be a refusal only when nothing came before it and it names no run.
+    fn stream_error(&self, code: Option<i64>, message: String, nothing_started: bool) -> Next {
         let proves = |code| code::is_refusal(code, 200);
-        let nothing_started = first && !names_run;
         let rate = nothing_started && code::is_rate_limit(code, 200);
         let kind = match nothing_started && code.is_some_and(proves) {
             true if rate => Kind::Unreachable,
@@ -629,6 +631,19 @@ pub(crate) fn unreachable(failure: &Failure) -> Trouble {
         Some(hint) => trouble.hint(hint),
         None => trouble,
     }
+}
+
+/// Reads until something else than white space came, or the end: an event stream may begin with a
+/// blank line, which tells it from nothing. How much there is.
+fn read_first(body: &mut dyn Body, space: &mut [u8]) -> Result<usize, Failure> {
+    let mut filled = 0;
+    while filled < space.len() && space[..filled].trim_ascii().is_empty() {
+        match body.read(&mut space[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
 }
 
 /// Reads a body to its end; what came of it, when that is not all.

@@ -473,6 +473,24 @@ fn the_unfinished_last_line_is_a_way_back_too() {
 }
 
 #[test]
+fn the_unfinished_last_line_is_a_way_back_at_a_clean_end_as_well() {
+    let cut = end("hi", 0, true)
+        + "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\\u0026sp";
+    run(vec![sse(&cut), look(200, SUCCEEDED)]).is(0, "9", "hi");
+}
+
+#[test]
+fn a_stream_that_begins_with_a_blank_line_is_a_stream() {
+    let whole = format!("\n{}{DONE}", end("hi", 0, true));
+    let bytes = whole.bytes().map(|byte| Ok(vec![byte])).collect();
+    let pieces = Reply {
+        pieces: bytes,
+        ..sse("")
+    };
+    run(vec![pieces]).is(0, "9", "hi");
+}
+
+#[test]
 fn missing_text_is_fetched_from_the_history() {
     let gap = end("who", 0, false)
         + "id: 3\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
@@ -686,6 +704,17 @@ fn a_resume_that_is_refused_was_not_answered() {
         .answer(RESUME, script)
         .is(4, "9", "")
         .says("can't be resumed");
+}
+
+#[test]
+fn a_resume_whose_error_names_the_run_is_failed_and_not_sent_again() {
+    for code in [4000, 4009] {
+        let error = format!(
+            "id: 0\nevent: Error\ndata: {{\"error_code\":{code},\"debug_url\":\"https://w/?execute_id=9\"}}\n\n"
+        );
+        let script = vec![sse(&error).at("/v1/workflow/stream_resume")];
+        Case::new().answer(RESUME, script).is(1, "9", "");
+    }
 }
 
 #[test]
