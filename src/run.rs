@@ -4,6 +4,8 @@
 //! repeated only when it is certain that nothing was started, and once a run's id is known, nothing
 //! but looking is done. Names no HTTP library and reads no clock of its own.
 
+#[cfg(test)]
+mod matrix;
 mod pace;
 #[cfg(test)]
 mod tests;

@@ -66,7 +66,7 @@ fn no_answer(path: &'static str, started: Started, cause: Cause) -> Reply {
     }
 }
 
-fn failure(started: Started, cause: Cause) -> Failure {
+pub(super) fn failure(started: Started, cause: Cause) -> Failure {
     Failure {
         started,
         cause,
@@ -133,7 +133,7 @@ impl Api for World<'_> {
 }
 
 #[derive(Debug)]
-struct Pieces(VecDeque<Result<Vec<u8>, Failure>>);
+pub(super) struct Pieces(pub(super) VecDeque<Result<Vec<u8>, Failure>>);
 
 impl Body for Pieces {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
@@ -152,7 +152,7 @@ impl Body for Pieces {
 }
 
 #[derive(Default)]
-struct Notes(Mutex<Vec<String>>);
+pub(super) struct Notes(Mutex<Vec<String>>);
 
 impl Observer for Notes {
     fn starting(&self) -> Result<(), Trouble> {

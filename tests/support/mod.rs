@@ -2,7 +2,9 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod coze;
+pub mod oracle;
 pub mod proxy;
 pub mod server;
+pub mod session;
 pub mod tls;
 pub mod wire;

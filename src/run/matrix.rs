@@ -1,0 +1,306 @@
+//! The fault matrix in the scripted world: every session cut at every byte, read in pieces of every
+//! kind, with each event dropped, doubled or swapped; each with every history that it may have. What
+//! must come of it is said by `support::oracle`, which shares nothing with the program.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use super::tests::{Notes, Pieces, failure};
+use super::*;
+use crate::request::Manner;
+use crate::support::oracle::{self, Story};
+use crate::support::session::{History, Session, sessions};
+use crate::time::scripted::ScriptedClock;
+
+/// As it is read: each piece on its own; then the body ends well, or breaks off.
+struct Serving {
+    pieces: Vec<Vec<u8>>,
+    clean: bool,
+}
+
+/// A server that streams one session, once, and then only answers looks.
+struct World<'s> {
+    session: &'s Session,
+    serving: &'s Serving,
+    history: History,
+    posts: Cell<u32>,
+    looks: Cell<u32>,
+}
+
+impl Api for World<'_> {
+    fn call(&self, call: Call<'_>, _: Limits) -> Result<Answer, Failure> {
+        let session = self.session;
+        match call {
+            Call::StreamRun { .. } | Call::StreamResume { .. } => {
+                assert_eq!(call.path(), session.path());
+                self.posts.set(self.posts.get() + 1);
+                let mut pieces: Vec<_> = self.serving.pieces.iter().cloned().map(Ok).collect();
+                if !self.serving.clean {
+                    pieces.push(Err(failure(Started::Maybe, Cause::Cut)));
+                }
+                Ok(answer(200, "text/event-stream", pieces))
+            }
+            Call::RunHistory { execute_id, .. } | Call::StudioRunHistory { execute_id, .. } => {
+                assert_eq!(execute_id, session.execute_id);
+                self.looks.set(self.looks.get() + 1);
+                let studio = matches!(call, Call::StudioRunHistory { .. });
+                let (status, body) = match studio == session.studio {
+                    true => session.history(self.history),
+                    false => (404, "404 page not found".to_owned()),
+                };
+                let pieces = vec![Ok(body.into_bytes())];
+                Ok(answer(status, "application/json", pieces))
+            }
+            other => panic!("nobody asks for {}", other.path()),
+        }
+    }
+}
+
+fn answer(status: u16, content_type: &str, pieces: Vec<Result<Vec<u8>, Failure>>) -> Answer {
+    Answer {
+        status,
+        content_type: content_type.to_owned(),
+        logid: None,
+        retry_after: None,
+        body: Box::new(Pieces(pieces.into())),
+    }
+}
+
+/// What came of the cases so far.
+#[derive(Default)]
+struct Tally {
+    cases: u64,
+    posts: u64,
+    looks: u64,
+    by_kind: BTreeMap<&'static str, u64>,
+    faults: Vec<String>,
+}
+
+impl Tally {
+    /// One serving of the session, with every history; with one if it turns out that nobody looks.
+    fn serve(&mut self, session: &Session, fault: &str, serving: &Serving) {
+        let served = serving.pieces.concat();
+        let story = oracle::read(&served, serving.clean);
+        for history in History::ALL {
+            let looks = self.looks;
+            if let Err(wrong) = self.case(session, serving, &story, history) {
+                let end = if serving.clean { "ended" } else { "broken off" };
+                let name = session.name;
+                let fault = format!("{name}: {fault}, {end}, run {history:?}: {wrong}");
+                self.faults.push(fault);
+            }
+            if self.looks == looks {
+                break;
+            }
+        }
+    }
+
+    fn case(
+        &mut self,
+        session: &Session,
+        serving: &Serving,
+        story: &Story,
+        history: History,
+    ) -> Result<(), String> {
+        let world = World {
+            session,
+            serving,
+            history,
+            posts: Cell::default(),
+            looks: Cell::default(),
+        };
+        let response = answer_of(&world);
+        let kind = response.kind().map_or("success", Kind::word);
+        self.cases += 1;
+        self.posts += u64::from(world.posts.get());
+        self.looks += u64::from(world.looks.get());
+        *self.by_kind.entry(kind).or_default() += 1;
+
+        let expected = oracle::expect(session, story, history);
+        let seen = oracle::Expected {
+            exit_code: response.exit_code(),
+            execute_id: response.execute_id.clone(),
+            output: response.output.clone(),
+            looked: world.looks.get() > 0,
+        };
+        let others: String = response
+            .messages
+            .into_iter()
+            .map(|said| said.content)
+            .collect();
+        ensure(world.posts.get() == 1, || {
+            format!("{} POSTs", world.posts.get())
+        })?;
+        ensure(kind != "success" || response.output == session.text, || {
+            format!("Success with {:?}", response.output)
+        })?;
+        ensure(seen == expected, || format!("{seen:?} for {expected:?}"))?;
+        ensure(seen.looked || others == story.others, || {
+            format!("messages {others:?}")
+        })?;
+        ensure(
+            seen.looked || response.lost_events == story.lost_events,
+            || {
+                format!(
+                    "{} events lost for {}",
+                    response.lost_events, story.lost_events
+                )
+            },
+        )
+    }
+
+    fn add(&mut self, other: Self) {
+        self.cases += other.cases;
+        self.posts += other.posts;
+        self.looks += other.looks;
+        for (kind, count) in other.by_kind {
+            *self.by_kind.entry(kind).or_default() += count;
+        }
+        self.faults.extend(other.faults);
+    }
+
+    /// Says what came of all, to standard error itself, so that it is seen.
+    #[track_caller]
+    fn finish(self) {
+        let Self {
+            cases,
+            posts,
+            looks,
+            ..
+        } = self;
+        let kinds: Vec<_> = self
+            .by_kind
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        let kinds = kinds.join(", ");
+        let line = format!("matrix: {cases} cases, {posts} POSTs, {looks} looks: {kinds}");
+        writeln!(std::io::stderr(), "{line}").unwrap();
+        let some = self
+            .faults
+            .iter()
+            .take(20)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("\n");
+        assert!(
+            self.faults.is_empty(),
+            "{} cases went wrong:\n{some}",
+            self.faults.len()
+        );
+        assert_eq!(cases, posts);
+    }
+}
+
+fn ensure(holds: bool, complaint: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(complaint()) }
+}
+
+fn answer_of(world: &World<'_>) -> Response {
+    let (clock, shared, notes) = <(ScriptedClock, Shared, Notes)>::default();
+    let runner = Runner {
+        api: world,
+        clock: &clock,
+        rules: Rules {
+            timeout: Some(Duration::from_secs(5)),
+            idle_timeout: None,
+            poll_interval: Duration::from_secs(10),
+            retries: 2,
+            no_wait: false,
+            batch: false,
+        },
+        shared: &shared,
+    };
+    let request = Request::parse(&world.session.request("7"), Manner::default());
+    runner.answer(request, &notes).response
+}
+
+/// Every session by itself, two at a time.
+fn each_session(case: fn(&mut Tally, &Session)) -> Tally {
+    let sessions = sessions();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut tally = Tally::default();
+        while let Some(session) =
+            sessions.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+        {
+            case(&mut tally, session);
+        }
+        tally
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(work);
+        let mut tally = work();
+        tally.add(other.join().unwrap());
+        tally
+    })
+}
+
+fn serve_both_ends(tally: &mut Tally, session: &Session, fault: &str, pieces: &[&[u8]]) {
+    for clean in [true, false] {
+        // An empty piece would be an end.
+        let pieces = pieces.iter().filter(|piece| !piece.is_empty());
+        let pieces = pieces.map(|piece| piece.to_vec()).collect();
+        tally.serve(session, fault, &Serving { pieces, clean });
+    }
+}
+
+#[test]
+fn a_session_without_a_fault_ends_as_it_was_recorded() {
+    for session in sessions() {
+        let story = oracle::read(&session.stream(), true);
+        let expected = oracle::expect(&session, &story, History::Failed);
+        assert_eq!(expected.exit_code, session.exit_code, "{}", session.name);
+        assert!(
+            expected.exit_code != 0 || expected.output == session.text,
+            "{}",
+            session.name
+        );
+        assert!(!expected.looked, "{}", session.name);
+        assert_eq!(expected.execute_id, session.execute_id, "{}", session.name);
+    }
+}
+
+#[test]
+fn no_cut_at_any_byte_starts_a_run_twice_or_calls_half_a_text_whole() {
+    each_session(|tally, session| {
+        let stream = session.stream();
+        for cut in 0..=stream.len() {
+            serve_both_ends(tally, session, &format!("cut at {cut}"), &[&stream[..cut]]);
+        }
+    })
+    .finish();
+}
+
+#[test]
+fn the_pieces_that_a_stream_comes_in_make_no_difference() {
+    each_session(|tally, session| {
+        let stream = session.stream();
+        let bytes: Vec<_> = stream.chunks(1).collect();
+        serve_both_ends(tally, session, "byte by byte", &bytes);
+        let line_ends = stream
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| b"\r\n".contains(byte));
+        for (place, _) in line_ends {
+            for cut in place.saturating_sub(1)..=(place + 2).min(stream.len()) {
+                let (left, right) = stream.split_at(cut);
+                serve_both_ends(tally, session, &format!("in two at {cut}"), &[left, right]);
+            }
+        }
+    })
+    .finish();
+}
+
+#[test]
+fn an_event_that_is_dropped_doubled_or_swapped_is_noticed() {
+    each_session(|tally, session| {
+        for (mishap, stream) in session.mishaps() {
+            serve_both_ends(tally, session, &mishap, &[&stream]);
+            let bytes: Vec<_> = stream.chunks(1).collect();
+            serve_both_ends(tally, session, &format!("{mishap}, byte by byte"), &bytes);
+        }
+    })
+    .finish();
+}
