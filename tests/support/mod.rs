@@ -3,6 +3,7 @@
 
 pub mod coze;
 pub mod oracle;
+pub mod program;
 pub mod proxy;
 pub mod server;
 pub mod session;

@@ -1,0 +1,88 @@
+//! The real program over real sockets: standard output, standard error and exit code, compared
+//! exactly, and the requests that came. One request is one POST: a server plays its script once,
+//! and a request too many fails the test. One binary, so that it is linked once.
+
+#![allow(clippy::unwrap_used)]
+
+mod failures;
+mod input;
+mod limits;
+mod many;
+mod output;
+mod runs;
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::program::{Ended, Program};
+use support::server::{Exchange, Server};
+
+const RUN: &str = r#"{"workflow_id":"7"}"#;
+
+/// The stream of a run that says `hello`.
+const HELLO: &str = concat!(
+    "id: 0\nevent: Message\n",
+    r#"data: {"content":"hello","node_is_finish":true,"node_seq_id":"0","node_title":"End"}"#,
+    "\n\nid: 1\nevent: Done\n",
+    r#"data: {"debug_url":"https://coze.example/w?execute_id=9"}"#,
+    "\n\n"
+);
+
+/// And the response to it.
+const SAID_HELLO: &str = r#"{"execute_id":"9","status":"Success","output":"hello","debug_url":"https://coze.example/w?execute_id=9","workflow_id":"7"}"#;
+
+/// The answer to a run that was started in the background.
+const SUBMITTED: &str =
+    r#"{"code":0,"execute_id":"9","debug_url":"https://coze.example/w?execute_id=9"}"#;
+
+/// The history of a run that said `hello`.
+const HISTORY: &str = r#"{"code":0,"data":[{"execute_status":"Success","execute_id":"9","output":"{\"Output\":\"hello\",\"node_status\":\"{}\"}","debug_url":"https://coze.example/w?execute_id=9"}]}"#;
+
+fn stream_run() -> Exchange {
+    Exchange::post("/v1/workflow/stream_run")
+}
+
+fn background_run() -> Exchange {
+    Exchange::post("/v1/workflow/run")
+}
+
+fn look() -> Exchange {
+    Exchange::get("/v1/workflows/7/run_histories/9")
+}
+
+/// One event of a stream.
+fn event(id: usize, name: &str, data: &str) -> String {
+    format!("id: {id}\nevent: {name}\ndata: {data}\n\n")
+}
+
+/// A piece of what the End node says.
+fn message(id: usize, content: &str) -> String {
+    let data = format!(
+        r#"{{"content":"{content}","node_is_finish":false,"node_seq_id":"{id}","node_title":"End"}}"#
+    );
+    event(id, "Message", &data)
+}
+
+fn done(id: usize) -> String {
+    let data = r#"{"debug_url":"https://coze.example/w?execute_id=9"}"#;
+    event(id, "Done", data)
+}
+
+/// One run against this script, all of which must be played.
+#[track_caller]
+fn play(script: Vec<Exchange>) -> Ended {
+    play_with(&[], script)
+}
+
+#[track_caller]
+fn play_with(arguments: &[&str], script: Vec<Exchange>) -> Ended {
+    let server = Server::start(script);
+    let ended = Program::at(&server.url()).args(arguments).run(RUN);
+    server.finish();
+    ended
+}
+
+/// An address where nobody listens.
+fn nowhere() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
