@@ -462,10 +462,10 @@ impl Attempt<'_> {
     /// Something may have been started, and its end did not come.
     fn lost(&mut self, sentence: &str, cause: Cause) -> Next {
         let trouble = Trouble::new(Kind::Unknown, sentence);
-        if cause == Cause::TooLarge {
-            return Next::Over(Verdict::Trouble(trouble));
+        match cause {
+            Cause::TooLarge => untold(trouble),
+            _ => self.unclear(trouble),
         }
-        self.unclear(trouble)
     }
 
     /// With an id the run can be watched; without one nobody can tell what became of it.
@@ -473,11 +473,7 @@ impl Attempt<'_> {
         if self.known.execute_id.is_some() && self.workflow_id.is_some() {
             return Next::Watch { why: trouble };
         }
-        let hint = "the run may have been started: look at Coze before running it again";
-        Next::Over(Verdict::Trouble(match trouble.hint {
-            Some(_) => trouble,
-            None => trouble.hint(hint),
-        }))
+        untold(trouble)
     }
 
     fn over(&self, trouble: Trouble) -> Next {
@@ -624,6 +620,15 @@ impl Attempt<'_> {
             rest: known.rest,
         }
     }
+}
+
+/// Nobody can tell what became of the run.
+fn untold(trouble: Trouble) -> Next {
+    let hint = "the run may have been started: look at Coze before running it again";
+    Next::Over(Verdict::Trouble(match trouble.hint {
+        Some(_) => trouble,
+        None => trouble.hint(hint),
+    }))
 }
 
 /// What never reached Coze, and what to do about it.

@@ -181,7 +181,11 @@ fn a_reset_after_the_request_is_unknown() {
 #[test]
 fn what_is_not_http_is_unknown() {
     let ended = play(vec![stream_run().raw("SSH-2.0-OpenSSH\r\n")]);
-    assert!(ended.stdout.contains("what 127.0.0.1:PORT sent is not HTTP"));
+    assert!(
+        ended
+            .stdout
+            .contains("what 127.0.0.1:PORT sent is not HTTP")
+    );
     assert_eq!(ended.code, 8);
 }
 
@@ -214,7 +218,9 @@ fn an_empty_200_is_unknown() {
 
 #[test]
 fn a_code_that_proves_nothing_is_unknown() {
-    let ended = play(vec![stream_run().json(200, r#"{"code":5000,"msg":"internal"}"#)]);
+    let ended = play(vec![
+        stream_run().json(200, r#"{"code":5000,"msg":"internal"}"#),
+    ]);
     let error = unknown("internal").replace(r#""message""#, r#""code":5000,"message""#);
     ended.is_error(8, &error);
 }
@@ -222,19 +228,29 @@ fn a_code_that_proves_nothing_is_unknown() {
 #[test]
 fn a_stream_that_ends_without_done_is_unknown() {
     let ended = play(vec![stream_run().sse(message(0, "hel"))]);
-    ended.is(8, &so_far("the stream ended before the run did"), &complains("the stream ended before the run did"));
+    ended.is(
+        8,
+        &so_far("the stream ended before the run did"),
+        &complains("the stream ended before the run did"),
+    );
 }
 
 #[test]
 fn a_chunked_body_that_is_cut_is_unknown() {
     let cut = stream_run().sse(message(0, "hel")).fin();
-    is_cut_short(cut, "127.0.0.1:PORT's answer was cut short: peer disconnected");
+    is_cut_short(
+        cut,
+        "127.0.0.1:PORT's answer was cut short: peer disconnected",
+    );
 }
 
 #[test]
 fn a_body_shorter_than_its_length_is_unknown() {
     let cut = stream_run().answer(200, "text/event-stream", message(0, "hel"));
-    is_cut_short(cut.claiming(1000).fin(), "127.0.0.1:PORT's answer was cut short: peer disconnected");
+    is_cut_short(
+        cut.claiming(1000).fin(),
+        "127.0.0.1:PORT's answer was cut short: peer disconnected",
+    );
 }
 
 #[test]
@@ -276,7 +292,10 @@ fn a_cut_in_the_middle_of_done_still_tells_the_run_to_watch() {
 #[test]
 fn a_cut_stream_whose_run_is_known_is_watched() {
     let ping = event(0, "PING", r#"{"execute_id":"9"}"#);
-    let ended = play(vec![stream_run().sse(ping).fin(), look().json(200, HISTORY)]);
+    let ended = play(vec![
+        stream_run().sse(ping).fin(),
+        look().json(200, HISTORY),
+    ]);
     ended.is(0, SAID_HELLO, "");
 }
 
@@ -292,7 +311,10 @@ fn text_that_is_missing_and_cannot_be_had_is_unknown() {
     let refusal = include_str!("../wire/envelope_4101.json");
     let ended = play(vec![stream_run().sse(gap), look().json(200, refusal)]);
     let response = &ended.responses()[0];
-    assert_eq!((&response["status"], &response["execute_id"]), (&"Running".into(), &"9".into()));
+    assert_eq!(
+        (&response["status"], &response["execute_id"]),
+        (&"Running".into(), &"9".into())
+    );
     assert_eq!((ended.code, &response["error"]["code"]), (8, &4101.into()));
 }
 
