@@ -172,6 +172,34 @@ impl<'a> Console<'a> {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A step on the way, as `-v` shows it.
+    fn told(&self, note: &Note<'_>) -> String {
+        let seconds = |pause: &Duration| format!("{} s", pause.as_secs_f64());
+        match note {
+            Note::Calling(call) => match call.body() {
+                Some(body) => format!("> POST {} ({} bytes)", call.path(), body.len()),
+                None => format!("> GET {}", call.path()),
+            },
+            Note::Answered { status, logid } => match logid {
+                Some(logid) => format!("< HTTP {status}, logid {logid}"),
+                None => format!("< HTTP {status}"),
+            },
+            Note::Event(frame) => {
+                let id = if frame.own_id { frame.id.as_ref() } else { "-" };
+                // Masked before it is cut: half a key would not be found.
+                let masked = self.mask(&frame.data);
+                let mut data: String = masked.chars().take(300).collect();
+                if data.len() < masked.len() {
+                    write!(data, "… ({} bytes)", frame.data.len()).expect("a string takes all");
+                }
+                format!("< {} {id} {data}", frame.event)
+            }
+            Note::Retrying { pause, why } => format!("again in {}, for {why}", seconds(pause)),
+            Note::FallingBack { why } => format!("asking the history, for {why}"),
+            Note::Looking { pause, why } => format!("looking again in {}: {why}", seconds(pause)),
+        }
+    }
+
     /// A whole response on standard error, for it may hold the only way back to a run.
     fn print_aside(&self, response: &Response) {
         let _screen = self.screen();
@@ -250,7 +278,7 @@ impl Output for Console<'_> {
             status.note(note);
         }
         if self.show.verbose {
-            self.explain(&told(note));
+            self.explain(&self.told(note));
         }
     }
 
@@ -295,32 +323,6 @@ fn totals(tally: &Tally) -> String {
         }
     }
     line
-}
-
-/// A step on the way, as `-v` shows it.
-fn told(note: &Note<'_>) -> String {
-    let seconds = |pause: &Duration| format!("{} s", pause.as_secs_f64());
-    match note {
-        Note::Calling(call) => match call.body() {
-            Some(body) => format!("> POST {} ({} bytes)", call.path(), body.len()),
-            None => format!("> GET {}", call.path()),
-        },
-        Note::Answered { status, logid } => match logid {
-            Some(logid) => format!("< HTTP {status}, logid {logid}"),
-            None => format!("< HTTP {status}"),
-        },
-        Note::Event(frame) => {
-            let id = if frame.own_id { frame.id.as_ref() } else { "-" };
-            let mut data: String = frame.data.chars().take(300).collect();
-            if data.len() < frame.data.len() {
-                write!(data, "… ({} bytes)", frame.data.len()).expect("a string takes all");
-            }
-            format!("< {} {id} {data}", frame.event)
-        }
-        Note::Retrying { pause, why } => format!("again in {}, for {why}", seconds(pause)),
-        Note::FallingBack { why } => format!("asking the history, for {why}"),
-        Note::Looking { pause, why } => format!("looking again in {}: {why}", seconds(pause)),
-    }
 }
 
 /// The text with its control characters escaped: a service must not command a terminal.
