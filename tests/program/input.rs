@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 
 use crate::support::program::{Ended, Program};
 use crate::support::server::{Exchange, Server};
-use crate::{HELLO, RUN, SAID_HELLO, play, stream_run};
+use crate::{HELLO, RUN, SAID_HELLO, stream_run};
 
 // What reaches the wire.
 
@@ -28,7 +28,11 @@ fn ids_may_be_integers_above_2_to_the_53() {
 fn the_caller_s_id_is_not_sent_and_comes_back() {
     let server = Server::start(vec![stream_run().with_body(RUN).sse(HELLO)]);
     let ended = Program::at(&server.url()).run(r#"{"id":{"n": 1e2},"workflow_id":"7"}"#);
-    ended.is(0, &SAID_HELLO.replace(r#""7"}"#, r#""7","id":{"n": 1e2}}"#), "");
+    ended.is(
+        0,
+        &SAID_HELLO.replace(r#""7"}"#, r#""7","id":{"n": 1e2}}"#),
+        "",
+    );
 }
 
 #[test]
@@ -47,7 +51,8 @@ fn the_answer_to_an_interrupt_may_be_an_object() {
             .sse(HELLO),
     ]);
     let program = Program::at(&server.url());
-    let ended = program.run(r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":5,"resume_data":{"a": 1e2}}"#);
+    let ended = program
+        .run(r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":5,"resume_data":{"a": 1e2}}"#);
     ended.is(0, SAID_HELLO, "");
 }
 
@@ -104,8 +109,15 @@ fn requests_may_be_in_files_and_a_dash_is_standard_input() {
         .file("-d", one("d"))
         .args(&["-q", "a", "-", "--", "-d"]);
     let ended = program.run(one("c"));
-    let ids: Vec<_> = ended.responses().iter().map(|response| response["id"].clone()).collect();
-    assert_eq!((ended.code, ids), (0, vec!["a".into(), "b".into(), "c".into(), "d".into()]));
+    let ids: Vec<_> = ended
+        .responses()
+        .iter()
+        .map(|response| response["id"].clone())
+        .collect();
+    assert_eq!(
+        (ended.code, ids),
+        (0, vec!["a".into(), "b".into(), "c".into(), "d".into()])
+    );
 }
 
 #[test]
@@ -113,20 +125,35 @@ fn files_are_all_opened_before_anything_is_sent() {
     let program = unsent().file("a", RUN).args(&["a", "missing"]);
     let message = r#""message":"cannot read missing: No such file or directory (os error 2)""#;
     refuses(program, "", 2, message);
-    refuses(unsent().file("a", RUN).args(&["a", "."]), "", 2, r#""message":"cannot read .: it is a directory""#);
+    refuses(
+        unsent().file("a", RUN).args(&["a", "."]),
+        "",
+        2,
+        r#""message":"cannot read .: it is a directory""#,
+    );
 }
 
 #[test]
 fn no_request_at_all_is_refused() {
     for input in ["", " \n\t\r\n", "\u{feff}"] {
-        refuses(unsent(), input, 2, r#""message":"there is no request","hint":"see --help""#);
+        refuses(
+            unsent(),
+            input,
+            2,
+            r#""message":"there is no request","hint":"see --help""#,
+        );
     }
 }
 
 #[test]
 fn a_standard_input_that_is_closed_is_empty() {
     let program = unsent().stdin_from(std::process::Stdio::null());
-    refuses(program, "", 2, r#""message":"there is no request","hint":"see --help""#);
+    refuses(
+        program,
+        "",
+        2,
+        r#""message":"there is no request","hint":"see --help""#,
+    );
 }
 
 #[test]
@@ -141,7 +168,8 @@ fn a_standard_input_that_cannot_be_read_is_refused() {
 #[test]
 fn a_bad_line_is_refused_and_the_next_is_read() {
     let server = Server::start(vec![stream_run().sse(HELLO), stream_run().sse(HELLO)]);
-    let ended = Program::at(&server.url()).run(format!("{RUN}\n  {{\"workflow_id\": 7,}}{RUN}\n{RUN}"));
+    let ended =
+        Program::at(&server.url()).run(format!("{RUN}\n  {{\"workflow_id\": 7,}}{RUN}\n{RUN}"));
     let bad = r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{"kind":"usage","message":"line 2, column 21: not valid JSON: key must be a string"}}"#;
     ended.is(
         2,
@@ -153,7 +181,9 @@ fn a_bad_line_is_refused_and_the_next_is_read() {
 #[test]
 fn a_broken_value_over_several_lines_ends_the_input_and_what_came_before_stands() {
     let server = Server::start(vec![stream_run().sse(HELLO)]);
-    let ended = Program::at(&server.url()).arg("-q").run(format!("{RUN}\n{{\n\"workflow_id\": }}\n{RUN}\n{RUN}"));
+    let ended = Program::at(&server.url())
+        .arg("-q")
+        .run(format!("{RUN}\n{{\n\"workflow_id\": }}\n{RUN}\n{RUN}"));
     let bad = r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{"kind":"usage","message":"line 3, column 16: not valid JSON: expected value","hint":"it began on an earlier line, so nothing behind it is read"}}"#;
     ended.is(2, &format!("{SAID_HELLO}\n{bad}"), "");
 }
@@ -179,14 +209,18 @@ fn an_array_of_requests_is_refused_with_a_way_out() {
 
 #[test]
 fn a_request_above_20_mib_is_refused() {
-    let request = format!(r#"{{"workflow_id":"7","parameters":"{}"}}"#, "x".repeat(20 << 20));
+    let request = format!(
+        r#"{{"workflow_id":"7","parameters":"{}"}}"#,
+        "x".repeat(20 << 20)
+    );
     let message = r#""message":"a request is larger than 20 MiB, which Coze does not take""#;
     refuses(unsent(), request, 2, message);
 }
 
 #[test]
 fn a_misspelt_key_of_a_run_is_refused_for_it_would_cost_a_run() {
-    let message = r#""message":"unknown key \"paramaters\" in a run","hint":"did you mean \"parameters\"?""#;
+    let message =
+        r#""message":"unknown key \"paramaters\" in a run","hint":"did you mean \"parameters\"?""#;
     refuses_of_7(r#"{"workflow_id":"7","paramaters":{}}"#, message);
 }
 
@@ -199,13 +233,15 @@ fn a_key_that_stands_twice_is_refused() {
 
 #[test]
 fn a_bot_and_an_app_together_are_refused() {
-    let message = r#""message":"bot_id and app_id can't stand together","hint":"leave one of them out""#;
+    let message =
+        r#""message":"bot_id and app_id can't stand together","hint":"leave one of them out""#;
     refuses_of_7(r#"{"workflow_id":"7","bot_id":"1","app_id":"2"}"#, message);
 }
 
 #[test]
 fn a_response_without_its_execute_id_is_refused() {
-    let request = r#"{"execute_id":"","status":"Running","output":"","debug_url":"","workflow_id":"7"}"#;
+    let request =
+        r#"{"execute_id":"","status":"Running","output":"","debug_url":"","workflow_id":"7"}"#;
     let message = r#""message":"execute_id is empty: there is nothing to watch","hint":"the run may have been started; look at Coze before running it again""#;
     refuses_of_7(request, message);
 }
@@ -213,7 +249,13 @@ fn a_response_without_its_execute_id_is_refused() {
 #[test]
 fn an_id_that_would_leave_its_path_is_refused() {
     let ended = unsent().run(r#"{"workflow_id":"7","execute_id":"../9"}"#);
-    assert!(ended.stdout.contains(r#""kind":"usage","message":"execute_id "#), "{}", ended.stdout);
+    assert!(
+        ended
+            .stdout
+            .contains(r#""kind":"usage","message":"execute_id "#),
+        "{}",
+        ended.stdout
+    );
     assert_eq!(ended.code, 2);
 }
 
@@ -243,14 +285,22 @@ fn sends(request: &str, body: &str) {
     let ended = Program::at(&server.url()).run(request);
     let seen = server.finish();
     let workflow_id = body.split('"').nth(3).unwrap();
-    ended.is(0, &SAID_HELLO.replace(r#""7""#, &format!("{workflow_id:?}")), "");
+    ended.is(
+        0,
+        &SAID_HELLO.replace(r#""7""#, &format!("{workflow_id:?}")),
+        "",
+    );
     assert_eq!(seen.len(), 1);
 }
 
 /// So many runs, all well.
 #[track_caller]
 fn all_said_hello(count: usize, requests: &str) -> Ended {
-    let server = Server::start((0..count).map(|_| stream_run().with_body(RUN).sse(HELLO)).collect());
+    let server = Server::start(
+        (0..count)
+            .map(|_| stream_run().with_body(RUN).sse(HELLO))
+            .collect(),
+    );
     let ended = Program::at(&server.url()).arg("-q").run(requests);
     server.finish();
     let expected = vec![SAID_HELLO; count].join("\n");

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod configuration;
 mod failures;
 mod input;
 mod limits;

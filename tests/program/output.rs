@@ -1,0 +1,403 @@
+//! Where the answers go: standard output in its three manners, the output file, standard error,
+//! and what happens when one of them can't be written. Also `--check`, `-h` and `-V`.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::mpsc::channel;
+
+use crate::support::program::{KEY, Program};
+use crate::support::server::{Exchange, Server};
+use crate::{
+    HELLO, HISTORY, RUN, SAID_HELLO, SUBMITTED, background_run, done, event, look, message,
+    nowhere, play, play_with, stream_run,
+};
+
+/// What a response that stands on standard error is followed by.
+const STANDS_ABOVE: &str =
+    "coze-workflow: io: standard output cannot be written; the response stands above";
+
+const REFUSAL: &str = r#"{"code":4008,"msg":"no more today"}"#;
+const REFUSED: &str = r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","workflow_id":"7","error":{"kind":"refused","code":4008,"message":"no more today","hint":"the daily limit is used up; try again tomorrow"}}"#;
+const REFUSED_LINE: &str = "coze-workflow: refused: no more today (code 4008; the daily limit is used up; try again tomorrow)";
+
+// Standard output.
+
+#[test]
+fn raw_output_is_the_output_and_a_line_break() {
+    play_with(&["-r"], vec![stream_run().sse(HELLO)]).is(0, "hello", "");
+}
+
+#[test]
+fn raw_output_of_a_failure_is_nothing_and_the_response_is_on_standard_error() {
+    let ended = play_with(&["-r"], vec![stream_run().json(200, REFUSAL)]);
+    ended.is(4, "", &format!("{REFUSED}\n{REFUSED_LINE}"));
+}
+
+#[test]
+fn events_are_told_as_they_come_and_the_response_last() {
+    let (told, gate) = channel();
+    let rest = event(1, "note", "two\ndata: lines") + "event: Done\ndata: {}\n\n";
+    let server = Server::start(vec![
+        stream_run()
+            .sse(event(0, "PING", "{ \"a\":1e2,\r\ndata: \"b\":0}"))
+            .wait(gate)
+            .piece(rest),
+    ]);
+    let mut program = Program::at(&server.url()).args(&["--events", "-q"]).start();
+    program.write(r#"{"workflow_id":"7","id":"x"}"#);
+    assert_eq!(
+        program.line(),
+        r#"{"event":"PING","id":"0","data":{ "a":1e2, "b":0},"request":"x"}"#
+    );
+    told.send(()).unwrap();
+    assert_eq!(
+        program.line(),
+        r#"{"event":"note","id":"1","data":"two\nlines","request":"x"}"#
+    );
+    assert_eq!(
+        program.line(),
+        r#"{"event":"Done","data":{},"request":"x"}"#
+    );
+    assert!(program.line().starts_with(r#"{"execute_id":"","status":"#));
+    program.finish();
+}
+
+#[test]
+fn quiet_leaves_standard_error_empty() {
+    play_with(&["-q"], vec![stream_run().json(200, REFUSAL)]).is(4, REFUSED, "");
+}
+
+#[test]
+fn a_failure_is_also_one_line_on_standard_error() {
+    play(vec![stream_run().json(200, REFUSAL)]).is(4, REFUSED, REFUSED_LINE);
+}
+
+#[test]
+fn verbose_tells_every_call_on_standard_error_and_not_the_key() {
+    let ended = play_with(
+        &["-v"],
+        vec![stream_run().header("X-Tt-Logid", "L1").sse(HELLO)],
+    );
+    let steps = ended
+        .stderr
+        .lines()
+        .map(|line| line.split_once("] ").unwrap().1);
+    let calls: Vec<_> = steps.filter(|step| step.starts_with(['<', '>'])).collect();
+    assert_eq!(
+        calls[..2],
+        [
+            "> POST /v1/workflow/stream_run (19 bytes)",
+            "< HTTP 200, logid L1"
+        ]
+    );
+    assert!(
+        ended.stderr.contains("api_key set (COZE_API_KEY)"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.code, 0);
+}
+
+// The key and other people's words.
+
+#[test]
+fn the_key_is_masked_in_what_the_service_says_of_an_error() {
+    let body = format!(r#"{{"code":4100,"msg":"bad token {KEY}"}}"#);
+    let ended = play_with(&["-v"], vec![stream_run().json(401, body)]);
+    assert_eq!(ended.responses()[0]["error"]["message"], "bad token ***");
+    assert!(ended.stderr.contains("refused: bad token *** (code 4100"));
+}
+
+#[test]
+fn the_key_is_not_masked_in_the_output() {
+    let stream = message(0, KEY) + &done(1);
+    let server = Server::start(vec![stream_run().sse(stream)]);
+    let ended = Program::at(&server.url()).may_quote_key().run(RUN);
+    assert_eq!(ended.responses()[0]["output"], KEY);
+    assert!(ended.stderr.is_empty());
+}
+
+#[test]
+fn the_key_is_masked_in_the_events_that_verbose_shows_even_where_they_are_cut() {
+    for before in [0, 276, 280, 300] {
+        let stream = message(0, &("x".repeat(before) + KEY)) + &done(1);
+        let server = Server::start(vec![stream_run().sse(stream)]);
+        let ended = Program::at(&server.url())
+            .may_quote_key()
+            .arg("-v")
+            .run(RUN);
+        assert!(
+            !ended.stderr.contains("pat_no_r"),
+            "{before}: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn the_key_is_in_no_argument_and_in_no_header_but_its_own() {
+    let (seen, gate) = channel();
+    let server = Server::start(vec![stream_run().wait(gate).sse(HELLO)]);
+    let mut program = Program::at(&server.url()).start();
+    program.write(RUN);
+    server.await_requests(1);
+    let arguments = fs::read(format!("/proc/{}/cmdline", program.id())).unwrap();
+    assert!(!String::from_utf8(arguments).unwrap().contains(KEY));
+    seen.send(()).unwrap();
+    program.finish().is(0, SAID_HELLO, "");
+    let request = server.finish().remove(0).request;
+    let quoting = request
+        .headers
+        .iter()
+        .filter(|(_, value)| value.contains(KEY));
+    let names: Vec<_> = quoting
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(names, [("authorization", format!("Bearer {KEY}").as_str())]);
+}
+
+#[test]
+fn control_characters_of_the_service_do_not_reach_standard_error() {
+    let body = r#"{"code":4008,"msg":"a\u001b[2Jb\nc\u202ed"}"#;
+    let ended = play(vec![stream_run().json(200, body)]);
+    assert!(
+        ended
+            .stderr
+            .contains(r"refused: a\u{1b}[2Jb\nc\u{202e}d (code"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(
+        ended.responses()[0]["error"]["message"],
+        "a\u{1b}[2Jb\nc\u{202e}d"
+    );
+}
+
+// The output file.
+
+#[test]
+fn the_output_may_go_to_a_file() {
+    let ended = play_with(&["-o", "out"], vec![stream_run().sse(HELLO)]);
+    let response = SAID_HELLO
+        .replace("hello", "")
+        .replace(r#""7"}"#, r#""7","output_file":"out","output_bytes":5}"#);
+    ended.is(0, &response, "");
+    assert_eq!(
+        fs::read_to_string(ended.path().join("out")).unwrap(),
+        "hello"
+    );
+    let mode = fs::metadata(ended.path().join("out"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(
+        (mode & 0o777, names(ended.path())),
+        (0o600, vec!["out".to_owned()])
+    );
+}
+
+#[test]
+fn without_success_the_old_file_stays_and_nothing_else_is_left() {
+    for answer in [
+        stream_run().json(200, REFUSAL),
+        stream_run().sse(message(0, "hel")).fin(),
+    ] {
+        let server = Server::start(vec![answer]);
+        let program = Program::at(&server.url())
+            .file("out", "old")
+            .args(&["-o", "out"]);
+        let ended = program.run(RUN);
+        assert_eq!(fs::read_to_string(ended.path().join("out")).unwrap(), "old");
+        assert_eq!(names(ended.path()), ["out"]);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_told_before_anything_is_sent() {
+    let program = Program::at(&nowhere()).args(&["-o", "missing/out"]);
+    let error = r#"{"kind":"usage","message":"cannot write missing/out: No such file or directory (os error 2)","hint":"-o needs a file in a directory that can be written"}"#;
+    let response = format!(
+        r#"{{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{error}}}"#
+    );
+    let complaint = crate::support::program::complaint(error);
+    program.run(RUN).is(2, &response, &complaint);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_keeps_the_output_in_the_response() {
+    play_with(&["-o", "/dev/full"], vec![stream_run().sse(HELLO)]).is(
+        9,
+        &SAID_HELLO.replace(
+            r#""7"}"#,
+            r#""7","error":{"kind":"io","message":"cannot write /dev/full: No space left on device (os error 28)","hint":"output holds the text"}}"#,
+        ),
+        "coze-workflow: io: cannot write /dev/full: No space left on device (os error 28) (output holds the text) [execute_id 9]",
+    );
+}
+
+#[test]
+fn what_is_no_regular_file_is_written_in_place() {
+    let ended = play_with(&["-o", "/dev/stderr"], vec![stream_run().sse(HELLO)]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, "hello"));
+    assert_eq!(ended.responses()[0]["output_file"], "/dev/stderr");
+}
+
+#[test]
+fn a_second_request_for_the_one_output_file_is_refused() {
+    let server = Server::start(vec![stream_run().sse(HELLO)]);
+    let ended = Program::at(&server.url())
+        .args(&["-q", "-o", "out"])
+        .run(RUN.repeat(2));
+    let second = &ended.responses()[1]["error"];
+    assert_eq!((ended.code, &second["kind"]), (2, &"usage".into()));
+    assert_eq!(
+        fs::read_to_string(ended.path().join("out")).unwrap(),
+        "hello"
+    );
+}
+
+#[test]
+fn nothing_is_written_to_disk_unless_that_is_asked_for() {
+    let ended = play(vec![stream_run().sse(HELLO)]);
+    assert_eq!(names(ended.path()), Vec::<String>::new());
+}
+
+// A standard output that can't be written.
+
+#[test]
+fn on_a_broken_pipe_no_further_run_starts_and_the_response_is_on_standard_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let server = Server::start(vec![stream_run().sse(HELLO)]);
+    let program = Program::at(&server.url()).stdout_to(writer);
+    program
+        .run(RUN.repeat(3))
+        .is(9, "", &format!("{SAID_HELLO}\n{STANDS_ABOVE}"));
+}
+
+#[test]
+fn a_pipe_that_breaks_while_requests_are_awaited_stops_at_the_next_response() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let server = Server::start(vec![stream_run().sse(HELLO), stream_run().sse(HELLO)]);
+    let mut program = Program::at(&server.url()).stdout_to(writer).start();
+    let mut first = std::io::BufReader::new(reader);
+    program.write(RUN);
+    std::io::BufRead::read_line(&mut first, &mut String::new()).unwrap();
+    drop(first);
+    program.write(RUN.repeat(2));
+    let ended = program.finish();
+    let summary = "coze-workflow: 2 requests: 2 done, 0 failed, 0 unknown";
+    ended.is(9, "", &format!("{SAID_HELLO}\n{STANDS_ABOVE}\n{summary}"));
+}
+
+#[test]
+fn a_broken_pipe_does_not_end_a_background_run_s_watch() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let script = vec![
+        background_run().json(200, SUBMITTED),
+        look().json(200, HISTORY),
+    ];
+    let server = Server::start(script);
+    let program = Program::at(&server.url())
+        .stdout_to(writer)
+        .args(&["--async", "-q"]);
+    program
+        .run(RUN)
+        .is(9, "", &format!("{SAID_HELLO}\n{STANDS_ABOVE}"));
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_response_is_on_standard_error() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for (arguments, answer) in [(&[][..], HELLO), (&["-r"], HELLO)] {
+        let server = Server::start(vec![stream_run().sse(answer)]);
+        let program = Program::at(&server.url()).args(arguments).stdout_to(full());
+        program
+            .run(RUN)
+            .is(9, "", &format!("{SAID_HELLO}\n{STANDS_ABOVE}"));
+    }
+}
+
+#[test]
+fn help_and_version_tell_when_they_cannot_be_written() {
+    for argument in ["-h", "-V", "--check"] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let program = Program::at(&nowhere()).arg(argument).stdout_to(full);
+        assert_eq!(program.run("").code, 9, "{argument}");
+    }
+}
+
+// Without a run.
+
+#[test]
+fn help_and_version_need_no_configuration() {
+    let help = Program::bare().args(&["--base-url", "x", "-h"]).run("");
+    assert!(help.stdout.contains("--base-url") && help.stdout.contains("--jobs"));
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    let version = concat!("coze-workflow ", env!("CARGO_PKG_VERSION"));
+    Program::bare().arg("-V").run("").is(0, version, "");
+}
+
+#[test]
+fn help_is_in_the_reader_s_language() {
+    let help = Program::bare()
+        .env("LANG", "zh_CN.UTF-8")
+        .arg("--help")
+        .run("");
+    assert!(help.stdout.contains("工作流"));
+}
+
+#[test]
+fn a_bad_option_is_one_response_and_one_line() {
+    let error = r#"{"kind":"usage","message":"unknown option --time-out","hint":"did you mean --timeout?"}"#;
+    Program::bare().arg("--time-out=3").run(RUN).is(
+        2,
+        &format!(
+            r#"{{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{error}}}"#
+        ),
+        "coze-workflow: usage: unknown option --time-out (did you mean --timeout?)",
+    );
+}
+
+#[test]
+fn there_is_no_option_for_the_key_and_its_value_is_not_repeated() {
+    for arguments in [&["--api-key", KEY][..], &["--token=pat_no_real_key"]] {
+        let ended = Program::bare().args(arguments).run(RUN);
+        assert_eq!(ended.code, 2);
+        let hint = &ended.responses()[0]["error"]["hint"];
+        assert!(hint.as_str().unwrap().contains("set COZE_API_KEY"));
+    }
+}
+
+#[test]
+fn a_check_asks_once_without_the_key_and_any_answer_will_do() {
+    let server = Server::start(vec![Exchange::get("/").json(404, "")]);
+    let ended = Program::at(&server.url()).arg("--check").run(RUN);
+    let response = &ended.responses()[0];
+    assert_eq!(
+        (ended.code, &response["status"], &response["http_status"]),
+        (0, &"Success".into(), &404.into())
+    );
+    assert_eq!(ended.stderr, "");
+    assert_eq!(server.finish()[0].request.header("authorization"), None);
+}
+
+#[test]
+fn a_check_of_nobody_is_unreachable() {
+    let ended = Program::at(&nowhere()).arg("--check").run("");
+    let response = &ended.responses()[0];
+    assert_eq!((ended.code, &response["status"]), (5, &"Fail".into()));
+    assert_eq!(
+        response["error"]["message"],
+        "cannot connect to 127.0.0.1:PORT: connection refused"
+    );
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}

@@ -7,10 +7,12 @@ use crate::support::coze::{self, Coze, Options, Site};
 use crate::support::program::Program;
 use crate::support::server::{Exchange, Server};
 use crate::{
-    HELLO, HISTORY, RUN, SAID_HELLO, SUBMITTED, background_run, event, look, play, play_with, stream_run,
+    HELLO, HISTORY, RUN, SAID_HELLO, SUBMITTED, background_run, event, look, play, play_with,
+    stream_run,
 };
 
-const RUNNING: &str = r#"{"code":0,"data":[{"execute_status":"Running","execute_id":"9","output":""}]}"#;
+const RUNNING: &str =
+    r#"{"code":0,"data":[{"execute_status":"Running","execute_id":"9","output":""}]}"#;
 
 // Streaming.
 
@@ -76,7 +78,9 @@ fn a_background_run_tells_its_id_the_moment_it_is_known() {
         background_run()
             .with_body(r#"{"workflow_id":"7","is_async":true}"#)
             .json(200, SUBMITTED),
-        Exchange::get("/v1/workflows/7/run_histories/9").wait(gate).json(200, HISTORY),
+        Exchange::get("/v1/workflows/7/run_histories/9")
+            .wait(gate)
+            .json(200, HISTORY),
     ];
     let server = Server::start(script);
     let mut program = Program::at(&server.url()).arg("--async").start();
@@ -88,7 +92,10 @@ fn a_background_run_tells_its_id_the_moment_it_is_known() {
 
 #[test]
 fn is_async_in_the_request_is_the_same_and_quiet_is_quiet() {
-    let script = vec![background_run().json(200, SUBMITTED), look().json(200, HISTORY)];
+    let script = vec![
+        background_run().json(200, SUBMITTED),
+        look().json(200, HISTORY),
+    ];
     let server = Server::start(script);
     let program = Program::at(&server.url()).arg("-q");
     let ended = program.run(r#"{"workflow_id":7,"is_async":true,"id":[1, 2]}"#);
@@ -98,7 +105,10 @@ fn is_async_in_the_request_is_the_same_and_quiet_is_quiet() {
 
 #[test]
 fn a_run_that_is_not_waited_for_is_running() {
-    let ended = play_with(&["--async", "--no-wait"], vec![background_run().json(200, SUBMITTED)]);
+    let ended = play_with(
+        &["--async", "--no-wait"],
+        vec![background_run().json(200, SUBMITTED)],
+    );
     ended.is(
         6,
         r#"{"execute_id":"9","status":"Running","output":"","debug_url":"https://coze.example/w?execute_id=9","workflow_id":"7","error":{"kind":"running","message":"the run was started in the background","hint":"to watch it, send this response as a request"}}"#,
@@ -129,21 +139,37 @@ fn looking_that_fails_ten_times_in_a_row_leaves_the_run_running() {
     let ended = play_with(&["--async", "-q", "--poll-interval", "0.01"], script);
     let response = &ended.responses()[0];
     assert_eq!((ended.code, &response["execute_id"]), (6, &"9".into()));
-    assert_eq!(response["error"]["hint"], "to watch it, send this response as a request");
+    assert_eq!(
+        response["error"]["hint"],
+        "to watch it, send this response as a request"
+    );
 }
 
 #[test]
 fn a_deadline_while_watching_leaves_the_run_running() {
     let script = vec![background_run().json(200, SUBMITTED), look().silent()];
-    let arguments = ["--async", "-q", "--poll-interval", "0.01", "--timeout", "0.5"];
+    let arguments = [
+        "--async",
+        "-q",
+        "--poll-interval",
+        "0.01",
+        "--timeout",
+        "0.5",
+    ];
     let ended = play_with(&arguments, script);
-    assert_eq!((ended.code, &ended.responses()[0]["execute_id"]), (6, &"9".into()));
+    assert_eq!(
+        (ended.code, &ended.responses()[0]["execute_id"]),
+        (6, &"9".into())
+    );
 }
 
 #[test]
 fn a_token_that_may_not_look_leaves_the_run_running() {
     let refusal = include_str!("../wire/envelope_4101.json");
-    let script = vec![background_run().json(200, SUBMITTED), look().json(200, refusal)];
+    let script = vec![
+        background_run().json(200, SUBMITTED),
+        look().json(200, refusal),
+    ];
     let ended = play_with(&["--async", "-q", "--poll-interval", "0.01"], script);
     let error = &ended.responses()[0]["error"];
     assert_eq!((ended.code, &error["code"]), (6, &4101.into()));
@@ -156,7 +182,9 @@ fn a_token_that_may_not_look_leaves_the_run_running() {
 fn a_watch_looks_and_starts_nothing() {
     let server = Server::start(vec![look().json(200, RUNNING), look().json(200, HISTORY)]);
     let program = Program::at(&server.url()).args(&["--poll-interval", "0.01"]);
-    program.run(r#"{"workflow_id":"7","execute_id":9}"#).is(0, SAID_HELLO, "");
+    program
+        .run(r#"{"workflow_id":"7","execute_id":9}"#)
+        .is(0, SAID_HELLO, "");
 }
 
 #[test]
@@ -164,7 +192,10 @@ fn a_watch_that_is_refused_is_refused() {
     let refusal = include_str!("../wire/envelope_4101.json");
     let server = Server::start(vec![look().json(200, refusal)]);
     let ended = Program::at(&server.url()).run(r#"{"workflow_id":"7","execute_id":"9"}"#);
-    assert_eq!((ended.code, &ended.responses()[0]["error"]["kind"]), (4, &"refused".into()));
+    assert_eq!(
+        (ended.code, &ended.responses()[0]["error"]["kind"]),
+        (4, &"refused".into())
+    );
 }
 
 #[test]
@@ -174,7 +205,10 @@ fn a_running_response_piped_into_the_program_is_watched() {
     let watch = Program::at(&coze.url()).args(&["--poll-interval", "0.01"]);
     let (submitted, watched) = pipe(submit, watch, &run(coze::SLOW));
     assert_eq!((submitted, watched.code), (6, 0));
-    assert_eq!(watched.responses()[0]["output"], r#"{"output":{"key":"a"}}"#);
+    assert_eq!(
+        watched.responses()[0]["output"],
+        r#"{"output":{"key":"a"}}"#
+    );
     assert_eq!(coze.counts().started, [("a".to_owned(), 1)].into());
 }
 
@@ -185,7 +219,12 @@ fn an_interrupt_with_an_answer_piped_into_the_program_is_resumed() {
         let program = || Program::at(&coze.url()).arg("-q").args(arguments);
         let asked = program().run(run(coze::QUESTION));
         assert_eq!(asked.code, 7);
-        let answer = asked.stdout.trim_end().strip_suffix('}').unwrap().to_owned();
+        let answer = asked
+            .stdout
+            .trim_end()
+            .strip_suffix('}')
+            .unwrap()
+            .to_owned();
         let ended = program().run(answer + r#","resume_data":"明天"}"#);
         assert_eq!(ended.responses()[0]["output"], r#"{"answer":"明天"}"#);
         assert_eq!((ended.code, coze.counts().started.len()), (0, 1));
@@ -200,7 +239,10 @@ fn a_response_without_an_execute_id_is_refused() {
     let (lost, refused) = pipe(cut(), cut(), &run(coze::CUT));
     assert_eq!((lost, refused.code), (8, 2));
     let error = &refused.responses()[0]["error"];
-    assert_eq!(error["message"], "execute_id is empty: there is nothing to watch");
+    assert_eq!(
+        error["message"],
+        "execute_id is empty: there is nothing to watch"
+    );
     assert_eq!(coze.counts().stream_run, 1);
 }
 
@@ -220,7 +262,14 @@ fn the_history_and_the_stream_give_the_same_response() {
     for workflow in [coze::ECHO, coze::ECHO_TEXT, coze::IMAGE] {
         let streamed = Program::at(&coze.url()).run(run(workflow));
         let watched = Program::at(&coze.url()).run(&streamed.stdout);
-        for key in ["execute_id", "status", "output", "debug_url", "messages", "usage"] {
+        for key in [
+            "execute_id",
+            "status",
+            "output",
+            "debug_url",
+            "messages",
+            "usage",
+        ] {
             let (streamed, watched) = (&streamed.responses()[0][key], &watched.responses()[0][key]);
             assert_eq!(streamed, watched, "{workflow} {key}");
         }
@@ -229,31 +278,51 @@ fn the_history_and_the_stream_give_the_same_response() {
 
 #[test]
 fn texts_that_the_history_trimmed_are_fetched_one_by_one() {
-    let coze = Coze::start(Options { trimmed: true, ..Options::default() });
+    let coze = Coze::start(Options {
+        trimmed: true,
+        ..Options::default()
+    });
     let program = Program::at(&coze.url()).args(&["--async", "-q", "--poll-interval", "0.01"]);
     let ended = program.run(run(coze::ECHO));
     // The End node's own text can't be had any more.
     assert_eq!(ended.code, 8);
-    assert_eq!(ended.responses()[0]["messages"][0]["content"], "正在处理，请稍候……");
+    assert_eq!(
+        ended.responses()[0]["messages"][0]["content"],
+        "正在处理，请稍候……"
+    );
     assert_eq!((coze.counts().run, coze.counts().node_looks), (1, 1));
 }
 
 #[test]
 fn coze_studio_is_found_out_and_asked_its_own_way() {
     for site in [Site::Studio404, Site::Studio401] {
-        let coze = Coze::start(Options { site, ..Options::default() });
+        let coze = Coze::start(Options {
+            site,
+            ..Options::default()
+        });
         let program = Program::at(&coze.url()).args(&["--async", "-q", "--poll-interval", "0.01"]);
         let ended = program.run(run(coze::SLOW));
-        assert_eq!(ended.responses()[0]["output"], r#"{"output":{"key":"a"}}"#, "{site:?}");
+        assert_eq!(
+            ended.responses()[0]["output"],
+            r#"{"output":{"key":"a"}}"#,
+            "{site:?}"
+        );
         // Three looks, and one in vain: that Studio has no `run_histories` is found out once.
-        assert_eq!((ended.code, coze.counts().run, coze.counts().looks), (0, 1, 4));
+        assert_eq!(
+            (ended.code, coze.counts().run, coze.counts().looks),
+            (0, 1, 4)
+        );
     }
 }
 
 #[test]
 fn waiting_takes_one_thread() {
     let (counted, gate) = channel();
-    let script = vec![Exchange::post("/v1/workflow/stream_run").wait(gate).sse(HELLO)];
+    let script = vec![
+        Exchange::post("/v1/workflow/stream_run")
+            .wait(gate)
+            .sse(HELLO),
+    ];
     let server = Server::start(script);
     let mut program = Program::at(&server.url()).start();
     program.write(RUN);

@@ -240,7 +240,11 @@ impl Ended {
     /// standard error that says the same.
     #[track_caller]
     pub fn is_error(&self, code: i32, error: &str) {
-        let status = if matches!(code, 6 | 8) { "Running" } else { "Fail" };
+        let status = if matches!(code, 6 | 8) {
+            "Running"
+        } else {
+            "Fail"
+        };
         let response = format!(
             r#"{{"execute_id":"","status":"{status}","output":"","debug_url":"","workflow_id":"7","error":{error}}}"#
         );
@@ -288,7 +292,10 @@ impl Lines {
         if let Some(output) = output {
             thread::spawn(move || {
                 let (mut output, mut line) = (BufReader::new(output), Vec::new());
-                while output.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                while output
+                    .read_until(b'\n', &mut line)
+                    .is_ok_and(|count| count > 0)
+                {
                     let text = String::from_utf8(std::mem::take(&mut line));
                     // The test may have what it wants.
                     let _ = sender.send(text.expect("UTF-8"));
