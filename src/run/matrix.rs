@@ -121,20 +121,21 @@ impl Tally {
         let seen = oracle::Expected {
             exit_code: response.exit_code(),
             execute_id: response.execute_id.clone(),
-            output: response.output.clone(),
+            output: response.output.plain().into_owned(),
             looked: world.looks.get() > 0,
         };
         let others: String = response
             .messages
             .into_iter()
-            .map(|said| said.content)
+            .map(|said| said.content.plain().into_owned())
             .collect();
         ensure(world.posts.get() == 1, || {
             format!("{} POSTs", world.posts.get())
         })?;
-        ensure(kind != "success" || response.output == session.text, || {
-            format!("Success with {:?}", response.output)
-        })?;
+        ensure(
+            kind != "success" || response.output.plain() == session.text,
+            || format!("Success with {:?}", response.output),
+        )?;
         ensure(seen == expected, || format!("{seen:?} for {expected:?}"))?;
         ensure(seen.looked || others == story.others, || {
             format!("messages {others:?}")
