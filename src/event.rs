@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::field::{self, Json, Raw};
-use crate::sse::{self, Frame};
+use crate::sse::Frame;
 
 /// What one frame says.
 #[derive(Debug)]
@@ -155,12 +155,31 @@ impl<'a> Fields<'a> {
 /// What a JSON string without escapes holds, and what follows it.
 fn flat_string(json: &str) -> Option<(&str, &str)> {
     let inner = json.strip_prefix('"')?;
-    let end = sse::find(b'"', inner.as_bytes())?;
+    let end = special(inner.as_bytes())?;
     let (text, after) = inner.split_at(end);
-    // Counted, not searched for: the compiler counts many bytes at once.
-    let special = |&&byte: &&u8| byte < b' ' || byte == b'\\';
-    let plain = text.as_bytes().iter().filter(special).count() == 0;
-    plain.then_some((text, &after[1..]))
+    after.strip_prefix('"').map(|after| (text, after))
+}
+
+/// The place of the first quote, backslash or control character, found eight bytes at a time: in the
+/// difference to each of them the highest bit of a byte is set where it was below.
+fn special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let mut chunks = bytes.chunks_exact(8);
+    for (index, chunk) in chunks.by_ref().enumerate() {
+        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
+        let found = below(word, b' ') | equal(word, b'"') | equal(word, b'\\');
+        // A borrow can only set bits above the first one that is right.
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let rest = chunks.remainder();
+    let is_special = |&byte: &u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    let place = rest.iter().position(is_special)?;
+    Some(bytes.len() - rest.len() + place)
 }
 
 /// Understands a frame. `None` for a last frame without its blank line whose data is not whole: a
@@ -330,6 +349,21 @@ mod tests {
             let kind = parse(&frame).unwrap().kind;
             assert!(matches!(kind, EventKind::Malformed), "{data}: {kind:?}");
         }
+    }
+
+    #[test]
+    fn what_is_special_in_a_string_is_found_wherever_it_stands() {
+        for length in 0..20 {
+            for (place, byte) in
+                (0..length).flat_map(|place| (0..=255).map(move |byte| (place, byte)))
+            {
+                let mut bytes = vec![0xe4; length];
+                bytes[place] = byte;
+                let is_special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                assert_eq!(special(&bytes), is_special.then_some(place), "{bytes:?}");
+            }
+        }
+        assert_eq!(special(b"0123456\x20\x1f\""), Some(8));
     }
 
     #[test]

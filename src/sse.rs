@@ -52,8 +52,9 @@ pub(crate) struct Decoder {
     start: usize,
     /// Where the unfinished line begins.
     line: usize,
-    /// Before this there is no line end that has not been used.
-    scanned: usize,
+    /// The next line feed and the next carriage return, looked for once.
+    lf: Sought,
+    cr: Sought,
     /// The last line ended in CR: an LF right behind it belongs to it.
     after_cr: bool,
     /// The first bytes have been looked at for a byte order mark.
@@ -104,7 +105,6 @@ impl Decoder {
         while let Some(end) = self.line_end() {
             let line = self.line..end;
             self.line = end + 1;
-            self.scanned = self.line;
             if self.take_line(line) {
                 return Ok(Some(self.dispatch(true)));
             }
@@ -121,7 +121,6 @@ impl Decoder {
         if self.line < self.filled {
             let line = self.line..self.filled;
             self.line = self.filled;
-            self.scanned = self.filled;
             if self.take_line(line) {
                 return Some(self.dispatch(true));
             }
@@ -157,7 +156,8 @@ impl Decoder {
         }
         self.filled -= self.start;
         self.line -= self.start;
-        self.scanned -= self.start;
+        self.lf.place = self.lf.place.saturating_sub(self.start);
+        self.cr.place = self.cr.place.saturating_sub(self.start);
         self.start = 0;
         if self.buffer.len() - self.filled < READ_SIZE {
             // By half, not by twice: a message of 20 MB is held in little more than itself.
@@ -178,7 +178,6 @@ impl Decoder {
             if head == BOM {
                 self.start = BOM.len();
                 self.line = BOM.len();
-                self.scanned = BOM.len();
             }
             self.past_bom = true;
         }
@@ -191,20 +190,14 @@ impl Decoder {
             self.after_cr = false;
             if self.buffer[self.line] == b'\n' {
                 self.line += 1;
-                self.scanned = self.line;
                 self.forget_useless_lines();
             }
         }
-        let from = self.scanned;
-        let unseen = &self.buffer[from..self.filled];
-        let until = find(b'\n', unseen);
-        // A CR ends a line too; look for one only as far as the line feed.
-        if let Some(cr) = find(b'\r', &unseen[..until.unwrap_or(unseen.len())]) {
-            self.after_cr = true;
-            return Some(from + cr);
-        }
-        self.scanned = self.filled;
-        until.map(|lf| from + lf)
+        let lf = self.lf.seek(b'\n', &self.buffer[..self.filled], self.line);
+        let cr = self.cr.seek(b'\r', &self.buffer[..self.filled], self.line);
+        let end = Some(lf.min(cr)).filter(|&end| end < self.filled)?;
+        self.after_cr = end == cr;
+        Some(end)
     }
 
     /// Takes in one line; true when it is the blank one that dispatches an event.
@@ -298,6 +291,22 @@ impl Decoder {
     }
 }
 
+/// A byte that is looked for: none is left before this place. So a line of megabytes is searched
+/// once, however it arrives, and a stream without carriage returns as a whole.
+#[derive(Debug, Default)]
+struct Sought {
+    place: usize,
+}
+
+impl Sought {
+    /// The first one behind `from`, or the end.
+    fn seek(&mut self, byte: u8, bytes: &[u8], from: usize) -> usize {
+        let from = self.place.max(from);
+        self.place = find(byte, &bytes[from..]).map_or(bytes.len(), |place| from + place);
+        self.place
+    }
+}
+
 /// The field's name, and where its value begins. A comment has the empty name.
 fn split_field(line: &[u8]) -> (&[u8], usize) {
     let Some(colon) = line.iter().position(|&byte| byte == b':') else {
@@ -318,7 +327,7 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// The place of `byte`. `skip_until` is std's only way to its fast search over bytes.
-pub(crate) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     let skipped = rest.skip_until(byte).expect("a slice can always be read");
     let found = skipped > 0 && bytes[skipped - 1] == byte;
