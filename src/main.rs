@@ -17,6 +17,7 @@ mod envelope;
 mod error;
 mod event;
 mod field;
+mod fingerprint;
 mod history;
 mod http;
 mod reader;

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::api::Mode;
 use crate::error::{Local, nearest};
 use crate::field;
+use crate::fingerprint::Fingerprint;
 
 /// The keys of a run, all of which Coze knows.
 const RUN_KEYS: [&str; 8] = [
@@ -81,6 +82,30 @@ pub(crate) struct Resume {
     pub(crate) mode: Mode,
     /// The body to send.
     pub(crate) body: String,
+}
+
+impl Task {
+    /// The same for what asks the same: `id` does not count, nor whether a run is started in the
+    /// background, which decides how it is fetched and not what it is.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Stream(start) => Fingerprint::of(&["run", without(&start.body, "}")]),
+            Self::Background(start) => {
+                Fingerprint::of(&["run", without(&start.body, IN_BACKGROUND)])
+            }
+            Self::Watch(watch) => {
+                Fingerprint::of(&["watch", &watch.workflow_id, &watch.execute_id])
+            }
+            Self::Resume(resume) => Fingerprint::of(&["resume", &resume.body]),
+        }
+    }
+}
+
+/// How the body of a background run ends.
+const IN_BACKGROUND: &str = r#","is_async":true}"#;
+
+fn without<'a>(body: &'a str, end: &str) -> &'a str {
+    body.strip_suffix(end).unwrap_or(body)
 }
 
 impl Request {
@@ -502,6 +527,19 @@ mod tests {
         };
         let request = Request::parse(r#"{"workflow_id":"7","is_async":false}"#, manner);
         assert!(matches!(request.task, Ok(Task::Background(_))));
+    }
+
+    #[test]
+    fn a_fingerprint_tells_what_is_asked_and_not_by_whom_or_how() {
+        let fingerprint = |text: &str| parse(text).task.unwrap().fingerprint();
+        let run = fingerprint(r#"{"workflow_id":"7","parameters":{"a":1}}"#);
+        let same = r#"{"is_async":true,"parameters":{"a":1},"id":3,"workflow_id":7}"#;
+        assert_eq!(fingerprint(same), run);
+        let other = r#"{"workflow_id":"7","parameters":{"a":1,"is_async":true}}"#;
+        assert_ne!(fingerprint(other), run);
+        let watch = fingerprint(r#"{"workflow_id":"7","execute_id":"9","output":"a"}"#);
+        let later = r#"{"workflow_id":"7","execute_id":"9","output":"ab","id":3}"#;
+        assert_eq!(fingerprint(later), watch);
     }
 
     #[test]
