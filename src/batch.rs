@@ -2,6 +2,8 @@
 //! each comes to is handed to `Output`, and all together to one exit code. Knows no HTTP.
 
 pub(crate) mod file;
+pub(crate) mod journal;
+mod recorded;
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -11,7 +13,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use self::file::OutputFile;
-use crate::api::{Api, Body};
+use self::journal::{Claim, Journal, Recall};
+use crate::api::{Api, Body, Mode};
 use crate::error::{Kind, Local};
 use crate::reader::Requests;
 use crate::request::{Manner, Request};
@@ -29,7 +32,9 @@ const REST_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) trait Output: Sync {
     /// A request was taken up.
     fn taken(&self);
-    /// Writes one response; false when nothing more can be written.
+    /// Masks what must be written nowhere.
+    fn mask_response(&self, response: &mut Response);
+    /// Masks and writes one response; false when nothing more can be written.
     fn respond(&self, response: &mut Response) -> bool;
     /// An event as it arrives; `request` is the request's `id`.
     fn event(&self, frame: &Frame<'_>, request: Option<&RawValue>);
@@ -92,6 +97,15 @@ pub(crate) struct Batch<'a> {
     shared: Shared,
     /// `-o`: for the first request, and no second one.
     output_file: Option<Mutex<Option<OutputFile>>>,
+    journal: Option<Journal<'a>>,
+}
+
+/// A request that was taken up.
+struct Taken {
+    number: u64,
+    request: Request,
+    /// Its place in the journal.
+    claim: Option<Claim>,
 }
 
 /// Held while a request is waited for: whoever has one to answer must not wait with it.
@@ -118,6 +132,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) clock: &'a dyn Clock,
     pub(crate) output: &'a dyn Output,
     pub(crate) output_file: Option<OutputFile>,
+    pub(crate) journal: Option<Journal<'a>>,
 }
 
 impl<'a> Batch<'a> {
@@ -135,6 +150,7 @@ impl<'a> Batch<'a> {
             output: settings.output,
             shared: Shared::default(),
             output_file: settings.output_file.map(|file| Mutex::new(Some(file))),
+            journal: settings.journal,
         }
     }
 
@@ -151,7 +167,7 @@ impl<'a> Batch<'a> {
         let taken = lock(&self.intake).taken;
         if taken == 0 {
             let error = Local::usage("there is no request").hint("see --help");
-            self.respond(0, &mut Response::unsent(error));
+            self.respond(0, &mut Response::unsent(error), true);
         }
         let progress = self.progress();
         if taken > 1 {
@@ -166,31 +182,27 @@ impl<'a> Batch<'a> {
 
     fn work(&self, api: &dyn Api) {
         let mut rest: Option<(Box<dyn Body>, Duration)> = None;
-        while let Some((number, item)) = self.take() {
+        while let Some(taken) = self.take() {
             if let Some((body, since)) = rest.take()
                 && self.clock.now().saturating_sub(since) < REST_LIMIT
             {
                 body.finish();
             }
-            let mut request = match item {
-                Ok(text) => Request::parse(&text, self.manner),
-                Err(error) => Request::refused(error),
-            };
-            if self.numbered && request.id.is_none() {
-                let number = RawValue::from_string(number.to_string());
-                request.id = Some(number.expect("a number is JSON"));
-            }
-            let answered = self.answer(api, number, request);
+            let number = taken.number;
+            let (answered, recorded) = self.answer(api, taken);
             let since = self.clock.now();
             rest = answered.rest.map(|body| (body, since));
             let mut response = answered.response;
             self.write_output_file(&mut response);
-            self.respond(number, &mut response);
+            if let Err(trouble) = &recorded {
+                tell_unrecorded(&mut response, trouble);
+            }
+            self.respond(number, &mut response, recorded.is_ok());
         }
     }
 
-    /// The next request and its number; nothing at the end, or when nothing more can be written.
-    fn take(&self) -> Option<(u64, Result<String, Local>)> {
+    /// The next request; nothing at the end, or when nothing more can be written.
+    fn take(&self) -> Option<Taken> {
         let mut intake = lock(&self.intake);
         while let Some(input) = intake.inputs.front_mut() {
             let item = input.next();
@@ -200,14 +212,67 @@ impl<'a> Batch<'a> {
             if let Some(item) = item {
                 intake.taken += 1;
                 self.output.taken();
-                return Some((intake.taken - 1, item));
+                return Some(self.understand(intake.taken - 1, item));
             }
             intake.inputs.pop_front();
         }
         None
     }
 
-    fn answer(&self, api: &dyn Api, number: u64, request: Request) -> Answered {
+    /// Called in the order of the input, which is what the journal goes by.
+    fn understand(&self, number: u64, item: Result<String, Local>) -> Taken {
+        let mut request = match item {
+            Ok(text) => Request::parse(&text, self.manner),
+            Err(error) => Request::refused(error),
+        };
+        if number > 0 && self.output_file.is_some() {
+            let error = Local::usage("-o takes one request, and this is another one");
+            request.task = Err(error.hint("leave out -o, or run them one by one"));
+        }
+        let claim = match self.journal.as_ref().map(|journal| journal.claim(&request)) {
+            None => None,
+            Some(Ok(claim)) => claim,
+            Some(Err(error)) => {
+                // What is wrong with the request itself comes first.
+                request.task = request.task.and(Err(error));
+                None
+            }
+        };
+        if self.numbered && request.id.is_none() {
+            let number = RawValue::from_string(number.to_string());
+            request.id = Some(number.expect("a number is JSON"));
+        }
+        Taken {
+            number,
+            request,
+            claim,
+        }
+    }
+
+    /// The answer, and whether the journal could take it.
+    fn answer(&self, api: &dyn Api, taken: Taken) -> (Answered, Result<(), Trouble>) {
+        let Taken {
+            number,
+            mut request,
+            claim,
+        } = taken;
+        let entry = self.journal.as_ref().zip(claim.as_ref());
+        if let Some((journal, claim)) = entry
+            && let Ok(task) = request.task
+        {
+            request.task = match journal.recall(claim, task) {
+                Recall::Act(task) => Ok(task),
+                Recall::Answer(mut response) => {
+                    response.id = request.id;
+                    response.workflow_id = response.workflow_id.or(request.workflow_id);
+                    let answered = Answered {
+                        response: *response,
+                        rest: None,
+                    };
+                    return (answered, Ok(()));
+                }
+            };
+        }
         let runner = Runner {
             api,
             clock: self.clock,
@@ -220,19 +285,14 @@ impl<'a> Batch<'a> {
         let witness = Witness {
             output: self.output,
             request: request.id.clone(),
+            entry,
         };
-        let second = number > 0 && self.output_file.is_some();
-        let request = match second {
-            true => Request {
-                task: Err(
-                    Local::usage("-o takes one request, and this is another one")
-                        .hint("leave out -o, or run them one by one"),
-                ),
-                ..request
-            },
-            false => request,
-        };
-        runner.answer(request, &witness)
+        let mut answered = runner.answer(request, &witness);
+        let recorded = entry.map_or(Ok(()), |(journal, claim)| {
+            self.output.mask_response(&mut answered.response);
+            journal.settle(claim, &mut answered.response)
+        });
+        (answered, recorded)
     }
 
     /// Moves the output of a success to the file that `-o` names. The run is paid for, so when that
@@ -259,13 +319,13 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn respond(&self, number: u64, response: &mut Response) {
+    fn respond(&self, number: u64, response: &mut Response, recorded: bool) {
         let written = self.output.respond(response);
         let mut progress = self.progress();
         progress.tally.count(response.kind());
         progress.broken |= !written;
         let exit_code = response.exit_code();
-        progress.io_failed |= !written || exit_code == Kind::Io.exit_code();
+        progress.io_failed |= !written || !recorded || exit_code == Kind::Io.exit_code();
         if exit_code != 0 {
             let earlier = progress.first_failure.filter(|(first, _)| *first < number);
             progress.first_failure = Some(earlier.unwrap_or((number, exit_code)));
@@ -282,20 +342,43 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells of one request.
+/// The run is what it is; that the journal doesn't know it is said as well.
+fn tell_unrecorded(response: &mut Response, why: &Trouble) {
+    match &mut response.verdict {
+        Verdict::Success => response.verdict = Verdict::Unwritten(why.clone()),
+        Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) if trouble.kind != Kind::Io => {
+            trouble.message = format!("{}; {}", trouble.message, why.message);
+        }
+        Verdict::Trouble(_) | Verdict::Unwritten(_) | Verdict::Interrupted(..) => {}
+    }
+}
+
+/// Tells of one request, on the screen and in the journal.
 struct Witness<'a> {
     output: &'a dyn Output,
     request: Option<Box<RawValue>>,
+    entry: Option<(&'a Journal<'a>, &'a Claim)>,
 }
 
 impl Observer for Witness<'_> {
     fn starting(&self) -> Result<(), Trouble> {
-        Ok(())
+        match self.entry {
+            Some((journal, claim)) => journal.starting(claim),
+            None => Ok(()),
+        }
     }
 
     fn started(&self, execute_id: &str, background: bool) {
         if background {
             self.output.started(execute_id);
+        }
+        if let Some((journal, claim)) = self.entry {
+            let mode = if background {
+                Mode::Async
+            } else {
+                Mode::Stream
+            };
+            journal.started(claim, execute_id, mode);
         }
     }
 

@@ -208,11 +208,15 @@ impl<'a> Console<'a> {
 }
 
 impl Output for Console<'_> {
-    fn respond(&self, response: &mut Response) -> bool {
+    fn mask_response(&self, response: &mut Response) {
         if let Some(error) = response.error_mut() {
             error.message = self.mask(&error.message);
             error.hint = error.hint.as_ref().map(|hint| self.mask(hint));
         }
+    }
+
+    fn respond(&self, response: &mut Response) -> bool {
+        self.mask_response(response);
         let success = matches!(response.verdict, Verdict::Success);
         let written = match (self.show.raw_output, success) {
             (false, _) => self.print(response),

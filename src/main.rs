@@ -44,6 +44,7 @@ use serde::Serialize;
 
 use crate::api::{Api, Call, Limits};
 use crate::batch::file::OutputFile;
+use crate::batch::journal::Journal;
 use crate::batch::{Batch, Input, Output, Settings};
 use crate::cli::{Command, Options};
 use crate::config::{Config, Env, Origin};
@@ -83,8 +84,8 @@ fn run(options: &Options, clock: &SystemClock) -> u8 {
     };
     console = Console::new(show, Some(&config.key), clock);
     explain(&console, &config);
-    match prepare(options, &config) {
-        Ok((apis, inputs, output_file)) => {
+    match prepare(options, &config, clock) {
+        Ok((apis, inputs, output_file, journal)) => {
             let settings = Settings {
                 manner: Manner {
                     allow_unknown_fields: options.allow_unknown_fields,
@@ -92,10 +93,11 @@ fn run(options: &Options, clock: &SystemClock) -> u8 {
                     no_wait: options.no_wait,
                 },
                 rules: rules(options, &config),
-                numbered: apis.len() > 1,
+                numbered: apis.len() > 1 || journal.is_some(),
                 clock,
                 output: &console,
                 output_file,
+                journal,
             };
             console.with_status(|| Batch::new(inputs, settings).run(&apis))
         }
@@ -103,11 +105,20 @@ fn run(options: &Options, clock: &SystemClock) -> u8 {
     }
 }
 
-/// What is needed to work: a connection for each job, the inputs, and the file of `-o`.
-type Prepared = (Vec<Http>, Vec<Input>, Option<OutputFile>);
+/// What is needed to work: a connection for each job, the inputs, the file of `-o`, the journal.
+type Prepared<'a> = (
+    Vec<Http>,
+    Vec<Input>,
+    Option<OutputFile>,
+    Option<Journal<'a>>,
+);
 
 /// All that can fail on this machine, before anything is sent.
-fn prepare(options: &Options, config: &Config) -> Result<Prepared, Local> {
+fn prepare<'a>(
+    options: &Options,
+    config: &Config,
+    clock: &'a SystemClock,
+) -> Result<Prepared<'a>, Local> {
     let jobs = options.jobs.map_or(1, std::num::NonZero::get);
     let apis = (0..jobs)
         .map(|_| Http::new(config))
@@ -118,7 +129,13 @@ fn prepare(options: &Options, config: &Config) -> Result<Prepared, Local> {
         .as_deref()
         .map(OutputFile::prepare)
         .transpose()?;
-    Ok((apis, inputs, output_file))
+    let rerun_unknown = options.rerun_unknown;
+    let journal = options
+        .journal
+        .as_deref()
+        .map(|path| Journal::open(path, &config.base_url, rerun_unknown, clock))
+        .transpose()?;
+    Ok((apis, inputs, output_file, journal))
 }
 
 /// Where requests come from: `--request`, then the files, else standard input.
@@ -172,7 +189,7 @@ fn rules(options: &Options, config: &Config) -> Rules {
         poll_interval: config.poll_interval,
         retries: config.retries,
         no_wait: options.no_wait,
-        batch: options.jobs.is_some_and(|jobs| jobs.get() > 1),
+        batch: options.journal.is_some() || options.jobs.is_some_and(|jobs| jobs.get() > 1),
     }
 }
 
