@@ -1,1 +1,171 @@
+//! What is bounded: memory, whatever Coze and the callers do, and the sizes beyond which a run is
+//! called unknown. Peaks are read while the program waits for more requests.
 
+use std::io::{self, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use crate::support::program::Program;
+use crate::support::server::Server;
+use crate::support::wire;
+use crate::{HELLO, RUN, done, message, stream_run};
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_stream_of_64_mb_in_small_messages_takes_little_more_than_its_text() {
+    const MESSAGES: usize = 640_000;
+    let url = telling(|out| {
+        let text = "x".repeat(100);
+        (0..MESSAGES).try_for_each(|id| out.write_all(message(id, &text).as_bytes()))?;
+        out.write_all(done(MESSAGES).as_bytes())
+    });
+    let mut program = Program::at(&url).start();
+    program.write(RUN);
+    let text = 100 * MESSAGES as u64;
+    assert!(program.line().len() as u64 > text);
+    let peak = program.peak_memory();
+    assert!(peak < text + 16 * MIB, "{} MiB", peak / MIB);
+    program.finish().is(0, "", "");
+}
+
+#[test]
+fn one_message_of_20_mb_is_told() {
+    let text = "好".repeat(20_000_000 / 3);
+    let stream = message(0, &text) + &done(1);
+    let server = Server::start(vec![stream_run().sse(stream)]);
+    let mut program = Program::at(&server.url()).start();
+    program.write(RUN);
+    assert!(program.line().contains(&text));
+    let peak = program.peak_memory();
+    assert!(peak < 96 * MIB, "{} MiB", peak / MIB);
+    program.finish().is(0, "", "");
+}
+
+#[test]
+fn a_line_without_end_is_unknown() {
+    let url = telling(|out| {
+        out.write_all(b"data: ")?;
+        loop {
+            out.write_all(&[b'x'; 64 << 10])?;
+        }
+    });
+    is_too_large(&url, "one event is larger than 32 MiB", 96);
+}
+
+#[test]
+fn a_stream_without_end_is_unknown() {
+    let url = telling(|out| {
+        let text = "x".repeat(8 << 20);
+        (0..).try_for_each(|id| out.write_all(message(id, &text).as_bytes()))
+    });
+    is_too_large(&url, "the run's text is larger than 256 MiB", 320);
+}
+
+#[test]
+fn pings_without_end_take_no_memory() {
+    let url = telling(|out| {
+        let ping = b"event: PING\ndata: {}\n\n".repeat(1000);
+        (0..100).try_for_each(|_| out.write_all(&ping))?;
+        out.write_all(HELLO.as_bytes())
+    });
+    let mut program = Program::at(&url).start();
+    program.write(RUN);
+    program.line();
+    let peak = program.peak_memory();
+    assert!(peak < 16 * MIB, "{} MiB", peak / MIB);
+}
+
+#[test]
+fn an_answer_that_is_no_stream_is_not_read_without_end() {
+    let url = answering("HTTP/1.1 500 \r\n\r\n", |out| loop {
+        out.write_all(&[b' '; 64 << 10])?;
+    });
+    let ended = Program::at(&url).run(RUN);
+    assert_eq!((ended.code, &ended.responses()[0]["status"]), (8, &"Running".into()));
+}
+
+#[test]
+fn requests_are_read_no_faster_than_they_are_answered() {
+    let (answered, gate) = channel();
+    let server = Server::start(vec![stream_run().wait(gate).sse(HELLO).hang()]);
+    let mut program = Program::at(&server.url()).arg("-q").start();
+    let mut stdin = program.take_stdin();
+    let written = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&written);
+    let writer = thread::spawn(move || {
+        let line = RUN.to_owned() + "\n";
+        // A million of them, had anybody read them.
+        for _ in 0..1_000_000 {
+            if stdin.write_all(line.as_bytes()).is_err() {
+                return;
+            }
+            count.fetch_add(line.len() as u64, Ordering::Relaxed);
+        }
+    });
+    server.await_requests(1);
+    // A program that reads ahead is given the time to show it; no other one is failed by this.
+    thread::sleep(Duration::from_millis(300));
+    assert!(written.load(Ordering::Relaxed) < MIB);
+    assert!(program.peak_memory() < 16 * MIB);
+    program.kill();
+    writer.join().unwrap();
+    drop(answered);
+}
+
+#[test]
+fn large_requests_do_not_add_up() {
+    const REQUESTS: usize = 100;
+    let request = format!(r#"{{"workflow_id":"7","parameters":"{}"}}"#, "x".repeat(MIB as usize / 2));
+    let server = Server::start((0..REQUESTS).map(|_| stream_run().sse(HELLO)).collect());
+    let mut program = Program::at(&server.url()).arg("-q").start();
+    let mut stdin = program.take_stdin();
+    let writer = thread::spawn(move || {
+        (0..REQUESTS).for_each(|_| stdin.write_all(request.as_bytes()).unwrap());
+        stdin
+    });
+    (0..REQUESTS).for_each(|_| drop(program.line()));
+    let peak = program.peak_memory();
+    assert!(peak < 16 * MIB, "{} MiB", peak / MIB);
+    drop(writer.join().unwrap());
+    program.finish().is(0, "", "");
+}
+
+/// The URL of a server that answers one run with a stream that `tell` writes, or as much of it as
+/// the program reads. Nobody listens after that.
+fn telling(tell: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> String {
+    answering("HTTP/1.1 200 \r\nContent-Type: text/event-stream\r\n\r\n", tell)
+}
+
+fn answering(
+    head: &'static str,
+    tell: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        drop(listener);
+        wire::read_request(&mut BufReader::new(&mut stream)).unwrap().unwrap();
+        let mut out = io::BufWriter::with_capacity(1 << 16, stream);
+        // The program goes when it has had enough.
+        let _ = out.write_all(head.as_bytes()).and_then(|()| tell(&mut out)).and_then(|()| out.flush());
+    });
+    url
+}
+
+#[track_caller]
+fn is_too_large(url: &str, sentence: &str, most: u64) {
+    let mut program = Program::at(url).arg("-q").start();
+    program.write(RUN);
+    let response: serde_json::Value = serde_json::from_str(&program.line()).unwrap();
+    let error = &response["error"];
+    assert_eq!((&error["kind"], &error["message"]), (&"unknown".into(), &sentence.into()));
+    let peak = program.peak_memory();
+    assert!(peak < most * MIB, "{} MiB", peak / MIB);
+    assert_eq!(program.finish().code, 8);
+}
