@@ -58,7 +58,7 @@ doc:
 rooms:
 	@status=0; \
 	only() { \
-	  found=$$(find src -name '*.rs' ! -name tests.rs | sort | xargs awk -v word="$$1" -v rooms="^src/($$2)([.]rs$$|/)" ' \
+	  found=$$(find src -name '*.rs' ! -name tests.rs ! -name matrix.rs | sort | xargs awk -v word="$$1" -v rooms="^src/($$2)([.]rs$$|/)" ' \
 	    FNR == 1 { in_tests = 0; before = "" } \
 	    before ~ /^#\[cfg\(test\)\]/ && /^(pub\(crate\) )?mod tests/ { in_tests = 1 } \
 	    { before = $$0 } \
@@ -69,7 +69,8 @@ rooms:
 	only 'ureq([^A-Za-z0-9_]|$$)' 'http' 'ureq is named in src/http.rs only: everything else asks through src/api.rs'; \
 	only 'lexopt([^A-Za-z0-9_]|$$)' 'cli' 'lexopt is named in src/cli.rs only'; \
 	only '((env|fs)::|std::(env|fs)|std::[{][^}]*(env|fs))' 'config|batch|main' 'environment and files belong to config, batch and main'; \
-	only '(e?print(ln)?!|process::exit|ExitCode)' 'main' 'only src/main.rs prints and exits'; \
+	only '(e?print(ln)?!|std(out|err)[(])' 'main|console' 'printing belongs to src/console.rs and src/main.rs'; \
+	only '(process::exit|ExitCode)' 'main' 'only src/main.rs exits'; \
 	only '(Instant|SystemTime|thread::sleep)' 'time' 'clock and sleep belong to src/time.rs: take a Clock'; \
 	only 'unsafe[^A-Za-z0-9_]' '' 'no unsafe code'; \
 	if grep -HnE '^[^/]*serde' src/sse.rs 2>/dev/null; then echo '  src/sse.rs knows nothing of JSON'; status=1; fi; \

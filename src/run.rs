@@ -216,10 +216,10 @@ impl Attempt<'_> {
 
     /// Sends a POST until it is certain that it started something, or that it never will.
     fn start(&mut self, call: Call<'_>) -> Verdict {
-        if let Some(trouble) = self.stopped() {
+        if let Err(trouble) = self.wait_at_gate() {
             return Verdict::Trouble(trouble);
         }
-        if let Err(trouble) = self.wait_at_gate() {
+        if let Some(trouble) = self.stopped() {
             return Verdict::Trouble(trouble);
         }
         if let Err(trouble) = self.observer.starting() {
