@@ -82,11 +82,16 @@ fn pings_without_end_take_no_memory() {
 
 #[test]
 fn an_answer_that_is_no_stream_is_not_read_without_end() {
-    let url = answering("HTTP/1.1 500 \r\n\r\n", |out| loop {
-        out.write_all(&[b' '; 64 << 10])?;
+    let url = answering("HTTP/1.1 500 \r\n\r\n", |out| {
+        loop {
+            out.write_all(&[b' '; 64 << 10])?;
+        }
     });
     let ended = Program::at(&url).run(RUN);
-    assert_eq!((ended.code, &ended.responses()[0]["status"]), (8, &"Running".into()));
+    assert_eq!(
+        (ended.code, &ended.responses()[0]["status"]),
+        (8, &"Running".into())
+    );
 }
 
 #[test]
@@ -120,7 +125,10 @@ fn requests_are_read_no_faster_than_they_are_answered() {
 #[test]
 fn large_requests_do_not_add_up() {
     const REQUESTS: usize = 100;
-    let request = format!(r#"{{"workflow_id":"7","parameters":"{}"}}"#, "x".repeat(MIB as usize / 2));
+    let request = format!(
+        r#"{{"workflow_id":"7","parameters":"{}"}}"#,
+        "x".repeat(MIB as usize / 2)
+    );
     let server = Server::start((0..REQUESTS).map(|_| stream_run().sse(HELLO)).collect());
     let mut program = Program::at(&server.url()).arg("-q").start();
     let mut stdin = program.take_stdin();
@@ -138,7 +146,10 @@ fn large_requests_do_not_add_up() {
 /// The URL of a server that answers one run with a stream that `tell` writes, or as much of it as
 /// the program reads. Nobody listens after that.
 fn telling(tell: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> String {
-    answering("HTTP/1.1 200 \r\nContent-Type: text/event-stream\r\n\r\n", tell)
+    answering(
+        "HTTP/1.1 200 \r\nContent-Type: text/event-stream\r\n\r\n",
+        tell,
+    )
 }
 
 fn answering(
@@ -150,10 +161,15 @@ fn answering(
     thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
         drop(listener);
-        wire::read_request(&mut BufReader::new(&mut stream)).unwrap().unwrap();
+        wire::read_request(&mut BufReader::new(&mut stream))
+            .unwrap()
+            .unwrap();
         let mut out = io::BufWriter::with_capacity(1 << 16, stream);
         // The program goes when it has had enough.
-        let _ = out.write_all(head.as_bytes()).and_then(|()| tell(&mut out)).and_then(|()| out.flush());
+        let _ = out
+            .write_all(head.as_bytes())
+            .and_then(|()| tell(&mut out))
+            .and_then(|()| out.flush());
     });
     url
 }
@@ -164,7 +180,10 @@ fn is_too_large(url: &str, sentence: &str, most: u64) {
     program.write(RUN);
     let response: serde_json::Value = serde_json::from_str(&program.line()).unwrap();
     let error = &response["error"];
-    assert_eq!((&error["kind"], &error["message"]), (&"unknown".into(), &sentence.into()));
+    assert_eq!(
+        (&error["kind"], &error["message"]),
+        (&"unknown".into(), &sentence.into())
+    );
     let peak = program.peak_memory();
     assert!(peak < most * MIB, "{} MiB", peak / MIB);
     assert_eq!(program.finish().code, 8);
