@@ -60,7 +60,8 @@ struct Screen {
 
 impl Screen {
     fn draw(&mut self, line: &str) {
-        let _ = write!(io::stderr().lock(), "\r{line}\x1b[K");
+        // With wrapping off meanwhile: in a narrow window a second line could not be erased.
+        let _ = write!(io::stderr().lock(), "\r\x1b[?7l{line}\x1b[K\x1b[?7h");
         self.drawn = true;
     }
 

@@ -159,7 +159,13 @@ fn open(path: &Path) -> Result<Input, Local> {
         return Ok(input(io::stdin(), Some("-".to_owned())));
     }
     let name = path.display().to_string();
-    let cannot = |error: io::Error| Local::usage(format!("cannot read {name}: {error}"));
+    let cannot = |error: io::Error| {
+        let local = Local::usage(format!("cannot read {name}: {error}"));
+        match name.starts_with('{') {
+            true => local.hint("to give a request as an argument: --request"),
+            false => local,
+        }
+    };
     let file = File::open(path).map_err(cannot)?;
     if file.metadata().map_err(cannot)?.is_dir() {
         return Err(Local::usage(format!(
@@ -225,7 +231,7 @@ fn check(options: &Options, clock: &SystemClock) -> u8 {
         debug_url: "",
         error,
         http_status: answer.ok().map(|answer| answer.status),
-        milliseconds: clock.now().saturating_sub(before).as_secs_f64() * 1000.0,
+        milliseconds: clock.now().saturating_sub(before).as_millis(),
         config: &config.origins,
         warnings: &config.warnings,
     };
@@ -246,7 +252,7 @@ struct Report<'a> {
     error: Option<Trouble>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
-    milliseconds: f64,
+    milliseconds: u128,
     config: &'a [Origin],
     warnings: &'a [String],
 }

@@ -225,15 +225,27 @@ impl<'a> Entries<'a> {
         let error = Local::usage(format!("unknown key {key:?} in a run"));
         Err(match nearest(key, &RUN_KEYS) {
             Some(near) => error.hint(format!("did you mean {near:?}?")),
-            None => error.hint("to forward it all the same: --allow-unknown-fields"),
+            None => error.hint(
+                "a workflow's inputs belong in parameters; to forward the key all the same: \
+                 --allow-unknown-fields",
+            ),
         })
     }
 
     fn watch(&self, workflow_id: Option<String>) -> Result<Watch, Local> {
+        let misspelt = |(key, _): &&(String, _)| nearest(key, &["resume_data"]).is_some();
+        if let Some((key, _)) = self.0.iter().find(misspelt) {
+            let error = Local::usage(format!("unknown key {key:?} beside execute_id"));
+            return Err(error.hint("did you mean \"resume_data\"?"));
+        }
         self.refuse_run_keys("execute_id")?;
         let execute_id = self.id("execute_id")?.ok_or_else(|| {
-            Local::usage("execute_id is empty: there is nothing to watch")
-                .hint("the run may have been started; look at Coze before running it again")
+            let never_started = self.value("status").map(RawValue::get) == Some("\"Fail\"");
+            Local::usage("execute_id is empty: there is nothing to watch").hint(match never_started
+            {
+                true => "a response is never run again; send the request itself",
+                false => "the run may have been started; look at Coze before running it again",
+            })
         })?;
         Ok(Watch {
             workflow_id: workflow_id.ok_or_else(missing_workflow_id)?,
@@ -554,7 +566,7 @@ mod tests {
         );
         refused(
             r#"{"workflow_id":"7","zzz":{}}"#,
-            r#"unknown key "zzz" in a run (to forward it all the same: --allow-unknown-fields)"#,
+            r#"unknown key "zzz" in a run (a workflow's inputs belong in parameters; to forward the key all the same: --allow-unknown-fields)"#,
         );
         refused(
             r#"{"workflow_id":"7","workflow_id":"7"}"#,
@@ -613,6 +625,22 @@ mod tests {
         refused(
             r#"{"execute_id":"9","workflow_id":"7","parameters":{}}"#,
             "execute_id and parameters can't stand together (a run has no execute_id; a request that has it starts nothing)",
+        );
+    }
+
+    #[test]
+    fn a_response_that_says_fail_was_never_started() {
+        refused(
+            r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","workflow_id":"7"}"#,
+            "execute_id is empty: there is nothing to watch (a response is never run again; send the request itself)",
+        );
+    }
+
+    #[test]
+    fn a_misspelt_answer_is_not_taken_for_a_wish_to_watch() {
+        refused(
+            r#"{"execute_id":"9","workflow_id":"7","interrupt":{},"resume_date":"x"}"#,
+            r#"unknown key "resume_date" beside execute_id (did you mean "resume_data"?)"#,
         );
     }
 

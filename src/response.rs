@@ -165,6 +165,9 @@ impl Response {
         if !self.execute_id.is_empty() {
             line = format!("{line} [execute_id {}]", self.execute_id);
         }
+        if let Some(id) = &self.id {
+            line = format!("{line} [id {id}]");
+        }
         Some(line)
     }
 }
@@ -382,6 +385,9 @@ mod tests {
         let mut running = response(Verdict::Trouble(Trouble::new(Kind::Running, "deadline")));
         running.execute_id = "9".to_owned();
         let line = "running: deadline [execute_id 9]";
+        assert_eq!(running.complaint().as_deref(), Some(line));
+        running.id = Some(raw("\"row 7\""));
+        let line = "running: deadline [execute_id 9] [id \"row 7\"]";
         assert_eq!(running.complaint().as_deref(), Some(line));
     }
 }

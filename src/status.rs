@@ -67,7 +67,13 @@ impl Status {
         let time = format!("{:02}:{:02}", elapsed / 60, elapsed % 60);
         let rest = if self.taken > 1 {
             let Tally { done, failed, .. } = self.answered;
-            format!("  {done} done, {running} running, {failed} failed")
+            // Interrupted and unknown ones are told when there are some.
+            let others = self.answered.total() - done - failed;
+            let others = match others {
+                0 => String::new(),
+                _ => format!(", {others} open"),
+            };
+            format!("  {done} done, {running} running, {failed} failed{others}")
         } else {
             let (events, looks) = (count(self.events, "event"), count(self.looks, "look"));
             format!("{events}{looks}  {}", self.speaker)

@@ -591,11 +591,10 @@ fn a_day_of_watching_ends_at_the_deadline() {
 
 #[test]
 fn looks_that_bring_nothing_are_given_up_after_ten_in_a_row() {
-    let nothing: [(u16, &str); 6] = [
+    let nothing: [(u16, &str); 5] = [
         (504, "<html>"),
         (429, ""),
         (200, r#"{"code":0,"data":[]}"#),
-        (200, r#"{"code":4314,"msg":"no such run"}"#),
         (200, "no json"),
         (500, r#"{"code":5000}"#),
     ];
@@ -605,6 +604,22 @@ fn looks_that_bring_nothing_are_given_up_after_ten_in_a_row() {
         script.extend((0..10).map(|_| look(status, body)));
         Case::new().answer(WATCH, script).is(6, "9", "");
     }
+}
+
+#[test]
+fn a_run_that_is_not_there_may_be_there_in_a_moment_and_then_was_never_there() {
+    let absent = || look(200, r#"{"code":4314,"msg":"no such run"}"#);
+    Case::new()
+        .answer(WATCH, vec![absent(), look(200, SUCCEEDED)])
+        .is(0, "9", "whole");
+    let ten = || (0..10).map(|_| absent());
+    Case::new()
+        .answer(WATCH, ten().collect())
+        .is(4, "9", "")
+        .says("no such run");
+    let mut script = vec![background(200, STARTED)];
+    script.extend(ten());
+    Case::new().answer(ASYNC, script).is(6, "9", "");
 }
 
 #[test]

@@ -40,12 +40,15 @@ impl Attempt<'_> {
             self.observer.note(&Note::FallingBack { why: &why.message });
         }
         let (mut unclear, mut stale) = (0, 0);
+        // What the last look brought, for the sentence at the end.
+        let mut last = String::new();
         if matches!(reason, Reason::Background) {
             self.sleep(pauses.next(), "just started");
         }
         loop {
             if self.deadline_is_over() {
-                return self.unfinished(reason, "the deadline came before the run's end");
+                let message = format!("the deadline came before the run's end{last}");
+                return self.unfinished(reason, &message);
             }
             let mut asked_pause = None;
             let why = match self.look() {
@@ -94,6 +97,13 @@ impl Attempt<'_> {
                 }
                 Ok((Look::Unclear { code, message }, retry_after)) => {
                     unclear += 1;
+                    // To a request that only looks, a run that stays unknown was never there.
+                    let absent =
+                        code == Some(code::NO_SUCH_RUN) && matches!(reason, Reason::Request);
+                    if absent && unclear >= UNCLEAR_LIMIT {
+                        let trouble = self.coze_says(Kind::Refused, code, Some(message), None);
+                        return Verdict::Trouble(trouble);
+                    }
                     if unclear >= UNCLEAR_LIMIT || self.runner.rules.no_wait {
                         let message = format!("looking failed {unclear} times: {message}");
                         return self.unfinished_with(reason, &message, code);
@@ -109,6 +119,7 @@ impl Attempt<'_> {
             if self.runner.rules.no_wait {
                 return self.unfinished(reason, &format!("looked once: {why}"));
             }
+            last = format!("; at the last look: {why}");
             let unix = self.runner.clock.unix();
             let asked = asked_pause.and_then(|value| pace::retry_after(&value, unix));
             let pause = pauses.next().max(asked.unwrap_or_default());
