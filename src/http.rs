@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +42,12 @@ pub(crate) struct Http {
     authorization: HeaderValue,
     way: Arc<Way>,
     curfew: Arc<Curfew>,
+    stuck: Stuck,
 }
+
+/// A write failed: the request did not leave whole, even if ureq had taken all of it. A write that
+/// worked proves nothing: what became of its bytes, nobody knows.
+type Stuck = Arc<AtomicBool>;
 
 impl Http {
     /// Connects to nothing yet. Fails when the CA file holds no certificate.
@@ -70,13 +76,15 @@ impl Http {
             settings = settings.tls_config(tls(&config.roots)?);
         }
         let curfew = Arc::new(Curfew::default());
-        let road = Road::new(Arc::clone(&curfew));
+        let stuck = Stuck::default();
+        let road = Road::new(Arc::clone(&curfew), Arc::clone(&stuck));
         Ok(Self {
             agent: Agent::with_parts(settings.build(), road, Names::default()),
             base_url: config.base_url.clone(),
             authorization,
             way: Arc::new(Way::new(&base, config)),
             curfew,
+            stuck,
         })
     }
 
@@ -132,10 +140,9 @@ impl Api for Http {
             starts: call.body().is_some(),
         };
         let mut unsent = call.body().unwrap_or_default().as_bytes();
+        self.stuck.store(false, Ordering::Relaxed);
         let sent = self.send(call, limits, &mut unsent);
-        // What ureq took may still have been on this side of the socket when it failed. That
-        // counts as sent: to think so of an unsent request costs a question, the reverse a run.
-        let stage = if unsent.is_empty() {
+        let stage = if unsent.is_empty() && !self.stuck.load(Ordering::Relaxed) {
             Stage::Waiting
         } else {
             Stage::Sending
@@ -353,13 +360,8 @@ fn cut(host: &str, error: &io::Error, stage: Stage) -> String {
     let reason = plain(error);
     match stage {
         Stage::Reading => format!("{host}'s answer was cut short: {reason}"),
-        // Only a write finds the pipe broken.
-        Stage::Waiting if error.kind() != io::ErrorKind::BrokenPipe => {
-            format!("{host} gave no answer: {reason}")
-        }
-        Stage::Waiting | Stage::Sending => {
-            format!("{host} stopped reading the request: {reason}")
-        }
+        Stage::Waiting => format!("{host} gave no answer: {reason}"),
+        Stage::Sending => format!("{host} stopped reading the request: {reason}"),
     }
 }
 
@@ -495,16 +497,18 @@ struct Road {
     tcp: TcpConnector,
     tls: RustlsConnector,
     curfew: Arc<Curfew>,
+    stuck: Stuck,
 }
 
 impl Road {
-    fn new(curfew: Arc<Curfew>) -> Self {
+    fn new(curfew: Arc<Curfew>, stuck: Stuck) -> Self {
         Self {
             socks: SocksConnector::default(),
             tunnel: ConnectProxyConnector::default(),
             tcp: TcpConnector::default(),
             tls: RustlsConnector::default(),
             curfew,
+            stuck,
         }
     }
 
@@ -546,6 +550,7 @@ impl Connector for Road {
         Ok(stream.map(|stream| Bounded {
             stream: Box::new(stream),
             curfew: Arc::clone(&self.curfew),
+            stuck: Arc::clone(&self.stuck),
         }))
     }
 }
@@ -567,11 +572,12 @@ fn of_the_agent<'a>(details: &ConnectionDetails<'a>) -> ConnectionDetails<'a> {
     }
 }
 
-/// A connection that keeps the curfew.
+/// A connection that keeps the curfew, and knows what did not leave.
 #[derive(Debug)]
 struct Bounded {
     stream: Box<dyn Transport>,
     curfew: Arc<Curfew>,
+    stuck: Stuck,
 }
 
 impl Transport for Bounded {
@@ -581,7 +587,11 @@ impl Transport for Bounded {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let timeout = self.curfew.shorten(timeout);
-        self.stream.transmit_output(amount, timeout)
+        let sent = self.stream.transmit_output(amount, timeout);
+        if sent.is_err() {
+            self.stuck.store(true, Ordering::Relaxed);
+        }
+        sent
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
@@ -679,6 +689,8 @@ fn literal(uri: &Uri) -> Option<SocketAddr> {
 mod tests {
     use std::net::TcpListener;
     use std::sync::mpsc::channel;
+
+    use ureq::unversioned::transport::LazyBuffers;
 
     use super::*;
     use crate::support::proxy::{Asked, Rules};
@@ -1242,6 +1254,40 @@ mod tests {
         assert!(left().is_zero());
         drop(outer);
         assert!(left().is_not_happening());
+    }
+
+    #[test]
+    fn a_write_that_fails_shows_that_the_request_did_not_leave_whole() {
+        let stuck = Stuck::default();
+        let mut connection = Bounded {
+            stream: Box::new(Closed(LazyBuffers::new(100, 100))),
+            curfew: Arc::default(),
+            stuck: Arc::clone(&stuck),
+        };
+        let sent = connection.transmit_output(1, NextTimeout::default());
+        assert!(sent.is_err() && stuck.load(Ordering::Relaxed));
+    }
+
+    /// A connection whose other end has gone.
+    #[derive(Debug)]
+    struct Closed(LazyBuffers);
+
+    impl Transport for Closed {
+        fn buffers(&mut self) -> &mut dyn Buffers {
+            &mut self.0
+        }
+
+        fn transmit_output(&mut self, _: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+            Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
+        }
+
+        fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
+            Ok(false)
+        }
+
+        fn is_open(&mut self) -> bool {
+            false
+        }
     }
 
     #[test]
