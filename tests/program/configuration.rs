@@ -103,7 +103,7 @@ fn a_base_url_that_is_none_is_a_bad_configuration() {
         "http://127.0.0.1/?a",
         "nonsense",
     ] {
-        is_config_error(Program::at(url).run(RUN), "the base URL in --base-url ");
+        is_config_error(&Program::at(url).run(RUN), "the base URL in --base-url ");
     }
 }
 
@@ -117,7 +117,7 @@ fn without_a_key_every_place_is_named() {
     ] {
         assert!(ended.stdout.contains(place), "{}", ended.stdout);
     }
-    is_config_error(ended, "no API key: looked at ");
+    is_config_error(&ended, "no API key: looked at ");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_placeholder_is_no_key() {
         let ended = Program::at(&nowhere())
             .env("COZE_API_KEY", placeholder)
             .run(RUN);
-        is_config_error(ended, "no API key: looked at ");
+        is_config_error(&ended, "no API key: looked at ");
     }
 }
 
@@ -145,19 +145,19 @@ fn a_key_with_a_line_break_inside_is_a_bad_configuration() {
     let ended = Program::at(&nowhere())
         .env("COZE_API_KEY", format!("{KEY}\nX: y"))
         .run(RUN);
-    is_config_error(ended, "the key in COZE_API_KEY has a line break ");
+    is_config_error(&ended, "the key in COZE_API_KEY has a line break ");
 }
 
 #[test]
 fn a_configuration_that_is_named_must_be_there_and_be_json() {
     let missing = Program::at(&nowhere()).args(&["-c", "missing"]).run(RUN);
     is_config_error(
-        missing,
+        &missing,
         "cannot read the configuration missing, named by --config: ",
     );
     let broken = Program::at(&nowhere()).file("c", format!("{{\"api_key\":\"{KEY}\""));
     is_config_error(
-        broken.args(&["-c", "c"]).run(RUN),
+        &broken.args(&["-c", "c"]).run(RUN),
         "c is not valid JSON at line 1",
     );
 }
@@ -219,13 +219,13 @@ fn a_ca_file_without_certificates_is_a_bad_configuration() {
     for content in ["", "nonsense"] {
         let program = Program::at("https://127.0.0.1:1").file("ca.pem", content);
         let ended = program.args(&["--cacert", "ca.pem"]).run(RUN);
-        is_config_error(ended, "ca.pem holds no certificate");
+        is_config_error(&ended, "ca.pem holds no certificate");
     }
     let ended = Program::at("https://127.0.0.1:1")
         .args(&["--cacert", "missing"])
         .run(RUN);
     is_config_error(
-        ended,
+        &ended,
         "cannot read the CA file missing, named by --cacert: ",
     );
 }
@@ -346,7 +346,7 @@ fn a_proxy_that_cannot_be_used_is_a_bad_configuration_and_never_gone_around() {
     ] {
         let server = Server::start(vec![]);
         let ended = Program::at(&server.url()).env("http_proxy", proxy).run(RUN);
-        is_config_error(ended, "the proxy in http_proxy ");
+        is_config_error(&ended, "the proxy in http_proxy ");
     }
 }
 
@@ -377,7 +377,7 @@ fn is_bearer(server: Server, key: &str) {
 }
 
 #[track_caller]
-fn is_config_error(ended: Ended, start: &str) {
+fn is_config_error(ended: &Ended, start: &str) {
     let error = &ended.responses()[0]["error"];
     assert_eq!((ended.code, &error["kind"]), (3, &"config".into()));
     let message = error["message"].as_str().unwrap();
