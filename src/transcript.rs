@@ -110,10 +110,11 @@ impl Transcript {
             event.kind,
             EventKind::Done | EventKind::Error { .. } | EventKind::Interrupt(_)
         );
-        // An end is an end, even under an id that was there already.
         if place == Place::Repeat && !ends {
             return Ok(());
         }
+        // An end is an end, even under an id that was there already; but the ids do not lead to it.
+        self.ids.broken |= place == Place::Repeat;
         remember(&mut self.execute_id, event.execute_id.as_deref());
         remember(&mut self.debug_url, event.debug_url.as_deref());
         if let Some(usage) = event.usage {
@@ -274,7 +275,8 @@ struct Ids {
     next: u64,
     /// Those below `next` that have not been there, in order.
     gaps: Vec<Range<u64>>,
-    /// Some event had no id, came late, or more gaps came than are remembered.
+    /// Some event had no id, came late, or came again after others; or more gaps came than are
+    /// remembered.
     broken: bool,
 }
 
@@ -298,6 +300,9 @@ impl Ids {
             return Place::New;
         }
         let Some(index) = self.gaps.iter().position(|gap| gap.contains(&id)) else {
+            // Right behind its like it was sent twice. After others, the ids may have begun anew, and
+            // it is another event.
+            self.broken |= id + 1 != self.next;
             return Place::Repeat;
         };
         // It comes late: nothing is lost by it, but the order is.
@@ -496,6 +501,15 @@ mod tests {
         let a = piece("0", "End", 0, false, "a");
         let b = piece("1", "End", 1, true, "b");
         folds_to(&[&a, &a, &b, &b, "2|Done"], true, "ab", 0);
+    }
+
+    #[test]
+    fn ids_that_begin_anew_prove_nothing() {
+        let out = piece("0", "Out", 0, true, "out");
+        let [a, b, c] = ["0", "1", "2"].map(|id| piece(id, "End", 7, true, id));
+        folds_to(&[&out, &a, "0|Done"], false, "out", 0);
+        folds_to(&[&out, "1|PING", &a, "1|Done"], false, "out", 0);
+        folds_to(&[&out, "1|PING", &a, &b, &c, "3|Done"], false, "2", 0);
     }
 
     #[test]
