@@ -8,9 +8,8 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Range;
-use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -20,6 +19,7 @@ use serde_json::{Value, json};
 use socket2::SockRef;
 
 use support::oracle::{self, Expected};
+use support::program::Program;
 use support::session::{History, Session, sessions};
 use support::wire::{Request, read_request};
 
@@ -234,7 +234,7 @@ impl Stage<'_> {
 }
 
 /// Serves the cases while `ask` goes on.
-fn serving<T>(stage: &Stage<'_>, ask: impl FnOnce(SocketAddr) -> T) -> T {
+fn serving<T>(stage: &Stage<'_>, ask: impl FnOnce(&str) -> T) -> T {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let over = &AtomicBool::new(false);
@@ -250,7 +250,7 @@ fn serving<T>(stage: &Stage<'_>, ask: impl FnOnce(SocketAddr) -> T) -> T {
                 }
             });
         });
-        let told = ask(address);
+        let told = ask(&format!("http://{address}"));
         over.store(true, Ordering::Relaxed);
         // A last guest, so that the server looks up.
         TcpStream::connect(address).unwrap();
@@ -258,47 +258,22 @@ fn serving<T>(stage: &Stage<'_>, ask: impl FnOnce(SocketAddr) -> T) -> T {
     })
 }
 
-/// The real program; nothing of this machine's settings reaches it.
-fn program(address: SocketAddr, home: &tempfile::TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coze-workflow"));
-    command
-        .env_clear()
-        .env("HOME", home.path())
-        .env("COZE_API_KEY", "a-dummy-key")
-        .arg(format!("--base-url=http://{address}"));
-    command
-}
-
 /// All cases by one program; its responses, by case.
 fn ask_all(stage: &Stage<'_>, options: &[&str]) -> BTreeMap<usize, Value> {
-    let home = tempfile::tempdir().unwrap();
-    let file = home.path().join("requests");
     let requests = stage.cases.iter().enumerate().map(|(number, case)| {
         let mut request = case.session.request(&number.to_string());
         request.truncate(request.len() - 1);
         format!("{request},\"id\":{number}}}\n")
     });
-    std::fs::write(&file, requests.collect::<String>()).unwrap();
-    let output = serving(stage, |address| {
-        program(address, &home)
-            .args(options)
-            .arg("-q")
-            .arg(&file)
-            .output()
-            .unwrap()
+    let requests: String = requests.collect();
+    let ended = serving(stage, |url| {
+        Program::at(url).args(options).arg("-q").run(requests)
     });
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let responses: Vec<Value> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    assert_eq!(ended.stderr, "");
+    let responses = ended.responses();
     let exit_codes = stage.cases.iter().map(|case| case.expected().exit_code);
     let first_failure = exit_codes.into_iter().find(|&exit_code| exit_code != 0);
-    assert_eq!(
-        output.status.code(),
-        Some(first_failure.unwrap_or(0).into())
-    );
+    assert_eq!(ended.code, i32::from(first_failure.unwrap_or(0)));
     assert_eq!(responses.len(), stage.cases.len());
     let number = |response: &Value| usize::try_from(response["id"].as_u64().unwrap()).unwrap();
     responses
@@ -317,6 +292,7 @@ fn stage<'c>(cases: &'c [Case<'c>], patience: Patience) -> Stage<'c> {
 }
 
 /// Compares all responses, says to standard error what came of them, and fails on any fault.
+#[expect(clippy::explicit_write, reason = "eprintln is captured, and this is to be seen")]
 #[track_caller]
 fn judge(what: &str, stage: &Stage<'_>, responses: &BTreeMap<usize, Value>) {
     let mut faults = stage.faults.lock().unwrap();
@@ -531,21 +507,14 @@ fn the_exit_code_of_a_single_request_is_its_own() {
     // No program is started thousands of times.
     let cases: Vec<_> = sessions.iter().flat_map(all).step_by(61).collect();
     let stage = stage(&cases, Patience::GivesUp);
-    let home = tempfile::tempdir().unwrap();
-    let responses = serving(&stage, |address| {
+    let responses = serving(&stage, |url| {
         let answer = |(number, case): (usize, &Case<'_>)| {
             let request = case.session.request(&number.to_string());
-            let mut command = program(address, &home);
-            let command = command.args(HASTY).arg("--request").arg(request);
-            let Output {
-                status,
-                stdout,
-                stderr,
-            } = command.output().unwrap();
+            let ended = Program::at(url).args(&HASTY).run(request);
             let exit_code = case.expected().exit_code;
-            assert_eq!(status.code(), Some(exit_code.into()), "{}", case.name());
-            assert_eq!(stderr.is_empty(), exit_code == 0, "{}", case.name());
-            (number, serde_json::from_slice(&stdout).unwrap())
+            assert_eq!(ended.code, i32::from(exit_code), "{}", case.name());
+            assert_eq!(ended.stderr.is_empty(), exit_code == 0, "{}", case.name());
+            (number, ended.responses().remove(0))
         };
         cases.iter().enumerate().map(answer).collect()
     });

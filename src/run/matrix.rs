@@ -96,6 +96,15 @@ impl Tally {
         }
     }
 
+    /// Beyond what the oracle reads.
+    fn mix(&mut self, session: &Session, mixture: &[usize], serving: &Serving) {
+        if let Err(wrong) = self.run(session, serving, History::Forbidden) {
+            let name = session.name;
+            self.faults
+                .push(format!("{name}: events {mixture:?}: {wrong}"));
+        }
+    }
+
     fn case(
         &mut self,
         session: &Session,
@@ -103,6 +112,32 @@ impl Tally {
         story: &Story,
         history: History,
     ) -> Result<(), String> {
+        let (response, looks) = self.run(session, serving, history)?;
+        let expected = oracle::expect(session, story, history);
+        let seen = oracle::Expected {
+            exit_code: response.exit_code(),
+            execute_id: response.execute_id.clone(),
+            output: response.output.plain().into_owned(),
+            looked: looks > 0,
+        };
+        ensure(seen == expected, || format!("{seen:?} for {expected:?}"))?;
+        if seen.looked {
+            return Ok(());
+        }
+        let messages = response.messages.iter();
+        let others: String = messages.map(|said| said.content.plain()).collect();
+        let (lost, due) = (response.lost_events, story.lost_events);
+        ensure(others == story.others, || format!("messages {others:?}"))?;
+        ensure(lost == due, || format!("{lost} events lost for {due}"))
+    }
+
+    /// One run of the program, and the promises that nothing excuses from. How often it looked.
+    fn run(
+        &mut self,
+        session: &Session,
+        serving: &Serving,
+        history: History,
+    ) -> Result<(Response, u32), String> {
         let world = World {
             session,
             serving,
@@ -111,44 +146,19 @@ impl Tally {
             looks: Cell::default(),
         };
         let response = answer_of(&world);
+        let (posts, looks) = (world.posts.get(), world.looks.get());
         let kind = response.kind().map_or("success", Kind::word);
         self.cases += 1;
-        self.posts += u64::from(world.posts.get());
-        self.looks += u64::from(world.looks.get());
+        self.posts += u64::from(posts);
+        self.looks += u64::from(looks);
         *self.by_kind.entry(kind).or_default() += 1;
-
-        let expected = oracle::expect(session, story, history);
-        let seen = oracle::Expected {
-            exit_code: response.exit_code(),
-            execute_id: response.execute_id.clone(),
-            output: response.output.plain().into_owned(),
-            looked: world.looks.get() > 0,
-        };
-        let others: String = response
-            .messages
-            .into_iter()
-            .map(|said| said.content.plain().into_owned())
-            .collect();
-        ensure(world.posts.get() == 1, || {
-            format!("{} POSTs", world.posts.get())
+        let output = response.output.plain();
+        ensure(posts == 1, || format!("{posts} POSTs"))?;
+        ensure(kind != "success" || output == session.text, || {
+            format!("Success with {output:?}")
         })?;
-        ensure(
-            kind != "success" || response.output.plain() == session.text,
-            || format!("Success with {:?}", response.output),
-        )?;
-        ensure(seen == expected, || format!("{seen:?} for {expected:?}"))?;
-        ensure(seen.looked || others == story.others, || {
-            format!("messages {others:?}")
-        })?;
-        ensure(
-            seen.looked || response.lost_events == story.lost_events,
-            || {
-                format!(
-                    "{} events lost for {}",
-                    response.lost_events, story.lost_events
-                )
-            },
-        )
+        drop(output);
+        Ok((response, looks))
     }
 
     fn add(&mut self, other: Self) {
@@ -162,6 +172,7 @@ impl Tally {
     }
 
     /// Says what came of all, to standard error itself, so that it is seen.
+    #[expect(clippy::explicit_write, reason = "eprintln is captured, and this is to be seen")]
     #[track_caller]
     fn finish(self) {
         let Self {
@@ -304,4 +315,35 @@ fn an_event_that_is_dropped_doubled_or_swapped_is_noticed() {
         }
     })
     .finish();
+}
+
+/// Beyond what the oracle reads: any events of a session, any number of times, in any order.
+#[test]
+fn no_mixture_of_events_calls_half_a_text_whole() {
+    each_session(|tally, session| {
+        let events = &session.events;
+        if events.len() > 4 {
+            return;
+        }
+        let mut mixtures = vec![vec![]];
+        for _ in 0..5 {
+            mixtures = with_one_more(&mixtures, events.len());
+            for mixture in &mixtures {
+                let mixed: Vec<_> = mixture.iter().map(|&place| events[place].clone()).collect();
+                let serving = Serving {
+                    pieces: vec![session.render(&mixed)],
+                    clean: true,
+                };
+                tally.mix(session, mixture, &serving);
+            }
+        }
+    })
+    .finish();
+}
+
+fn with_one_more(mixtures: &[Vec<usize>], kinds: usize) -> Vec<Vec<usize>> {
+    let longer = |mixture: &Vec<usize>, place| [mixture.as_slice(), &[place]].concat();
+    let all = mixtures.iter();
+    all.flat_map(|mixture| (0..kinds).map(move |place| longer(mixture, place)))
+        .collect()
 }
