@@ -410,7 +410,10 @@ impl Attempt<'_> {
     fn document(&mut self, status: u16, retry_after: Option<String>, body: &str) -> Next {
         let envelope = Envelope::parse(body).unwrap_or_default();
         let code = envelope.code();
-        let told_id = envelope.execute_id();
+        // A body that was cut, or is no good JSON, may name the run all the same.
+        let told_id = envelope
+            .execute_id()
+            .or_else(|| field::execute_id_of_tail(body.as_bytes()));
         let names_run = told_id.is_some();
         self.known.debug_url = envelope.debug_url().or(self.known.debug_url.take());
         if let Some(logid) = envelope.logid() {

@@ -640,6 +640,28 @@ fn network_trouble_while_looking_lasts_until_the_deadline() {
 }
 
 #[test]
+fn an_answer_that_is_cut_names_its_run_once_it_has_told_it() {
+    let told = STARTED.find("9").unwrap() + 2;
+    for cut in 0..STARTED.len() {
+        let started = background(200, &STARTED[..cut]).then_fails(Cause::Cut);
+        let mut script = vec![started];
+        script.extend((cut >= told).then(|| look(200, SUCCEEDED)));
+        let outcome = Case::new().answer(ASYNC, script);
+        match cut >= told {
+            true => outcome.is(0, "9", "whole"),
+            false => outcome.is(8, "", ""),
+        };
+    }
+}
+
+#[test]
+fn a_rate_refusal_that_is_cut_after_it_named_a_run_is_not_sent_again() {
+    let named = r#"{"code":4009,"debug_url":"https://w/?execute_id=9","msg"#;
+    let refused = refusal(429, named).then_fails(Cause::Cut);
+    run(vec![refused, look(200, SUCCEEDED)]).is(0, "9", "whole");
+}
+
+#[test]
 fn a_look_that_is_refused_refuses_a_watch_but_not_a_run() {
     Case::new()
         .answer(WATCH, vec![look(200, FORBIDDEN)])
