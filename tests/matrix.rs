@@ -292,7 +292,10 @@ fn stage<'c>(cases: &'c [Case<'c>], patience: Patience) -> Stage<'c> {
 }
 
 /// Compares all responses, says to standard error what came of them, and fails on any fault.
-#[expect(clippy::explicit_write, reason = "eprintln is captured, and this is to be seen")]
+#[expect(
+    clippy::explicit_write,
+    reason = "eprintln is captured, and this is to be seen"
+)]
 #[track_caller]
 fn judge(what: &str, stage: &Stage<'_>, responses: &BTreeMap<usize, Value>) {
     let mut faults = stage.faults.lock().unwrap();

@@ -172,7 +172,6 @@ impl Tally {
     }
 
     /// Says what came of all, to standard error itself, so that it is seen.
-    #[expect(clippy::explicit_write, reason = "eprintln is captured, and this is to be seen")]
     #[track_caller]
     fn finish(self) {
         let Self {
