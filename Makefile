@@ -81,9 +81,9 @@ rooms:
 # from its source, which Debian has beside a second Rust in /usr; then without unwind tables, and
 # with an unwinder that finds no frame, since a stripped program has no backtrace to show (libgcc's
 # wants glibc). musl-gcc does not link: it can't make static-pie. So gcc does, and rustc adds the
-# start-up files, which it looks for in the -L directories.
+# start-up files, which it looks for in the -L directories. Made for size: it travels with a skill.
 static:
-	@set -e; out=$(abspath $(dir $(STATIC))); mkdir -p $$out; \
+	@set -e; export CARGO_PROFILE_RELEASE_OPT_LEVEL=s; out=$(abspath $(dir $(STATIC))); mkdir -p $$out; \
 	fail() { printf 'static: %s\n' "$$@" >&2; exit 1; }; \
 	for sysroot in "$$(rustc --print sysroot)" /usr; do \
 	  if [ -d "$$sysroot/lib/rustlib/src/rust/library/std" ]; then break; fi; \
