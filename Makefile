@@ -84,7 +84,7 @@ rooms:
 # start-up files, which it looks for in the -L directories: rcrt1.o for static-pie, crt1.o for
 # aarch64, of which rustc makes no static-pie. Made for size: it travels with a skill.
 static:
-	@set -e; export CARGO_PROFILE_RELEASE_OPT_LEVEL=s; out=$(abspath $(dir $(STATIC))); mkdir -p $$out; \
+	@set -e; export CARGO_PROFILE_RELEASE_OPT_LEVEL=s; out=$(abspath $(CARGO_TARGET_DIR)/$(MUSL)); mkdir -p $$out $(dir $(STATIC)); \
 	fail() { printf 'static: %s\n' "$$@" >&2; exit 1; }; \
 	for sysroot in "$$(rustc --print sysroot)" /usr; do \
 	  if [ -d "$$sysroot/lib/rustlib/src/rust/library/std" ]; then break; fi; \
@@ -103,7 +103,7 @@ static:
 	    '  rustup target add $(MUSL), and a $(ARCH)-linux-musl-gcc or musl-gcc (musl-tools)' \
 	    '  on Debian 12: apt-get install musl-dev rustc-web cargo-web rust-web-src'; \
 	fi; \
-	cp $(CARGO_TARGET_DIR)/$(MUSL)/release/$(NAME) $(STATIC); \
+	cp $$out/release/$(NAME) $(STATIC); \
 	if readelf -lW $(STATIC) | grep INTERP || readelf -dW $(STATIC) | grep NEEDED; then \
 	  fail 'it still needs a shared library (above)'; \
 	fi; \
