@@ -641,7 +641,7 @@ fn network_trouble_while_looking_lasts_until_the_deadline() {
 
 #[test]
 fn an_answer_that_is_cut_names_its_run_once_it_has_told_it() {
-    let told = STARTED.find("9").unwrap() + 2;
+    let told = STARTED.find('9').unwrap() + 2;
     for cut in 0..STARTED.len() {
         let started = background(200, &STARTED[..cut]).then_fails(Cause::Cut);
         let mut script = vec![started];
