@@ -179,6 +179,8 @@ pub(crate) enum Cause {
     Silent,
     /// The connection was cut, by either end, or what came is not HTTP.
     Cut,
+    /// The server stopped reading in the middle of the request.
+    Stopped,
     /// More than the limit: a header above 64 KiB.
     TooLarge,
 }
@@ -194,7 +196,11 @@ impl Failure {
             | Cause::Proxy
             | Cause::Silent
             | Cause::Cut => true,
-            Cause::Certificate | Cause::ProxyRefused | Cause::Deadline | Cause::TooLarge => false,
+            Cause::Certificate
+            | Cause::ProxyRefused
+            | Cause::Deadline
+            | Cause::Stopped
+            | Cause::TooLarge => false,
         }
     }
 }

@@ -32,6 +32,8 @@ const REST_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) trait Output: Sync {
     /// A request was taken up.
     fn taken(&self);
+    /// Nothing more can be written to standard output.
+    fn is_broken(&self) -> bool;
     /// Masks what must be written nowhere.
     fn mask_response(&self, response: &mut Response);
     /// Masks and writes one response; false when nothing more can be written.
@@ -365,6 +367,16 @@ impl Observer for Witness<'_> {
         match self.entry {
             Some((journal, claim)) => journal.starting(claim),
             None => Ok(()),
+        }
+    }
+
+    fn may_send(&self) -> Result<(), Trouble> {
+        match self.output.is_broken() {
+            false => Ok(()),
+            true => Err(Trouble::new(
+                Kind::Io,
+                "not sent, for nothing more can be written to standard output",
+            )),
         }
     }
 

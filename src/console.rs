@@ -209,10 +209,17 @@ impl<'a> Console<'a> {
 }
 
 impl Output for Console<'_> {
+    fn is_broken(&self) -> bool {
+        self.lock().broken
+    }
+
     fn mask_response(&self, response: &mut Response) {
+        response.debug_url = self.mask(&response.debug_url);
+        response.logid = response.logid.as_ref().map(|logid| self.mask(logid));
         if let Some(error) = response.error_mut() {
             error.message = self.mask(&error.message);
             error.hint = error.hint.as_ref().map(|hint| self.mask(hint));
+            error.logid = error.logid.as_ref().map(|logid| self.mask(logid));
         }
     }
 

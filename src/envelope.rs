@@ -61,6 +61,10 @@ impl<'a> Envelope<'a> {
                 let url = field::nonempty(self.debug_url)?;
                 field::execute_id_of_url(&url).map(str::to_owned)
             })
+            .or_else(|| {
+                let interrupt = self.interrupt()?;
+                field::execute_id_of_event(&interrupt.event_id).map(str::to_owned)
+            })
     }
 
     pub(crate) fn interrupt(&self) -> Option<Interrupt> {

@@ -98,7 +98,9 @@ struct InterruptFields<'a> {
 
 impl<'a> Fields<'a> {
     fn parse(data: &'a str) -> Option<Self> {
-        Self::parse_flat(data).or_else(|| serde_json::from_str(data).ok())
+        // serde would take an array for a struct.
+        let object = data.trim_start().starts_with('{');
+        Self::parse_flat(data).or_else(|| serde_json::from_str(data).ok().filter(|_| object))
     }
 
     /// The short way for what nearly all events are: one object without white space, whose values
@@ -195,7 +197,11 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     let fields = fields.unwrap_or_default();
     let name = frame.event.as_ref();
     let is = |expected: &str| name.eq_ignore_ascii_case(expected);
-    let kind = if is("Message") {
+    // What had to be replaced is not what was said.
+    let replaced = matches!(frame.data, Cow::Owned(_));
+    let kind = if is("Message") && replaced {
+        EventKind::Malformed
+    } else if is("Message") {
         message(&fields).map_or(EventKind::Malformed, EventKind::Message)
     } else if is("PING") {
         EventKind::Ping
@@ -206,6 +212,9 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     } else if is("Interrupt") {
         let title = fields.node_title;
         interrupt(fields.interrupt_data, title).map_or(EventKind::Malformed, EventKind::Interrupt)
+    } else if fields.content.is_some() {
+        // Whatever it is called, it may be a piece of text.
+        EventKind::Malformed
     } else {
         EventKind::Unknown
     };
@@ -219,7 +228,11 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
             EventKind::Interrupt(interrupt) => {
                 field::execute_id_of_event(&interrupt.event_id).map(|id| Cow::Owned(id.to_owned()))
             }
-            _ => None,
+            // Broken JSON may name the run all the same.
+            EventKind::Malformed | EventKind::Done | EventKind::Error { .. } => {
+                field::execute_id_of_tail(data.as_bytes()).map(Cow::Owned)
+            }
+            EventKind::Message(_) | EventKind::Ping | EventKind::Unknown => None,
         });
     Some(Event {
         kind,
@@ -257,7 +270,7 @@ fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
         content,
         node_title,
         node_seq_id: field::number(fields.node_seq_id),
-        node_is_finish: field::flag(fields.node_is_finish).unwrap_or(false),
+        node_is_finish: field::flag(fields.node_is_finish),
         is_end,
         node_id,
     })

@@ -50,9 +50,14 @@ pub(crate) fn number<T: std::str::FromStr>(raw: Raw<'_>) -> Option<T> {
     text(raw)?.parse().ok()
 }
 
-/// A boolean; nothing for other values.
-pub(crate) fn flag(raw: Raw<'_>) -> Option<bool> {
-    serde_json::from_str(raw?.0).ok()
+/// Whether a value means yes, however it is written.
+pub(crate) fn flag(raw: Raw<'_>) -> bool {
+    raw.is_some_and(|Json(json)| matches!(json.trim_matches('"'), "true" | "True" | "1"))
+}
+
+/// Whether a text so much as speaks of a run, even where no id can be read out of it.
+pub(crate) fn mentions_run(text: &str) -> bool {
+    text.contains("execute_id") || text.contains("event_id")
 }
 
 /// An object's keys with the text of their values, in order, repeated ones included.

@@ -221,7 +221,7 @@ fn look(server: Server, data: &str) -> Look {
 
 fn record(server: Server, fields: &Fields<'_>) -> Record {
     let owned = |raw| field::nonempty(raw).map(Cow::into_owned);
-    let trimmed = field::flag(fields.is_output_trimmed).unwrap_or(false);
+    let trimmed = field::flag(fields.is_output_trimmed);
     let mut record = Record {
         debug_url: owned(fields.debug_url),
         logid: owned(fields.logid).or(owned(fields.log_id)),
@@ -246,22 +246,24 @@ fn record(server: Server, fields: &Fields<'_>) -> Record {
 }
 
 /// Coze's `output` is a JSON string: `{"Output": …, "node_status": …, <Output node's title>: …}`.
-/// Text that is no such object is the result itself.
+/// Text that is no such object is the result itself, but not one that is broken.
 fn unwrap(output: Option<&str>, record: &mut Record) {
     let is_wrapper = |(key, _): &(String, &RawValue)| key == "Output" || key == "node_status";
     let entries = output.and_then(field::entries);
     let Some(entries) = entries.filter(|entries| entries.iter().any(is_wrapper)) else {
-        record.output = output.map(Text::from_plain);
+        let broken =
+            |text: &&str| text.starts_with("{\"Output\"") || text.contains("\"node_status\"");
+        record.output = output.filter(|text| !broken(text)).map(Text::from_plain);
         return;
     };
     for (title, value) in entries {
         match title.as_str() {
             "Output" if value.get() == "null" => {}
-            "Output" => record.output = Some(Text::from_plain(&end_text(value))),
+            "Output" => record.output = end_text(value).map(|text| Text::from_plain(&text)),
             "node_status" => {}
             _ => record.messages.push(NodeMessage {
                 node_title: title,
-                content: Text::from_plain(&text_or_json(value)),
+                content: Text::from_plain(&text_or_json(value).unwrap_or_default()),
             }),
         }
     }
@@ -272,10 +274,10 @@ fn unwrap(output: Option<&str>, record: &mut Record) {
 
 /// The End node's text. In text mode it is wrapped as `{"content_type":1,"data":…,
 /// "type_for_model":2}`, with exactly these keys and perhaps `original_result`.
-fn end_text(value: &RawValue) -> String {
-    let text = text_or_json(value);
+fn end_text(value: &RawValue) -> Option<String> {
+    let text = text_or_json(value)?;
     let Some(mut wrapper) = field::entries(&text) else {
-        return text;
+        return Some(text);
     };
     wrapper.retain(|(key, _)| key != "original_result");
     wrapper.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -285,12 +287,17 @@ fn end_text(value: &RawValue) -> String {
         .collect();
     match keys_and_values[..] {
         [("content_type", "1"), ("data", _), ("type_for_model", "2")] => text_or_json(wrapper[1].1),
-        _ => text,
+        _ => Some(text),
     }
 }
 
-fn text_or_json(value: &RawValue) -> String {
-    field::text(Some(value.into())).map_or_else(|| value.get().to_owned(), Cow::into_owned)
+/// A string's text, or what else it is as JSON; nothing for a string with a lone surrogate.
+fn text_or_json(value: &RawValue) -> Option<String> {
+    match field::text(Some(value.into())) {
+        Some(text) => Some(text.into_owned()),
+        None if value.get().starts_with('"') => None,
+        None => Some(value.get().to_owned()),
+    }
 }
 
 /// `node_execute_status` maps titles to a node's execution, or to several of a loop.
@@ -446,6 +453,17 @@ mod tests {
                     .as_deref(),
                 Some(text)
             );
+        }
+    }
+
+    #[test]
+    fn a_broken_wrapper_or_text_is_not_taken_for_the_result() {
+        for text in [
+            r#"{"Output":"hi there is mo"#,
+            r#"{"x":"a"b","node_status":"{}"}"#,
+            r#"{"Output":"abc \ud83d","node_status":"{}"}"#,
+        ] {
+            assert_eq!(success(history(&output(text))).output, None, "{text}");
         }
     }
 

@@ -113,6 +113,20 @@ type Prepared<'a> = (
     Option<Journal<'a>>,
 );
 
+/// Whether two names lead to the same file: one would overwrite the other.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| {
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        path.canonicalize()
+            .ok()
+            .or(Some(parent.join(path.file_name()?)))
+    };
+    one == other || whole(one).is_some_and(|path| Some(path) == whole(other))
+}
+
 /// All that can fail on this machine, before anything is sent.
 fn prepare<'a>(
     options: &Options,
@@ -124,6 +138,12 @@ fn prepare<'a>(
         .map(|_| Http::new(config))
         .collect::<Result<_, _>>()?;
     let inputs = inputs(options)?;
+    if let (Some(output), Some(journal)) = (&options.output, &options.journal)
+        && is_same(output, journal)
+    {
+        let sentence = "--output and --journal name the same file";
+        return Err(Local::usage(sentence).hint("the output would overwrite the journal"));
+    }
     let output_file = options
         .output
         .as_deref()

@@ -3,6 +3,7 @@
 //! mistake (a misspelt key, a key twice, an empty `execute_id`) is refused here, unsent.
 //! Bodies: <https://docs.coze.cn/developer_guides/workflow_stream_run> and `…/workflow_stream_resume`.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
@@ -140,8 +141,9 @@ impl<'a> Entries<'a> {
     fn parse(text: &'a str) -> Result<Self, Local> {
         let entries = field::entries(text)
             .ok_or_else(|| Local::usage("a request is a JSON object with plain keys"))?;
-        for (place, (key, _)) in entries.iter().enumerate() {
-            if entries[..place].iter().any(|(before, _)| before == key) {
+        let mut before = HashSet::new();
+        for (key, _) in &entries {
+            if !before.insert(key) {
                 let sentence = format!("the key {key:?} stands twice");
                 return Err(Local::usage(sentence).hint("which one is meant, nobody can tell"));
             }
@@ -151,7 +153,7 @@ impl<'a> Entries<'a> {
 
     fn task(&self, manner: Manner) -> Result<Task, Local> {
         let workflow_id = self.id("workflow_id");
-        if self.value("resume_data").is_some() {
+        if self.has("resume_data") {
             let task = self.resume(workflow_id?, manner)?;
             return Ok(Task::Resume(task));
         }

@@ -85,6 +85,10 @@ pub(crate) trait Observer {
     /// A run, or the answer to an interrupt, is about to be sent for the first time. An error keeps
     /// it from being sent.
     fn starting(&self) -> Result<(), Trouble>;
+    /// Asked before each time that it is sent.
+    fn may_send(&self) -> Result<(), Trouble> {
+        Ok(())
+    }
     /// The run's id is known. Told as soon as it is, once.
     fn started(&self, execute_id: &str, background: bool);
     fn note(&self, note: &Note<'_>);
@@ -226,6 +230,9 @@ impl Attempt<'_> {
             return Verdict::Trouble(trouble);
         }
         loop {
+            if let Err(trouble) = self.observer.may_send() {
+                return Verdict::Trouble(trouble);
+            }
             match self.start_once(call) {
                 Next::Over(verdict) => return verdict,
                 Next::Watch { why } => return self.watch(&watch::Reason::Lost(why)),
@@ -265,15 +272,17 @@ impl Attempt<'_> {
             Err(failure) => return self.lost(&failure.detail, failure.cause),
         };
         let head = decoder.space()[..first].trim_ascii_start();
+        let head = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(head);
         let is_stream = content_type == "text/event-stream" || (200..300).contains(&status);
         if is_stream && !matches!(head, [] | [b'{' | b'<', ..]) {
             decoder.filled(first);
-            return self.stream(decoder, body);
+            return self.stream(status, retry_after, decoder, body);
         }
         let head = decoder.space()[..first].to_vec();
-        let text = read_all(body.as_mut(), head, ANSWER_LIMIT).unwrap_or_else(|text| text);
+        let text = read_answer(body.as_mut(), head);
         self.known.rest = Some(body);
-        self.document(status, retry_after, &String::from_utf8_lossy(&text))
+        let text = String::from_utf8_lossy(&text);
+        self.document(status, retry_after, text.trim_start_matches('\u{feff}'))
     }
 
     /// No answer came: what that proves depends on whether the request left.
@@ -295,7 +304,13 @@ impl Attempt<'_> {
     }
 
     /// Reads events until one ends the stream, or it breaks off.
-    fn stream(&mut self, mut decoder: Decoder, mut body: Box<dyn Body>) -> Next {
+    fn stream(
+        &mut self,
+        status: u16,
+        retry_after: Option<String>,
+        mut decoder: Decoder,
+        mut body: Box<dyn Body>,
+    ) -> Next {
         let mut transcript = Transcript::default();
         let mut tail_id = None;
         let broken = loop {
@@ -320,16 +335,36 @@ impl Attempt<'_> {
                 Err(failure) => break Some((failure.detail, failure.cause)),
             }
         };
+        // Coze sends a Done behind an Error, and it may tell what the Error did not.
+        while let (Some(Ended::Error { .. }), Ok(Some(frame))) =
+            (transcript.ended(), decoder.next())
+        {
+            self.observer.note(&Note::Event(&frame));
+            transcript.learn(&frame);
+        }
         if transcript.execute_id.is_none() {
             transcript.execute_id = tail_id.or(field::execute_id_of_tail(&decoder.tail()));
         }
-        let names_run = transcript.execute_id.is_some();
+        let names_run = transcript.execute_id.is_some() || transcript.mentions_run;
         self.take_transcript(&mut transcript);
         match (transcript.ended(), broken) {
             (Some(ended), _) => {
                 self.known.rest = Some(body);
                 let ended = ended.clone();
-                self.ended(ended, names_run)
+                match ended {
+                    Ended::Error {
+                        code,
+                        message,
+                        first,
+                    } => {
+                        let trouble = self.coze_says(Kind::Failed, code, Some(message), None);
+                        self.stream_error(trouble, first && !names_run, status, retry_after)
+                    }
+                    Ended::Done => self.done(),
+                    Ended::Interrupt(interrupt) => {
+                        Next::Over(Verdict::Interrupted(interrupt, Mode::Stream))
+                    }
+                }
             }
             (None, Some((sentence, cause))) => self.lost(&sentence, cause),
             (None, None) => unreachable!("a stream is left when it has ended or is broken"),
@@ -338,7 +373,7 @@ impl Attempt<'_> {
 
     /// Folds what is complete; true when the stream has ended.
     fn take_frames(
-        &self,
+        &mut self,
         decoder: &mut Decoder,
         transcript: &mut Transcript,
     ) -> Result<bool, String> {
@@ -348,6 +383,9 @@ impl Attempt<'_> {
             };
             self.observer.note(&Note::Event(&frame));
             transcript.push(&frame).map_err(|error| error.to_string())?;
+            if let Some(execute_id) = &transcript.execute_id {
+                self.learn_execute_id(execute_id);
+            }
             if transcript.ended().is_some() {
                 return Ok(true);
             }
@@ -355,7 +393,7 @@ impl Attempt<'_> {
     }
 
     fn take_transcript(&mut self, transcript: &mut Transcript) {
-        if let Some(execute_id) = transcript.execute_id.take() {
+        if let Some(execute_id) = &transcript.execute_id {
             self.learn_execute_id(execute_id);
         }
         let known = &mut self.known;
@@ -367,43 +405,39 @@ impl Attempt<'_> {
         known.output = transcript.take_output();
     }
 
-    /// The stream said how it ended; `names_run` is whether it told the run's id.
-    fn ended(&mut self, ended: Ended, names_run: bool) -> Next {
-        match ended {
-            Ended::Done if self.known.output_is_whole => Next::Over(Verdict::Success),
-            Ended::Done => {
-                self.known.done = true;
-                self.lost("the run is done, but text of it is missing", Cause::Cut)
-            }
-            Ended::Interrupt(interrupt) => {
-                Next::Over(Verdict::Interrupted(interrupt, Mode::Stream))
-            }
-            Ended::Error {
-                code,
-                message,
-                first,
-            } => self.stream_error(code, message, first && !names_run),
+    fn done(&mut self) -> Next {
+        if self.known.output_is_whole {
+            return Next::Over(Verdict::Success);
         }
+        self.known.done = true;
+        self.lost("the run is done, but text of it is missing", Cause::Cut)
     }
 
     /// An Error event. It may be a refusal only when nothing came before it and it names no run.
-    fn stream_error(&self, code: Option<i64>, message: String, nothing_started: bool) -> Next {
-        let proves = |code| code::is_refusal(code, 200);
-        let rate = nothing_started && code::is_rate_limit(code, 200);
-        let kind = match nothing_started && code.is_some_and(proves) {
-            true if rate => Kind::Unreachable,
+    fn stream_error(
+        &self,
+        trouble: Trouble,
+        nothing_started: bool,
+        status: u16,
+        retry_after: Option<String>,
+    ) -> Next {
+        let code = trouble.code;
+        if nothing_started && code::is_rate_limit(code, status) {
+            return Next::Again {
+                trouble: Trouble {
+                    kind: Kind::Unreachable,
+                    ..trouble
+                },
+                rate: true,
+                retry_after,
+            };
+        }
+        let refused = code.is_some_and(|code| code::is_refusal(code, status));
+        let kind = match nothing_started && refused {
             true => Kind::Refused,
             false => Kind::Failed,
         };
-        let trouble = self.coze_says(kind, code, Some(message), None);
-        match rate {
-            true => Next::Again {
-                trouble,
-                rate,
-                retry_after: None,
-            },
-            false => self.over(trouble),
-        }
+        self.over(Trouble { kind, ..trouble })
     }
 
     /// An answer that is no stream. Coze's code decides; without one, the HTTP status does.
@@ -420,7 +454,7 @@ impl Attempt<'_> {
             self.known.logid.get_or_insert(logid);
         }
         if let Some(execute_id) = told_id {
-            self.learn_execute_id(execute_id);
+            self.learn_execute_id(&execute_id);
         }
         let (message, logid) = (envelope.message(), envelope.logid());
         let trouble = |kind| {
@@ -431,7 +465,7 @@ impl Attempt<'_> {
                 logid,
             )
         };
-        if !names_run && code::is_rate_limit(code, status) {
+        if !names_run && code::is_rate_limit(code, status) && !field::mentions_run(body) {
             return Next::Again {
                 trouble: trouble(Kind::Unreachable),
                 rate: true,
@@ -443,6 +477,7 @@ impl Attempt<'_> {
             (Some(code), _) if code::is_refusal(code, status) => self.over(trouble(Kind::Refused)),
             (Some(_), _) => self.unclear(trouble(Kind::Unknown)),
             (None, 200..=299) if names_run => self.accepted(&envelope),
+            (None, 429) => self.unclear(trouble(Kind::Unknown)),
             (None, 300..=407 | 409..=499) if !names_run => self.over(trouble(Kind::Refused)),
             (None, _) => self.unclear(trouble(Kind::Unknown)),
         }
@@ -596,11 +631,11 @@ impl Attempt<'_> {
         self.deadline.is_over(self.runner.clock)
     }
 
-    fn learn_execute_id(&mut self, execute_id: String) {
+    fn learn_execute_id(&mut self, execute_id: &str) {
         if self.known.execute_id.is_none() {
             let background = self.known.mode == Some(Mode::Async);
-            self.observer.started(&execute_id, background);
-            self.known.execute_id = Some(execute_id);
+            self.observer.started(execute_id, background);
+            self.known.execute_id = Some(execute_id.to_owned());
         }
     }
 
@@ -656,6 +691,22 @@ fn read_first(body: &mut dyn Body, space: &mut [u8]) -> Result<usize, Failure> {
     Ok(filled)
 }
 
+/// Reads an answer that is no stream: to its end, or until it is a whole JSON value, for some servers
+/// leave the connection open behind it.
+fn read_answer(body: &mut dyn Body, mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut buffer = vec![0; 16 << 10];
+    let is_whole = |bytes: &[u8]| {
+        bytes.trim_ascii_end().ends_with(b"}") && serde_json::from_slice::<&RawValue>(bytes).is_ok()
+    };
+    while bytes.len() < ANSWER_LIMIT && !is_whole(&bytes) {
+        match body.read(&mut buffer) {
+            Ok(count @ 1..) => bytes.extend_from_slice(&buffer[..count]),
+            Ok(0) | Err(_) => break,
+        }
+    }
+    bytes
+}
+
 /// Reads a body to its end; what came of it, when that is not all.
 fn read_all(body: &mut dyn Body, mut bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, Vec<u8>> {
     let mut buffer = vec![0; 16 << 10];
@@ -687,6 +738,7 @@ fn cause_hint(cause: Cause) -> Option<&'static str> {
             Some("check the base URL and the network; a sandbox may have none")
         }
         Cause::Proxy | Cause::ProxyRefused => Some("check the proxy's address, user and password"),
+        Cause::Stopped => Some("it may be too large, or not welcome there"),
         Cause::Tls
         | Cause::Certificate
         | Cause::Deadline

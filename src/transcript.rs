@@ -9,6 +9,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use crate::event::{self, Event, EventKind, Interrupt, Message};
+use crate::field;
 use crate::sse::Frame;
 use crate::text::Text;
 
@@ -54,6 +55,8 @@ pub(crate) struct Transcript {
     pub(crate) execute_id: Option<String>,
     pub(crate) debug_url: Option<String>,
     pub(crate) usage: Option<Box<RawValue>>,
+    /// An Error spoke of a run, whether or not its id could be read.
+    pub(crate) mentions_run: bool,
     ended: Option<Ended>,
     end: EndText,
     others: Others,
@@ -65,9 +68,19 @@ pub(crate) struct Transcript {
 impl Transcript {
     /// Takes in one frame. After the event that ends a stream nothing more should come.
     pub(crate) fn push(&mut self, frame: &Frame<'_>) -> Result<(), TooMuchText> {
-        match event::parse(frame) {
-            Some(event) => self.push_event(event),
-            None => Ok(()),
+        let Some(event) = event::parse(frame) else {
+            return Ok(());
+        };
+        if matches!(event.kind, EventKind::Error { .. }) {
+            self.mentions_run = field::mentions_run(&frame.data);
+        }
+        self.push_event(event)
+    }
+
+    /// Takes from a frame behind the end what it tells of the run.
+    pub(crate) fn learn(&mut self, frame: &Frame<'_>) {
+        if let Some(event) = event::parse(frame) {
+            self.learn_event(&event);
         }
     }
 
@@ -103,23 +116,20 @@ impl Transcript {
     }
 
     fn push_event(&mut self, event: Event<'_>) -> Result<(), TooMuchText> {
-        let first = self.events == 0;
+        // An id above 0 tells of others that were lost.
+        let first = self.events == 0 && matches!(event.id, None | Some(0));
         self.events += 1;
         let place = self.ids.place(event.id);
         let ends = matches!(
             event.kind,
             EventKind::Done | EventKind::Error { .. } | EventKind::Interrupt(_)
         );
+        self.learn_event(&event);
         if place == Place::Repeat && !ends {
             return Ok(());
         }
         // An end is an end, even under an id that was there already; but the ids do not lead to it.
         self.ids.broken |= place == Place::Repeat;
-        remember(&mut self.execute_id, event.execute_id.as_deref());
-        remember(&mut self.debug_url, event.debug_url.as_deref());
-        if let Some(usage) = event.usage {
-            self.usage = Some(crate::field::one_line(usage));
-        }
         match event.kind {
             EventKind::Message(message) => self.push_message(&message)?,
             EventKind::Malformed => self.malformed += 1,
@@ -135,6 +145,14 @@ impl Transcript {
             }
         }
         Ok(())
+    }
+
+    fn learn_event(&mut self, event: &Event<'_>) {
+        remember(&mut self.execute_id, event.execute_id.as_deref());
+        remember(&mut self.debug_url, event.debug_url.as_deref());
+        if let Some(usage) = event.usage {
+            self.usage = Some(field::one_line(usage));
+        }
     }
 
     fn push_message(&mut self, message: &Message<'_>) -> Result<(), TooMuchText> {

@@ -39,14 +39,18 @@ impl LookPauses {
     }
 }
 
+/// The longest pause that a `Retry-After` may ask for: an absurd one must not stop the program for
+/// ever, or count past the end of time.
+const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What a `Retry-After` asks for: seconds, or the time left until a date. `unix` is now.
 pub(super) fn retry_after(value: &str, unix: u64) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(RETRY_AFTER_LIMIT));
     }
     let date = unix_of_http_date(value)?;
-    Some(Duration::from_secs(date.saturating_sub(unix)))
+    Some(Duration::from_secs(date.saturating_sub(unix)).min(RETRY_AFTER_LIMIT))
 }
 
 /// From the 1st of March of the year 0.
@@ -126,6 +130,10 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         assert_eq!(retry_after(" 7 ", 0), Some(Duration::from_secs(7)));
+        assert_eq!(
+            retry_after("18446744073709551615", 0),
+            Some(RETRY_AFTER_LIMIT)
+        );
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
         assert_eq!(retry_after(date, 784_111_770), Some(Duration::from_secs(7)));
         assert_eq!(retry_after(date, 784_111_999), Some(Duration::ZERO));

@@ -363,6 +363,89 @@ fn a_rate_refusal_that_names_a_run_is_not_sent_again() {
 }
 
 #[test]
+fn a_rate_refusal_that_only_speaks_of_a_run_is_not_sent_again() {
+    for body in [
+        r#"{"code":4009,"interrupt_data":{"event_id":"9/2","type":2}}"#,
+        r#"{"code":4009,"data":{"execute_id":"9"}}"#,
+        r#"[{"code":4009,"execute_id":"9"}]"#,
+        r#"{"code":4009,"msg":"a"b","execute_id":"9"}"#,
+    ] {
+        let outcome = Case::new()
+            .for_ever(|| look(200, FORBIDDEN))
+            .answer(RUN, vec![refusal(429, body)]);
+        assert_eq!(outcome.posts(), 1, "{body}");
+    }
+    let nested = "id: 0\nevent: Error\ndata: {\"error_code\":4009,\"data\":{\"execute_id\":9}}\n\n";
+    run(vec![sse(nested)]).is(1, "", "");
+    let fifth = "id: 5\nevent: Error\ndata: {\"error_code\":4009}\n\n";
+    run(vec![sse(fifth)]).is(1, "", "");
+}
+
+#[test]
+fn a_refusal_in_a_stream_goes_by_the_http_status_too() {
+    let error = |code| format!("id: 0\nevent: Error\ndata: {{\"error_code\":{code}}}\n\n");
+    let answered = |status, code| Reply {
+        answer: Ok((status, "text/event-stream", Some("7"))),
+        ..sse(&error(code))
+    };
+    run(vec![answered(401, 401)]).is(4, "", "");
+    let whole = end("hi", 0, true) + DONE;
+    let outcome = run(vec![answered(429, 5000), sse(&whole)]).is(0, "9", "hi");
+    assert_eq!(outcome.slept, [7000]);
+}
+
+#[test]
+fn an_id_is_told_as_soon_as_an_event_tells_it() {
+    struct Impatient(Mutex<Option<String>>);
+    impl Observer for Impatient {
+        fn starting(&self) -> Result<(), Trouble> {
+            Ok(())
+        }
+        fn started(&self, execute_id: &str, _: bool) {
+            *lock(&self.0) = Some(execute_id.to_owned());
+        }
+        fn note(&self, note: &Note<'_>) {
+            if let Note::Event(frame) = note
+                && frame.event == "Done"
+            {
+                assert_eq!(lock(&self.0).as_deref(), Some("9"), "before the end");
+            }
+        }
+    }
+    let told = "id: 0\nevent: PING\ndata: {\"execute_id\":\"9\"}\n\n";
+    let (clock, shared) = <(ScriptedClock, Shared)>::default();
+    let world = World {
+        clock: &clock,
+        script: Mutex::new(vec![sse(&format!("{told}{DONE}"))].into()),
+        for_ever: None,
+        calls: Mutex::default(),
+    };
+    let runner = Runner {
+        api: &world,
+        clock: &clock,
+        rules: Case::new().rules,
+        shared: &shared,
+    };
+    let request = Request::parse(RUN, Manner::default());
+    assert_eq!(
+        runner
+            .answer(request, &Impatient(Mutex::default()))
+            .response
+            .exit_code(),
+        0
+    );
+}
+
+#[test]
+fn a_whole_answer_is_taken_although_its_connection_stays_open() {
+    let open = background(200, STARTED).then_fails(Cause::Silent);
+    Case::new()
+        .no_wait()
+        .answer(ASYNC, vec![open])
+        .is(6, "9", "");
+}
+
+#[test]
 fn retry_after_is_obeyed_or_given_up_at_once() {
     let whole = end("hi", 0, true) + DONE;
     let outcome = run(vec![refusal(429, "").retry_after("7"), sse(&whole)]);

@@ -202,6 +202,7 @@ impl Attempt<'_> {
         let workflow_id = self.workflow_id.clone().unwrap_or_default();
         let execute_id = self.known.execute_id.clone().unwrap_or_default();
         let mut messages = Vec::new();
+        let mut held = self.known.output.len();
         for node in trimmed {
             let answer = self.call(Call::ExecuteNode {
                 workflow_id: &workflow_id,
@@ -209,15 +210,19 @@ impl Attempt<'_> {
                 node_execute_uuid: &node.node_execute_uuid,
             });
             let content = answer.ok().and_then(|mut answer| {
-                let body = read_all(answer.body.as_mut(), Vec::new(), TEXT_LIMIT).ok()?;
+                let room = TEXT_LIMIT.saturating_sub(held);
+                let body = read_all(answer.body.as_mut(), Vec::new(), room).ok()?;
                 answer.body.finish();
                 history::node_output(answer.status, &body)
             });
             match content {
-                Some(content) => messages.push(NodeMessage {
-                    node_title: node.node_title.clone(),
-                    content,
-                }),
+                Some(content) => {
+                    held += content.len();
+                    messages.push(NodeMessage {
+                        node_title: node.node_title.clone(),
+                        content,
+                    });
+                }
                 None => self.known.lost_events += 1,
             }
         }

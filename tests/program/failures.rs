@@ -122,6 +122,14 @@ fn the_log_id_is_told_for_coze_s_support() {
 }
 
 #[test]
+fn a_rate_refusal_with_a_done_that_names_a_run_is_not_sent_again() {
+    let busy = r#"{"error_code":4009,"error_message":"busy"}"#;
+    let ended = play(vec![stream_run().sse(event(0, "Error", busy) + &done(1))]);
+    assert_eq!(ended.code, 1, "{}", ended.stdout);
+    assert!(!ended.stdout.contains(r#""execute_id":"""#));
+}
+
+#[test]
 fn an_error_as_the_first_event_is_a_refusal() {
     let stream = include_str!("../wire/doc_stream_error.sse");
     let error = r#"{"kind":"refused","code":4000,"message":"Request parameter error","hint":"check workflow_id and the names and types of the parameters against the Start node"}"#;
