@@ -16,7 +16,7 @@ MUSL_LIB = /usr/lib/$(ARCH)-linux-musl
 GCC = $(if $(FOREIGN),$(ARCH)-linux-gnu-gcc,gcc)
 STATIC = $(CARGO_TARGET_DIR)/static/$(NAME)$(addprefix -,$(FOREIGN))
 
-.PHONY: all help build demo stand-in test check fmt clippy doc rooms static install clean
+.PHONY: all help build demo stand-in test check fmt clippy doc rooms static bench budget install clean
 
 all: build
 
@@ -27,6 +27,8 @@ help:
 	@echo 'make test       run every test'
 	@echo 'make check      formatting, lints, documentation, and who may name what'
 	@echo 'make static     a binary that needs nothing of its machine: $(STATIC) (ARCH=aarch64)'
+	@echo 'make bench      measure it beside curl and the SDKs (QUICK=1: roughly)'
+	@echo 'make budget     hold what must not grow: size, crates, instructions, connections'
 	@echo 'make install    install it below $(DESTDIR)$(PREFIX) (PREFIX=, DESTDIR=)'
 	@echo 'make clean      remove what was built'
 
@@ -82,9 +84,9 @@ rooms:
 # with an unwinder that finds no frame, since a stripped program has no backtrace to show (libgcc's
 # wants glibc). musl-gcc does not link: it can't make static-pie. So gcc does, and rustc adds the
 # start-up files, which it looks for in the -L directories: rcrt1.o for static-pie, crt1.o for
-# aarch64, of which rustc makes no static-pie. Made for size: it travels with a skill.
+# aarch64, of which rustc makes no static-pie.
 static:
-	@set -e; export CARGO_PROFILE_RELEASE_OPT_LEVEL=s; out=$(abspath $(CARGO_TARGET_DIR)/$(MUSL)); mkdir -p $$out $(dir $(STATIC)); \
+	@set -e; out=$(abspath $(CARGO_TARGET_DIR)/$(MUSL)); mkdir -p $$out $(dir $(STATIC)); \
 	fail() { printf 'static: %s\n' "$$@" >&2; exit 1; }; \
 	for sysroot in "$$(rustc --print sysroot)" /usr; do \
 	  if [ -d "$$sysroot/lib/rustlib/src/rust/library/std" ]; then break; fi; \
@@ -113,6 +115,12 @@ static:
 	[ $$bytes -lt 2000000 ] || fail "it has $$bytes bytes; it should stay under 2000000"; \
 	$(if $(FOREIGN),qemu-$(ARCH)-static) $(STATIC) --version; \
 	echo "$(STATIC): $(MUSL), $$bytes bytes"
+
+bench: static
+	@cargo bench --quiet --locked --bench bench -- $(if $(QUICK),quick) $(STATIC)
+
+budget: static
+	@cargo bench --quiet --locked --profile dev --bench bench -- budget $(STATIC)
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin

@@ -21,7 +21,8 @@ use super::wire::{Request, read_request, write_chunk};
 // Every target names some of them.
 #[allow(unused_imports)]
 pub use self::workflow::{
-    BULK, CUT, ECHO, ECHO_TEXT, FAILS, IMAGE, QUESTION, RATE_LIMITED, SLOW, UNPUBLISHED,
+    BULK, CLOCK, CLOCK_MARK, CUT, ECHO, ECHO_TEXT, FAILS, IMAGE, QUESTION, RATE_LIMITED, SLOW,
+    UNPUBLISHED,
 };
 
 /// How this Coze behaves.
@@ -44,7 +45,7 @@ pub struct Options {
     pub retry_after: Option<String>,
     /// Whether histories come with `is_output_trimmed`, their texts cut short.
     pub trimmed: bool,
-    /// How many messages `BULK` streams, and how many bytes of text each of them holds.
+    /// How many messages `BULK` and `CLOCK` stream, and how many bytes of text each of `BULK` holds.
     pub bulk: (usize, usize),
     /// Turns a connection into a TLS one.
     pub acceptor: Option<Acceptor>,
@@ -508,17 +509,22 @@ impl Service {
     /// Streams a run. A client that hangs up does not stop it, and whoever has seen its last event
     /// finds it ended in the history: so it is settled between the events and the last one.
     fn stream(&self, wire: &mut impl Write, run: &Run, in_flight: InFlight<'_>) -> io::Result<()> {
-        let (id, sent, last) = if run.workflow == Workflow::Bulk {
-            let bulk = self.bulk.get_or_init(|| run.render_bulk());
-            (self.options.bulk.0, wire.write_all(bulk), run.done())
-        } else {
-            let mut events = run.events(&self.options);
-            let last = events.pop().expect("a run has events");
-            (events.len(), self.write_events(wire, &events), last)
+        let messages = self.options.bulk.0;
+        let (id, sent, last) = match run.workflow {
+            Workflow::Bulk => {
+                let bulk = self.bulk.get_or_init(|| run.render_bulk());
+                (messages, wire.write_all(bulk), run.done())
+            }
+            Workflow::Clock => {
+                let events = (0..messages).map(|seq| run.clock(seq));
+                (messages, self.write_events(wire, events), run.done())
+            }
+            _ => {
+                let mut events = run.events(&self.options);
+                let last = events.pop().expect("a run has events");
+                (events.len(), self.write_events(wire, events), last)
+            }
         };
-        if sent.is_ok() {
-            self.pause();
-        }
         self.state().settle(&run.execute_id);
         sent?;
         drop(in_flight);
@@ -531,12 +537,15 @@ impl Service {
         write_chunk(wire, b"")
     }
 
-    fn write_events(&self, wire: &mut impl Write, events: &[Event]) -> io::Result<()> {
-        for (id, event) in events.iter().enumerate() {
-            if id > 0 {
-                self.pause();
-            }
+    /// Takes each event only when it is about to be written, and pauses before the next.
+    fn write_events(
+        &self,
+        wire: &mut impl Write,
+        events: impl IntoIterator<Item = Event>,
+    ) -> io::Result<()> {
+        for (id, event) in events.into_iter().enumerate() {
             write_chunk(wire, event.render(id).as_bytes())?;
+            self.pause();
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The workflows of the stand-in: what each says in its stream and in its history, byte for byte
 //! as on the wire (key order, escapes, ids as strings or numbers). Does no I/O.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::{Options, Site, write_chunk};
 
 /// An Output node speaks, then a variable-mode End node gives `{"output":PARAMETERS}`.
@@ -21,6 +23,10 @@ pub const RATE_LIMITED: &str = "7000000000000000007";
 pub const IMAGE: &str = "7000000000000000008";
 /// A text-mode End node streams many messages: for benchmarks.
 pub const BULK: &str = "7000000000000000009";
+/// A text-mode End node streams as many messages as `BULK`, each of which says when it was written:
+/// nanoseconds since 1970, between two `CLOCK_MARK`s. Its history knows no text.
+pub const CLOCK: &str = "7000000000000000011";
+pub const CLOCK_MARK: char = '@';
 /// A text-mode End node gives the parameters themselves, in pieces.
 pub const ECHO_TEXT: &str = "7000000000000000010";
 
@@ -67,6 +73,7 @@ pub(super) enum Workflow {
     RateLimited,
     Image,
     Bulk,
+    Clock,
     EchoText,
 }
 
@@ -82,17 +89,21 @@ impl Workflow {
             RATE_LIMITED => Self::RateLimited,
             IMAGE => Self::Image,
             BULK => Self::Bulk,
+            CLOCK => Self::Clock,
             ECHO_TEXT => Self::EchoText,
             _ => return None,
         })
     }
 
     fn speaks(self) -> bool {
-        !matches!(self, Self::Question | Self::Image | Self::Bulk)
+        !matches!(
+            self,
+            Self::Question | Self::Image | Self::Bulk | Self::Clock
+        )
     }
 
     fn is_text_mode(self) -> bool {
-        matches!(self, Self::EchoText | Self::Bulk)
+        matches!(self, Self::EchoText | Self::Bulk | Self::Clock)
     }
 }
 
@@ -235,6 +246,19 @@ impl Run {
         rendered
     }
 
+    /// A message of `CLOCK`, to be written at once.
+    pub(super) fn clock(&self, seq: usize) -> Event {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.expect("a clock set after 1970").as_nanos();
+        let is_last = seq + 1 == self.bulk.0;
+        Event::message(
+            &END,
+            seq,
+            is_last,
+            &format!("{CLOCK_MARK}{now}{CLOCK_MARK}"),
+        )
+    }
+
     pub(super) fn done(&self) -> Event {
         let url = self.debug_url();
         let data = format!(r#"{{"node_execute_uuid":"","debug_url":"{url}"}}"#);
@@ -286,7 +310,7 @@ impl Run {
             }
             Workflow::Image => format!(r#"{{"image_url":"{IMAGE_URL}"}}"#),
             Workflow::Bulk => bulk_text(self.bulk.1).repeat(self.bulk.0),
-            Workflow::Fails | Workflow::Unpublished => String::new(),
+            Workflow::Clock | Workflow::Fails | Workflow::Unpublished => String::new(),
         }
     }
 
