@@ -45,24 +45,51 @@ pub(crate) struct Http {
     way: Arc<Way>,
     curfew: Arc<Curfew>,
     stuck: Stuck,
-    fresh: Fresh,
+    kept: Arc<Kept>,
 }
 
-/// Until when the kept connection may be used: renewed with whatever comes over it.
-#[derive(Clone, Default)]
-struct Fresh(Arc<Mutex<Option<Moment>>>);
+/// What is known of the kept connection, and of a server's way with such.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Until when it may be used: renewed with whatever comes over it.
+    fresh_until: Mutex<Option<Moment>>,
+    /// An answer was read to its end, so that its connection should still be there.
+    expected: AtomicBool,
+    /// It was not there. A server that closes connections so soon will close one in the very moment
+    /// when a run is sent, so that none is sent over a kept one any more.
+    disappointed: AtomicBool,
+}
 
-impl Fresh {
+impl Kept {
     fn renew(&self) {
-        *self.lock() = Moment::after(MAX_IDLE_AGE);
+        *self.fresh_until() = Moment::after(MAX_IDLE_AGE);
     }
 
-    fn is_over(&self) -> bool {
-        self.lock().is_none_or(|until| until.left().is_zero())
+    fn is_fresh(&self) -> bool {
+        self.fresh_until()
+            .is_some_and(|until| !until.left().is_zero())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Moment>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For how long a kept connection may have been idle to carry this call. A look may be lost.
+    fn max_idle_age(&self, starts: bool) -> Duration {
+        let wary = starts && self.disappointed.load(Ordering::Relaxed);
+        match self.is_fresh() && !wary {
+            true => MAX_IDLE_AGE,
+            false => Duration::ZERO,
+        }
+    }
+
+    /// A new connection is made.
+    fn replaced(&self) {
+        if self.expected.swap(false, Ordering::Relaxed) && self.is_fresh() {
+            self.disappointed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn fresh_until(&self) -> MutexGuard<'_, Option<Moment>> {
+        self.fresh_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,7 +125,8 @@ impl Http {
         }
         let curfew = Arc::new(Curfew::default());
         let stuck = Stuck::default();
-        let road = Road::new(Arc::clone(&curfew), Arc::clone(&stuck));
+        let kept = Arc::new(Kept::default());
+        let road = Road::new(Arc::clone(&curfew), Arc::clone(&stuck), Arc::clone(&kept));
         Ok(Self {
             agent: Agent::with_parts(settings.build(), road, Names::default()),
             base_url: config.base_url.clone(),
@@ -106,7 +134,7 @@ impl Http {
             way: Arc::new(Way::new(&base, config)),
             curfew,
             stuck,
-            fresh: Fresh::default(),
+            kept,
         })
     }
 
@@ -143,14 +171,11 @@ impl Http {
         limits: Limits,
     ) -> Result<Response<ureq::Body>, ureq::Error> {
         let idle = limits.idle.map(|idle| idle.min(FOR_EVER));
-        let max_idle_age = match self.fresh.is_over() {
-            true => Duration::ZERO,
-            false => MAX_IDLE_AGE,
-        };
+        let starts = request.method() == Method::POST;
         let request = self
             .agent
             .configure_request(request)
-            .max_idle_age(max_idle_age)
+            .max_idle_age(self.kept.max_idle_age(starts))
             .timeout_global(limits.total.map(|total| total.min(FOR_EVER)))
             .timeout_per_read(idle)
             .timeout_per_write(idle)
@@ -169,6 +194,7 @@ impl Api for Http {
         let mut unsent = call.body().unwrap_or_default().as_bytes();
         self.stuck.store(false, Ordering::Relaxed);
         let sent = self.send(call, limits, &mut unsent);
+        self.kept.expected.store(false, Ordering::Relaxed);
         let whole = call.body().unwrap_or_default().len();
         let stage = if !unsent.is_empty() && unsent.len() < whole {
             Stage::Stopped
@@ -180,7 +206,7 @@ impl Api for Http {
         let (head, body) = sent
             .map_err(|error| trip.failure(error, stage))?
             .into_parts();
-        self.fresh.renew();
+        self.kept.renew();
         Ok(Answer {
             status: head.status.as_u16(),
             content_type: media_type(&head.headers),
@@ -190,7 +216,7 @@ impl Api for Http {
                 reader: body.into_reader(),
                 trip,
                 curfew: Arc::clone(&self.curfew),
-                fresh: self.fresh.clone(),
+                kept: Arc::clone(&self.kept),
             }),
         })
     }
@@ -281,7 +307,7 @@ struct HttpBody {
     reader: ureq::BodyReader<'static>,
     trip: Trip,
     curfew: Arc<Curfew>,
-    fresh: Fresh,
+    kept: Arc<Kept>,
 }
 
 impl fmt::Debug for HttpBody {
@@ -298,7 +324,7 @@ impl Body for HttpBody {
             self.trip.failure(error, Stage::Reading)
         })?;
         if count > 0 {
-            self.fresh.renew();
+            self.kept.renew();
         }
         Ok(count)
     }
@@ -306,7 +332,14 @@ impl Body for HttpBody {
     fn finish(mut self: Box<Self>) {
         let _guard = self.curfew.by(TAIL);
         let mut rest = [0; 8 * 1024];
-        while matches!(self.reader.read(&mut rest), Ok(1..)) {}
+        let ended = loop {
+            match self.reader.read(&mut rest) {
+                Ok(0) => break true,
+                Ok(_) => {}
+                Err(_) => break false,
+            }
+        };
+        self.kept.expected.store(ended, Ordering::Relaxed);
     }
 }
 
@@ -540,10 +573,11 @@ struct Road {
     tls: RustlsConnector,
     curfew: Arc<Curfew>,
     stuck: Stuck,
+    kept: Arc<Kept>,
 }
 
 impl Road {
-    fn new(curfew: Arc<Curfew>, stuck: Stuck) -> Self {
+    fn new(curfew: Arc<Curfew>, stuck: Stuck, kept: Arc<Kept>) -> Self {
         Self {
             socks: SocksConnector::default(),
             tunnel: ConnectProxyConnector::default(),
@@ -551,6 +585,7 @@ impl Road {
             tls: RustlsConnector::default(),
             curfew,
             stuck,
+            kept,
         }
     }
 
@@ -572,6 +607,7 @@ impl Connector for Road {
         details: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<Bounded>, ureq::Error> {
+        self.kept.replaced();
         // ureq gives every read of a CONNECT proxy's answer the whole connect timeout anew.
         let _guard = self.curfew.by(*details.timeout.after);
         let reason = details.timeout.reason;
@@ -1299,6 +1335,24 @@ mod tests {
         assert!(left().is_zero());
         drop(outer);
         assert!(left().is_not_happening());
+    }
+
+    #[test]
+    fn a_server_that_closes_a_kept_connection_is_sent_no_run_over_another() {
+        let kept = Kept::default();
+        let keeps = || kept.expected.store(true, Ordering::Relaxed);
+        kept.renew();
+        assert_eq!(kept.max_idle_age(true), MAX_IDLE_AGE);
+        kept.replaced();
+        assert_eq!(kept.max_idle_age(true), MAX_IDLE_AGE, "none was kept");
+        keeps();
+        kept.replaced();
+        assert_eq!(kept.max_idle_age(true), Duration::ZERO);
+        assert_eq!(
+            kept.max_idle_age(false),
+            MAX_IDLE_AGE,
+            "a look starts nothing"
+        );
     }
 
     #[test]
