@@ -465,7 +465,11 @@ impl Attempt<'_> {
                 logid,
             )
         };
-        if !names_run && code::is_rate_limit(code, status) && !field::mentions_run(body) {
+        if !names_run && code::is_rate_limit(code, status) {
+            // It speaks of a run that can't be made out: nobody can tell that nothing was started.
+            if field::mentions_run(body) {
+                return self.unclear(trouble(Kind::Unknown));
+            }
             return Next::Again {
                 trouble: trouble(Kind::Unreachable),
                 rate: true,
@@ -477,7 +481,6 @@ impl Attempt<'_> {
             (Some(code), _) if code::is_refusal(code, status) => self.over(trouble(Kind::Refused)),
             (Some(_), _) => self.unclear(trouble(Kind::Unknown)),
             (None, 200..=299) if names_run => self.accepted(&envelope),
-            (None, 429) => self.unclear(trouble(Kind::Unknown)),
             (None, 300..=407 | 409..=499) if !names_run => self.over(trouble(Kind::Refused)),
             (None, _) => self.unclear(trouble(Kind::Unknown)),
         }

@@ -374,6 +374,7 @@ fn a_rate_refusal_that_only_speaks_of_a_run_is_not_sent_again() {
             .for_ever(|| look(200, FORBIDDEN))
             .answer(RUN, vec![refusal(429, body)]);
         assert_eq!(outcome.posts(), 1, "{body}");
+        assert_ne!(outcome.response.exit_code(), 4, "{body}");
     }
     let nested = "id: 0\nevent: Error\ndata: {\"error_code\":4009,\"data\":{\"execute_id\":9}}\n\n";
     run(vec![sse(nested)]).is(1, "", "");
