@@ -136,21 +136,12 @@ impl<'a> Console<'a> {
 
     /// One JSON value on a line of standard output, flushed. False when it can't be written.
     pub(crate) fn print(&self, value: &impl Serialize) -> bool {
-        let mut screen = self.screen();
-        let written = !screen.broken && write_line(&mut io::stdout().lock(), value).is_ok();
-        screen.broken |= !written;
-        written
+        self.print_line(|line| Ok(serde_json::to_writer(line, value)?))
     }
 
-    fn print_raw(&self, output: &str) -> bool {
+    fn print_line(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
         let mut screen = self.screen();
-        let mut stdout = io::stdout().lock();
-        let mut write = || {
-            stdout.write_all(output.as_bytes())?;
-            stdout.write_all(b"\n")?;
-            stdout.flush()
-        };
-        let written = !screen.broken && write().is_ok();
+        let written = !screen.broken && write_line(io::stdout().lock(), content).is_ok();
         screen.broken |= !written;
         written
     }
@@ -204,7 +195,7 @@ impl<'a> Console<'a> {
     /// A whole response on standard error, for it may hold the only way back to a run.
     fn print_aside(&self, response: &Response) {
         let _screen = self.screen();
-        let _ = write_line(&mut io::stderr().lock(), response);
+        let _ = write_line(io::stderr().lock(), |line| response.write(line));
     }
 }
 
@@ -227,9 +218,11 @@ impl Output for Console<'_> {
         self.mask_response(response);
         let success = matches!(response.verdict, Verdict::Success);
         let written = match (self.show.raw_output, success) {
-            (false, _) => self.print(response),
+            (false, _) => self.print_line(|line| response.write(line)),
             (true, true) if response.output_file.is_some() => true,
-            (true, true) => self.print_raw(&response.output.plain()),
+            (true, true) => {
+                self.print_line(|line| line.write_all(response.output.plain().as_bytes()))
+            }
             (true, false) => {
                 self.print_aside(response);
                 true
@@ -314,9 +307,12 @@ enum Data<'a> {
     Text(&'a str),
 }
 
-fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+fn write_line(
+    out: impl Write,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let mut line = io::BufWriter::with_capacity(64 << 10, out);
-    serde_json::to_writer(&mut line, value)?;
+    content(&mut line)?;
     line.write_all(b"\n")?;
     line.flush()
 }

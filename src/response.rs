@@ -1,5 +1,7 @@
 //! What came of a request → the JSON object on standard output, and the exit code. Never prints.
 
+use std::io::{self, Write};
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
@@ -185,12 +187,21 @@ impl Trouble {
     }
 }
 
-impl Serialize for Response {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("execute_id", &self.execute_id)?;
-        map.serialize_entry("status", self.status())?;
-        map.serialize_entry("output", &self.output)?;
+impl Response {
+    /// The object, as `serialize` gives it. Of `output` every byte was looked at when it came, and
+    /// serde takes no JSON without looking at all of it again: megabytes go around it.
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(br#"{"execute_id":"#)?;
+        serde_json::to_writer(&mut *out, &self.execute_id)?;
+        write!(out, r#","status":"{}","output":"#, self.status())?;
+        out.write_all(self.output.json().as_bytes())?;
+        let rest = serde_json::to_vec(&Rest(self))?;
+        out.write_all(b",")?;
+        out.write_all(&rest[1..])
+    }
+
+    /// What stands behind `output`.
+    fn serialize_rest<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("debug_url", &self.debug_url)?;
         if let Some(workflow_id) = &self.workflow_id {
             map.serialize_entry("workflow_id", workflow_id)?;
@@ -220,6 +231,27 @@ impl Serialize for Response {
         if let Some(id) = &self.id {
             map.serialize_entry("id", id)?;
         }
+        Ok(())
+    }
+}
+
+impl Serialize for Response {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("execute_id", &self.execute_id)?;
+        map.serialize_entry("status", self.status())?;
+        map.serialize_entry("output", &self.output)?;
+        self.serialize_rest(&mut map)?;
+        map.end()
+    }
+}
+
+struct Rest<'a>(&'a Response);
+
+impl Serialize for Rest<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.serialize_rest(&mut map)?;
         map.end()
     }
 }
@@ -277,8 +309,13 @@ impl Serialize for NodeMessage {
 mod tests {
     use super::*;
 
+    /// Both ways give the same.
+    #[track_caller]
     fn json(response: &Response) -> String {
-        serde_json::to_string(response).unwrap()
+        let mut written = Vec::new();
+        response.write(&mut written).unwrap();
+        assert_eq!(written, serde_json::to_vec(response).unwrap());
+        String::from_utf8(written).unwrap()
     }
 
     fn response(verdict: Verdict) -> Response {

@@ -59,6 +59,11 @@ impl Text {
         }
     }
 
+    /// With its quotes.
+    pub(crate) fn json(&self) -> &str {
+        &self.json
+    }
+
     pub(crate) fn append(&mut self, other: &Self) {
         self.json.pop();
         self.json.push_str(&other.json[1..]);
