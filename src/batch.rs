@@ -168,8 +168,9 @@ impl<'a> Batch<'a> {
         }
         let taken = lock(&self.intake).taken;
         if taken == 0 {
-            let error = Local::usage("there is no request").hint("see --help");
-            self.respond(0, &mut Response::unsent(error), true);
+            let error = Local::usage("there is no request").hint("see --help", "见 --help");
+            let trouble = Trouble::local(error, self.rules.language);
+            self.respond(0, &mut Response::unsent(trouble), true);
         }
         let progress = self.progress();
         if taken > 1 {
@@ -229,7 +230,10 @@ impl<'a> Batch<'a> {
         };
         if number > 0 && self.output_file.is_some() {
             let error = Local::usage("-o takes one request, and this is another one");
-            request.task = Err(error.hint("leave out -o, or run them one by one"));
+            request.task = Err(error.hint(
+                "leave out -o, or run them one by one",
+                "请去掉 -o，或逐个运行",
+            ));
         }
         let claim = match self.journal.as_ref().map(|journal| journal.claim(&request)) {
             None => None,
@@ -315,7 +319,11 @@ impl<'a> Batch<'a> {
                 response.output = Text::default();
             }
             Err(sentence) => {
-                let trouble = Trouble::new(Kind::Io, sentence).hint("output holds the text");
+                let hint = self
+                    .rules
+                    .language
+                    .pick("output holds the text", "文本在 output 中");
+                let trouble = Trouble::new(Kind::Io, sentence).hint(hint);
                 response.verdict = Verdict::Unwritten(trouble);
             }
         }

@@ -2,6 +2,8 @@
 //! whether it is about the rate, whether every other request will meet it too.
 //! <https://docs.coze.cn/developer_guides/coze_error_codes>.
 
+use crate::language::Language;
+
 /// No such run; for a moment after a start this may pass.
 pub(crate) const NO_SUCH_RUN: i64 = 4314;
 
@@ -36,32 +38,73 @@ pub(crate) fn stops_everything(code: i64) -> bool {
 }
 
 /// What to do about a code, when that is known.
-pub(crate) fn hint(code: i64) -> Option<&'static str> {
-    Some(match code {
-        4000 | 720_702_001 | 720_702_002 => {
-            "check workflow_id and the names and types of the parameters against the Start node"
-        }
-        4008 => "the daily limit is used up; try again tomorrow",
-        4009 | 4020 => "too many requests at once; try again later, or with fewer --jobs",
-        4011 | 4019 | 4027 => "the account's balance is used up; top it up on Coze",
-        4013 => "the model service had an error; look at the run on its debug_url",
-        4015 => "publish the workflow's bot or app to the API channel",
-        4028 => "the free quota is used up; upgrade the plan on Coze",
-        4100 | 401 => "the token is wrong or has expired; make a new one on Coze",
-        4101 => {
+pub(crate) fn hint(code: i64, language: Language) -> Option<&'static str> {
+    let (english, chinese) = match code {
+        4000 | 720_702_001 | 720_702_002 => (
+            "check workflow_id and the names and types of the parameters against the Start node",
+            "请对照开始节点，检查 workflow_id 以及各参数的名称和类型",
+        ),
+        4008 => (
+            "the daily limit is used up; try again tomorrow",
+            "今天的调用次数已用完，请明天再试",
+        ),
+        4009 | 4020 => (
+            "too many requests at once; try again later, or with fewer --jobs",
+            "请求过于频繁，请稍后再试，或减小 --jobs",
+        ),
+        4011 | 4019 | 4027 => (
+            "the account's balance is used up; top it up on Coze",
+            "账号余额已用完，请到扣子充值",
+        ),
+        4013 => (
+            "the model service had an error; look at the run on its debug_url",
+            "模型服务出错，请打开 debug_url 查看这次运行",
+        ),
+        4015 => (
+            "publish the workflow's bot or app to the API channel",
+            "请把工作流所属的智能体或应用发布为 API 服务",
+        ),
+        4028 => (
+            "the free quota is used up; upgrade the plan on Coze",
+            "免费额度已用完，请到扣子升级套餐",
+        ),
+        4100 | 401 => (
+            "the token is wrong or has expired; make a new one on Coze",
+            "令牌无效或已过期，请到扣子重新创建",
+        ),
+        NO_PERMISSION => (
             "the token belongs to the other site (.cn or .com: see --base-url), or lacks a \
-             permission: run to start, listRunHistory to look"
-        }
-        4102 => "refused by risk control; ask Coze's support and give them the logid",
-        4200 | 720_702_011 => "publish the workflow, and check workflow_id",
-        NO_SUCH_RUN => "check workflow_id and execute_id; results are kept for 7 days",
-        4315 => "the run is over and can't be resumed",
-        6003 => {
-            "background runs need a paid plan; leave out --async and is_async to stream the run"
-        }
-        700_012_006 => "the token is not valid on this site; check COZE_API_KEY and --base-url",
+             permission: run to start, listRunHistory to look",
+            "令牌属于另一个站点（.cn 或 .com，见 --base-url），或缺少权限：运行需要 run，\
+             查看需要 listRunHistory",
+        ),
+        4102 => (
+            "refused by risk control; ask Coze's support and give them the logid",
+            "请求被风控拦截，请联系扣子技术支持并提供 logid",
+        ),
+        4200 | 720_702_011 => (
+            "publish the workflow, and check workflow_id",
+            "请先发布工作流，并检查 workflow_id",
+        ),
+        NO_SUCH_RUN => (
+            "check workflow_id and execute_id; results are kept for 7 days",
+            "请检查 workflow_id 和 execute_id；运行结果只保留 7 天",
+        ),
+        4315 => (
+            "the run is over and can't be resumed",
+            "这次运行已经结束，无法恢复",
+        ),
+        6003 => (
+            "background runs need a paid plan; leave out --async and is_async to stream the run",
+            "后台运行需要付费套餐；去掉 --async 和 is_async 即可流式运行",
+        ),
+        700_012_006 => (
+            "the token is not valid on this site; check COZE_API_KEY and --base-url",
+            "令牌在这个站点无效，请检查 COZE_API_KEY 和 --base-url",
+        ),
         _ => return None,
-    })
+    };
+    Some(language.pick(english, chinese))
 }
 
 #[cfg(test)]
@@ -105,6 +148,22 @@ mod tests {
         assert!(!is_refusal(401, 200));
         assert!(!is_refusal(408, 408));
         assert!(!is_refusal(500, 500));
+    }
+
+    #[test]
+    fn a_hint_names_the_same_things_in_both_languages() {
+        let names = |hint: &'static str| -> Vec<_> {
+            let words =
+                hint.split(|char: char| !char.is_ascii_alphanumeric() && !"_-.".contains(char));
+            words
+                .filter(|word| word.contains(['_', '-', '.']) || *word == "logid")
+                .collect()
+        };
+        let studio = [720_702_001, 720_702_002, 720_702_011];
+        for code in (400..7000).chain([700_012_006]).chain(studio) {
+            let english = hint(code, Language::English).map(names);
+            assert_eq!(english, hint(code, Language::Chinese).map(names), "{code}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::cli::Options;
 use crate::error::{self, Local};
+use crate::language::Language;
 
 use self::proxy::ProxyFault;
 pub(crate) use self::proxy::{Proxy, ProxyProtocol};
@@ -178,12 +179,13 @@ impl Env {
     }
 }
 
-/// Whether this person reads Chinese, by the first of the locale's variables that is set.
-pub(crate) fn chinese(env: &Env) -> bool {
+/// The language of whoever started the program. As POSIX has it, the first of the variables that is
+/// not empty decides alone: `LC_ALL=C` is English whatever `LANG` says.
+pub(crate) fn language(env: &Env) -> Language {
     let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
         .into_iter()
         .find_map(|name| env.text(name));
-    locale.is_some_and(|locale| locale.to_ascii_lowercase().starts_with("zh"))
+    locale.map_or(Language::English, |name| Language::of_locale(&name))
 }
 
 /// Puts the configuration together, or says what is missing or wrong and where.
@@ -568,25 +570,6 @@ enum Fault {
     },
 }
 
-impl Fault {
-    /// What to do about it, where the sentence itself does not say so.
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoKey { file, .. } => Some(format!(
-                r#"set COZE_API_KEY or put {{"api_key": "…"}} in {}"#,
-                file.display()
-            )),
-            Self::BaseUrl { .. } => Some(format!("for example {BASE_URL}")),
-            Self::Proxy(_) => Some(proxy::HINT.to_owned()),
-            Self::NotAnObject(_) => Some(r#"for example {"api_key": "pat_xxx"}"#.to_owned()),
-            Self::KeyWithControl(_)
-            | Self::Unreadable { .. }
-            | Self::NotJson { .. }
-            | Self::NotAString { .. } => None,
-        }
-    }
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -627,9 +610,32 @@ impl fmt::Display for Fault {
 impl From<Fault> for Local {
     fn from(fault: Fault) -> Self {
         let local = Self::config(fault.to_string());
-        match fault.hint() {
-            Some(hint) => local.hint(hint),
-            None => local,
+        match fault {
+            Fault::NoKey { file, .. } => {
+                let file = file.display();
+                local.hint(
+                    format!(r#"set COZE_API_KEY or put {{"api_key": "…"}} in {file}"#),
+                    format!(r#"请设置 COZE_API_KEY，或把 {{"api_key": "…"}} 写入 {file}"#),
+                )
+            }
+            Fault::BaseUrl { .. } => local.hint(
+                format!("for example {BASE_URL}"),
+                format!("例如 {BASE_URL}"),
+            ),
+            Fault::Proxy(_) => local.hint(
+                "write http://user:password@host:port or socks5h://…, with %XX for special \
+                 characters",
+                "请写成 http://用户名:密码@主机:端口 或 socks5h://…，特殊字符写作 %XX",
+            ),
+            Fault::NotAnObject(_) => local.hint(
+                r#"for example {"api_key": "pat_xxx"}"#,
+                r#"例如 {"api_key": "pat_xxx"}"#,
+            ),
+            // Their sentences say so themselves.
+            Fault::KeyWithControl(_)
+            | Fault::Unreadable { .. }
+            | Fault::NotJson { .. }
+            | Fault::NotAString { .. } => local,
         }
     }
 }
@@ -1147,24 +1153,20 @@ mod tests {
     // The language.
 
     #[test]
-    fn the_first_locale_variable_that_is_set_decides_the_language() {
-        let table: [(&[(&str, &str)], bool); 6] = [
-            (&[], false),
-            (&[("LANG", "zh_CN.UTF-8")], true),
-            (&[("LANG", "C.UTF-8")], false),
-            (&[("LC_ALL", "en_US"), ("LANG", "zh_CN")], false),
-            (
-                &[("LC_ALL", ""), ("LC_MESSAGES", "zh_TW"), ("LANG", "C")],
-                true,
-            ),
-            (&[("LC_ALL", "C"), ("LC_MESSAGES", "zh_TW")], false),
+    fn the_first_locale_variable_that_is_not_empty_decides_the_language() {
+        use Language::{Chinese, English};
+        let table: [(&[(&str, &str)], Language); 7] = [
+            (&[], English),
+            (&[("LANG", "zh_CN.UTF-8")], Chinese),
+            (&[("LANG", "C.UTF-8")], English),
+            (&[("LC_ALL", "C"), ("LANG", "zh_CN")], English),
+            (&[("LC_ALL", ""), ("LC_MESSAGES", "zh_TW")], Chinese),
+            (&[("LC_MESSAGES", "zh-Hans"), ("LANG", "C")], Chinese),
+            (&[("LC_ALL", "en_US"), ("LC_MESSAGES", "zh_TW")], English),
         ];
         for (variables, expected) in table {
-            assert_eq!(
-                chinese(&Env::scripted(variables)),
-                expected,
-                "{variables:?}"
-            );
+            let env = Env::scripted(variables);
+            assert_eq!(language(&env), expected, "{variables:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! found before anything was sent. The sentences themselves stand beside the code that finds the
 //! fault; this file only carries them. Never prints, never exits.
 
-use std::fmt;
+use crate::language::Language;
 
 /// Why a request did not end in plain success: the word in `error.kind`, one for each exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +61,13 @@ impl Kind {
 
 /// A failure found on this machine, before anything was sent.
 ///
-/// `message` is one line: lower case, no full stop, naming the thing. `hint` says what to do.
+/// `message` is one line: lower case, no full stop, naming the thing. `hint` says what to do, in
+/// either language: which one is chosen when somebody is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Local {
     pub(crate) kind: Kind,
     pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+    pub(crate) hint: Option<Hint>,
 }
 
 impl Local {
@@ -86,17 +87,35 @@ impl Local {
         }
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    pub(crate) fn hint(mut self, english: impl Into<String>, chinese: impl Into<String>) -> Self {
+        self.hint = Some(Hint {
+            english: english.into(),
+            chinese: chinese.into(),
+        });
         self
     }
 }
 
-impl fmt::Display for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// The same in both languages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hint {
+    english: String,
+    chinese: String,
+}
+
+impl Hint {
+    pub(crate) fn in_language(self, language: Language) -> String {
+        language.pick(self.english, self.chinese)
+    }
+}
+
+/// For tests, which compare whole sentences.
+#[cfg(test)]
+impl std::fmt::Display for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)?;
         match &self.hint {
-            Some(hint) => write!(f, " ({hint})"),
+            Some(hint) => write!(f, " ({})", hint.english),
             None => Ok(()),
         }
     }
@@ -162,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_local_failure_is_a_sentence_and_what_to_do() {
-        let local = Local::usage("unknown option --frob").hint("see --help");
+        let local = Local::usage("unknown option --frob").hint("see --help", "见 --help");
         assert_eq!(local.to_string(), "unknown option --frob (see --help)");
     }
 

@@ -294,7 +294,10 @@ fn tls(roots: &Roots) -> Result<TlsConfig, Local> {
             }
             if certificates.is_empty() {
                 let local = Local::config(format!("{path} holds no certificate"));
-                return Err(local.hint("it must be PEM, with BEGIN CERTIFICATE lines"));
+                return Err(local.hint(
+                    "it must be PEM, with BEGIN CERTIFICATE lines",
+                    "必须是 PEM 格式，含有 BEGIN CERTIFICATE 行",
+                ));
             }
             certificates.into()
         }

@@ -18,8 +18,10 @@ mod error;
 mod event;
 mod field;
 mod fingerprint;
+mod help;
 mod history;
 mod http;
+mod language;
 mod reader;
 mod request;
 mod response;
@@ -51,6 +53,7 @@ use crate::config::{Config, Env, Origin};
 use crate::console::{Console, Show};
 use crate::error::Local;
 use crate::http::Http;
+use crate::language::Language;
 use crate::reader::Requests;
 use crate::request::Manner;
 use crate::response::{Response, Trouble};
@@ -59,32 +62,40 @@ use crate::time::{Clock, SystemClock};
 
 fn main() -> ExitCode {
     let clock = SystemClock::new();
+    let env = Env::real();
+    let language = config::language(&env);
     let exit_code = match cli::parse(env::args_os().skip(1)) {
-        Ok(Command::Help) => print_text(cli::help(config::chinese(&Env::real()))),
+        Ok(Command::ShortHelp) => print_text(&help::short(language)),
+        Ok(Command::Help) => print_text(help::long(language)),
         Ok(Command::Version) => print_text(&format!("{}\n", cli::VERSION)),
-        Ok(Command::Check(options)) => check(&options, &clock),
-        Ok(Command::Run(options)) => run(&options, &clock),
-        Err(error) => refuse(&Console::new(Show::default(), None, &clock), error),
+        Ok(Command::Check(options)) => check(&options, &env, &clock),
+        Ok(Command::Run(options)) => run(&options, &env, &clock),
+        Err(error) => refuse(
+            &Console::new(Show::default(), None, &clock),
+            error,
+            language,
+        ),
     };
     ExitCode::from(exit_code)
 }
 
-fn run(options: &Options, clock: &SystemClock) -> u8 {
+fn run(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
+    let language = config::language(env);
     let show = show(options);
     let mut console = Console::new(show, None, clock);
     if options.files.is_empty() && options.request.is_none() && io::stdin().is_terminal() {
-        let usage = cli::help(config::chinese(&Env::real()));
+        let usage = help::short(language);
         let _ = io::stderr().lock().write_all(usage.as_bytes());
         let error = Local::usage("there is no request, and standard input is a terminal");
-        return refuse(&console, error);
+        return refuse(&console, error, language);
     }
-    let config = match config::load(options, &Env::real()) {
+    let config = match config::load(options, env) {
         Ok(config) => config,
-        Err(error) => return refuse(&console, error),
+        Err(error) => return refuse(&console, error, language),
     };
     console = Console::new(show, Some(&config.key), clock);
     explain(&console, &config);
-    match prepare(options, &config, clock) {
+    match prepare(options, &config, language, clock) {
         Ok((apis, inputs, output_file, journal)) => {
             let settings = Settings {
                 manner: Manner {
@@ -92,7 +103,7 @@ fn run(options: &Options, clock: &SystemClock) -> u8 {
                     asynchronous: options.asynchronous,
                     no_wait: options.no_wait,
                 },
-                rules: rules(options, &config),
+                rules: rules(options, &config, language),
                 numbered: apis.len() > 1 || journal.is_some(),
                 clock,
                 output: &console,
@@ -101,7 +112,7 @@ fn run(options: &Options, clock: &SystemClock) -> u8 {
             };
             console.with_status(|| Batch::new(inputs, settings).run(&apis))
         }
-        Err(error) => refuse(&console, error),
+        Err(error) => refuse(&console, error, language),
     }
 }
 
@@ -131,6 +142,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 fn prepare<'a>(
     options: &Options,
     config: &Config,
+    language: Language,
     clock: &'a SystemClock,
 ) -> Result<Prepared<'a>, Local> {
     let jobs = options.jobs.map_or(1, std::num::NonZero::get);
@@ -142,7 +154,10 @@ fn prepare<'a>(
         && is_same(output, journal)
     {
         let sentence = "--output and --journal name the same file";
-        return Err(Local::usage(sentence).hint("the output would overwrite the journal"));
+        return Err(Local::usage(sentence).hint(
+            "the output would overwrite the journal",
+            "output 会覆盖运行记录",
+        ));
     }
     let output_file = options
         .output
@@ -153,7 +168,7 @@ fn prepare<'a>(
     let journal = options
         .journal
         .as_deref()
-        .map(|path| Journal::open(path, &config.base_url, rerun_unknown, clock))
+        .map(|path| Journal::open(path, &config.base_url, rerun_unknown, language, clock))
         .transpose()?;
     Ok((apis, inputs, output_file, journal))
 }
@@ -182,7 +197,10 @@ fn open(path: &Path) -> Result<Input, Local> {
     let cannot = |error: io::Error| {
         let local = Local::usage(format!("cannot read {name}: {error}"));
         match name.starts_with('{') {
-            true => local.hint("to give a request as an argument: --request"),
+            true => local.hint(
+                "to give a request as an argument: --request",
+                "要在命令行中直接给出请求，请用 --request",
+            ),
             false => local,
         }
     };
@@ -208,7 +226,7 @@ fn show(options: &Options) -> Show {
     }
 }
 
-fn rules(options: &Options, config: &Config) -> Rules {
+fn rules(options: &Options, config: &Config, language: Language) -> Rules {
     Rules {
         timeout: config.timeout,
         idle_timeout: config.idle_timeout,
@@ -216,22 +234,24 @@ fn rules(options: &Options, config: &Config) -> Rules {
         retries: config.retries,
         no_wait: options.no_wait,
         batch: options.journal.is_some() || options.jobs.is_some_and(|jobs| jobs.get() > 1),
+        language,
     }
 }
 
 /// `--check`: which configuration was found where, and whether anybody answers. Starts nothing, and
 /// does not send the key.
-fn check(options: &Options, clock: &SystemClock) -> u8 {
+fn check(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
+    let language = config::language(env);
     let console = Console::new(show(options), None, clock);
-    let config = match config::load(options, &Env::real()) {
+    let config = match config::load(options, env) {
         Ok(config) => config,
-        Err(error) => return refuse(&console, error),
+        Err(error) => return refuse(&console, error, language),
     };
     let console = Console::new(show(options), Some(&config.key), clock);
     explain(&console, &config);
     let http = match Http::new(&config) {
         Ok(http) => http,
-        Err(error) => return refuse(&console, error),
+        Err(error) => return refuse(&console, error, language),
     };
     let limits = Limits {
         total: config.timeout,
@@ -239,7 +259,8 @@ fn check(options: &Options, clock: &SystemClock) -> u8 {
     };
     let before = clock.now();
     let answer = http.call(Call::Check, limits);
-    let error = answer.as_ref().err().map(run::unreachable);
+    let error = answer.as_ref().err();
+    let error = error.map(|failure| run::unreachable(failure, language));
     if let Some(error) = error.as_ref().filter(|_| !options.quiet) {
         console.complain(&error.line());
     }
@@ -291,8 +312,8 @@ fn explain(console: &Console<'_>, config: &Config) {
 }
 
 /// One response and one line for what was found before any request was read.
-fn refuse(console: &Console<'_>, error: Local) -> u8 {
-    let mut response = Response::unsent(Trouble::from(error));
+fn refuse(console: &Console<'_>, error: Local, language: Language) -> u8 {
+    let mut response = Response::unsent(Trouble::local(error, language));
     match console.respond(&mut response) {
         true => response.exit_code(),
         false => error::Kind::Io.exit_code(),
@@ -306,6 +327,8 @@ fn print_text(text: &str) -> u8 {
         .and_then(|()| stdout.flush())
     {
         Ok(()) => 0,
+        // Whoever closes a pipe, `head` or a pager, has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(_) => error::Kind::Io.exit_code(),
     }
 }

@@ -72,10 +72,14 @@ impl<R: Read> Requests<R> {
         match first {
             _ if text.len() > REQUEST_LIMIT => Err(Local::usage(self.at(TOO_LARGE))),
             b'{' => Ok(Some(text)),
-            b'[' => Err(Local::usage(self.at("an array is not a request"))
-                .hint("send its elements one by one: jq -c '.[]'")),
-            _ => Err(Local::usage(self.at("a request is a JSON object"))
-                .hint(r#"such as {"workflow_id":"…","parameters":{}}"#)),
+            b'[' => Err(Local::usage(self.at("an array is not a request")).hint(
+                "send its elements one by one: jq -c '.[]'",
+                "请逐个发送其中的元素：jq -c '.[]'",
+            )),
+            _ => Err(Local::usage(self.at("a request is a JSON object")).hint(
+                r#"such as {"workflow_id":"…","parameters":{}}"#,
+                r#"例如 {"workflow_id":"…","parameters":{}}"#,
+            )),
         }
     }
 
@@ -162,7 +166,10 @@ impl<R: Read> Requests<R> {
         let error = Local::usage(self.at(&place));
         if fault.line > 1 {
             self.over = true;
-            return error.hint("it began on an earlier line, so nothing behind it is read");
+            return error.hint(
+                "it began on an earlier line, so nothing behind it is read",
+                "它从前面的行开始，因此其后的内容不再读取",
+            );
         }
         self.skip_line();
         error

@@ -145,7 +145,10 @@ impl<'a> Entries<'a> {
         for (key, _) in &entries {
             if !before.insert(key) {
                 let sentence = format!("the key {key:?} stands twice");
-                return Err(Local::usage(sentence).hint("which one is meant, nobody can tell"));
+                return Err(Local::usage(sentence).hint(
+                    "which one is meant, nobody can tell",
+                    "无法判断以哪一个为准",
+                ));
             }
         }
         Ok(Self(entries))
@@ -168,12 +171,16 @@ impl<'a> Entries<'a> {
         let workflow_id = workflow_id.ok_or_else(missing_workflow_id)?;
         if self.value("bot_id").is_some() && self.value("app_id").is_some() {
             return Err(Local::usage("bot_id and app_id can't stand together")
-                .hint("leave one of them out"));
+                .hint("leave one of them out", "请去掉其中一个"));
         }
         let background = manner.asynchronous || self.boolean("is_async")?;
         if manner.no_wait && !background {
-            return Err(Local::usage("--no-wait can't be used on a streamed run")
-                .hint("start it in the background: --async"));
+            return Err(
+                Local::usage("--no-wait can't be used on a streamed run").hint(
+                    "start it in the background: --async",
+                    "请在后台运行：--async",
+                ),
+            );
         }
         let body = self.run_body(&workflow_id, background)?;
         let start = Start { workflow_id, body };
@@ -200,9 +207,8 @@ impl<'a> Entries<'a> {
                     }
                 }
                 "ext" if !matches!(value.get().as_bytes(), [b'{', ..] | b"null") => {
-                    return Err(
-                        Local::usage("ext must be an object").hint(r#"such as {"user_id":"…"}"#)
-                    );
+                    return Err(Local::usage("ext must be an object")
+                        .hint(r#"such as {"user_id":"…"}"#, r#"例如 {"user_id":"…"}"#));
                 }
                 _ => body.raw(key, value.get()),
             }
@@ -221,15 +227,23 @@ impl<'a> Entries<'a> {
             return Ok(());
         };
         if self.has("status") && self.has("debug_url") {
-            return Err(Local::usage("this is a response without its execute_id")
-                .hint("look at Coze before running it again"));
+            return Err(
+                Local::usage("this is a response without its execute_id").hint(
+                    "look at Coze before running it again",
+                    "重新运行之前，请先到扣子上查看",
+                ),
+            );
         }
         let error = Local::usage(format!("unknown key {key:?} in a run"));
         Err(match nearest(key, &RUN_KEYS) {
-            Some(near) => error.hint(format!("did you mean {near:?}?")),
+            Some(near) => error.hint(
+                format!("did you mean {near:?}?"),
+                format!("您是想写 {near:?} 吗？"),
+            ),
             None => error.hint(
                 "a workflow's inputs belong in parameters; to forward the key all the same: \
                  --allow-unknown-fields",
+                "工作流的输入应放在 parameters 中；若确要转发这个键：--allow-unknown-fields",
             ),
         })
     }
@@ -238,16 +252,25 @@ impl<'a> Entries<'a> {
         let misspelt = |(key, _): &&(String, _)| nearest(key, &["resume_data"]).is_some();
         if let Some((key, _)) = self.0.iter().find(misspelt) {
             let error = Local::usage(format!("unknown key {key:?} beside execute_id"));
-            return Err(error.hint("did you mean \"resume_data\"?"));
+            return Err(error.hint(
+                "did you mean \"resume_data\"?",
+                "您是想写 \"resume_data\" 吗？",
+            ));
         }
         self.refuse_run_keys("execute_id")?;
         let execute_id = self.id("execute_id")?.ok_or_else(|| {
             let never_started = self.value("status").map(RawValue::get) == Some("\"Fail\"");
-            Local::usage("execute_id is empty: there is nothing to watch").hint(match never_started
-            {
-                true => "a response is never run again; send the request itself",
-                false => "the run may have been started; look at Coze before running it again",
-            })
+            let error = Local::usage("execute_id is empty: there is nothing to watch");
+            match never_started {
+                true => error.hint(
+                    "a response is never run again; send the request itself",
+                    "响应不会被重新运行；请发送原来的请求",
+                ),
+                false => error.hint(
+                    "the run may have been started; look at Coze before running it again",
+                    "可能已经开始运行；重新运行之前，请先到扣子上查看",
+                ),
+            }
         })?;
         Ok(Watch {
             workflow_id: workflow_id.ok_or_else(missing_workflow_id)?,
@@ -267,8 +290,10 @@ impl<'a> Entries<'a> {
             _ => (self.string("event_id")?, self.value("interrupt_type")),
         };
         let incomplete = || {
-            Local::usage("resume_data needs the interrupt that it answers")
-                .hint("give event_id and interrupt_type, or the whole response with its interrupt")
+            Local::usage("resume_data needs the interrupt that it answers").hint(
+                "give event_id and interrupt_type, or the whole response with its interrupt",
+                "请给出 event_id 和 interrupt_type，或带有 interrupt 的整个响应",
+            )
         };
         let event_id = event_id
             .filter(|id| !id.is_empty())
@@ -337,9 +362,10 @@ impl<'a> Entries<'a> {
             Some((other, _)) => Err(Local::usage(format!(
                 "{key} and {other} can't stand together"
             ))
-            .hint(format!(
-                "a run has no {key}; a request that has it starts nothing"
-            ))),
+            .hint(
+                format!("a run has no {key}; a request that has it starts nothing"),
+                format!("运行请求没有 {key}；带有它的请求不会开始运行"),
+            )),
         }
     }
 
@@ -395,8 +421,10 @@ impl<'a> Entries<'a> {
 }
 
 fn missing_workflow_id() -> Local {
-    Local::usage("the request has no workflow_id")
-        .hint("it is the number behind workflow_id= in the address of the workflow's page")
+    Local::usage("the request has no workflow_id").hint(
+        "it is the number behind workflow_id= in the address of the workflow's page",
+        "它是工作流页面地址中 workflow_id= 后面的数字",
+    )
 }
 
 /// A JSON object being written.

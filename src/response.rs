@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::api::Mode;
 use crate::error::{Kind, Local};
 use crate::event::Interrupt;
+use crate::language::Language;
 use crate::text::Text;
 use crate::transcript::NodeMessage;
 
@@ -82,10 +83,10 @@ impl Trouble {
     }
 }
 
-impl From<Local> for Trouble {
-    fn from(local: Local) -> Self {
+impl Trouble {
+    pub(crate) fn local(local: Local, language: Language) -> Self {
         Self {
-            hint: local.hint,
+            hint: local.hint.map(|hint| hint.in_language(language)),
             ..Self::new(local.kind, local.message)
         }
     }
@@ -93,10 +94,10 @@ impl From<Local> for Trouble {
 
 impl Response {
     /// A response to a request that was never sent.
-    pub(crate) fn unsent(trouble: impl Into<Trouble>) -> Self {
+    pub(crate) fn unsent(trouble: Trouble) -> Self {
         Self {
             execute_id: String::new(),
-            verdict: Verdict::Trouble(trouble.into()),
+            verdict: Verdict::Trouble(trouble),
             output: Text::default(),
             debug_url: String::new(),
             workflow_id: None,

@@ -23,6 +23,7 @@ use crate::code;
 use crate::envelope::Envelope;
 use crate::error::Kind;
 use crate::field;
+use crate::language::Language;
 use crate::request::{Request, Resume, Task};
 use crate::response::{Response, Trouble, Verdict};
 use crate::sse::{Decoder, Frame};
@@ -33,7 +34,7 @@ use crate::transcript::{Ended, NodeMessage, Transcript};
 /// The most that is read of an answer that is neither a stream nor a history: a refusal is short.
 const ANSWER_LIMIT: usize = 1 << 20;
 
-/// What the command line says about waiting.
+/// What the command line and the locale say of how a request is answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// From when a request is taken up; none is for ever.
@@ -45,6 +46,8 @@ pub(crate) struct Rules {
     pub(crate) no_wait: bool,
     /// Many requests: a rate refusal makes all of them wait, and uses up no retries.
     pub(crate) batch: bool,
+    /// Of the hints.
+    pub(crate) language: Language,
 }
 
 /// What all requests of the process know of one another.
@@ -132,7 +135,7 @@ impl Runner<'_> {
         };
         let verdict = match request.task {
             Ok(task) => attempt.carry_out(&task),
-            Err(error) => Verdict::Trouble(error.into()),
+            Err(error) => Verdict::Trouble(Trouble::local(error, self.rules.language)),
         };
         attempt.into_answered(verdict, request.id)
     }
@@ -238,7 +241,7 @@ impl Attempt<'_> {
                 Next::Watch { why } => return self.watch(&watch::Reason::Lost(why)),
                 Next::Wait if self.runner.rules.no_wait => {
                     let message = "the run was started in the background";
-                    return Verdict::Trouble(still_running(message));
+                    return Verdict::Trouble(self.still_running(message));
                 }
                 Next::Wait => return self.watch(&watch::Reason::Background),
                 Next::Again {
@@ -289,7 +292,7 @@ impl Attempt<'_> {
     fn not_answered(&mut self, failure: &Failure) -> Next {
         match failure.started {
             Started::No => {
-                let trouble = unreachable(failure);
+                let trouble = unreachable(failure, self.language());
                 match failure.is_transient() && !self.deadline_is_over() {
                     true => Next::Again {
                         trouble,
@@ -504,7 +507,7 @@ impl Attempt<'_> {
     fn lost(&mut self, sentence: &str, cause: Cause) -> Next {
         let trouble = Trouble::new(Kind::Unknown, sentence);
         match cause {
-            Cause::TooLarge => untold(trouble),
+            Cause::TooLarge => self.untold(trouble),
             _ => self.unclear(trouble),
         }
     }
@@ -514,7 +517,30 @@ impl Attempt<'_> {
         if self.known.execute_id.is_some() && self.workflow_id.is_some() {
             return Next::Watch { why: trouble };
         }
-        untold(trouble)
+        self.untold(trouble)
+    }
+
+    /// Nobody can tell what became of the run.
+    fn untold(&self, trouble: Trouble) -> Next {
+        let hint = self.language().pick(
+            "the run may have been started: look at Coze before running it again",
+            "工作流可能已经开始运行：重新运行之前，请先到扣子上查看",
+        );
+        Next::Over(Verdict::Trouble(match trouble.hint {
+            Some(_) => trouble,
+            None => trouble.hint(hint),
+        }))
+    }
+
+    fn still_running(&self, message: &str) -> Trouble {
+        Trouble::new(Kind::Running, message).hint(self.language().pick(
+            "to watch it, send this response as a request",
+            "把这行响应作为请求传回，即可继续等待",
+        ))
+    }
+
+    fn language(&self) -> Language {
+        self.runner.rules.language
     }
 
     fn over(&self, trouble: Trouble) -> Next {
@@ -549,7 +575,9 @@ impl Attempt<'_> {
             kind,
             code,
             message: message.unwrap_or_else(|| "Coze gives no reason".to_owned()),
-            hint: code.and_then(code::hint).map(str::to_owned),
+            hint: code
+                .and_then(|code| code::hint(code, self.language()))
+                .map(str::to_owned),
             logid: logid.or(self.known.logid.clone()),
         }
     }
@@ -663,19 +691,10 @@ impl Attempt<'_> {
     }
 }
 
-/// Nobody can tell what became of the run.
-fn untold(trouble: Trouble) -> Next {
-    let hint = "the run may have been started: look at Coze before running it again";
-    Next::Over(Verdict::Trouble(match trouble.hint {
-        Some(_) => trouble,
-        None => trouble.hint(hint),
-    }))
-}
-
 /// What never reached Coze, and what to do about it.
-pub(crate) fn unreachable(failure: &Failure) -> Trouble {
+pub(crate) fn unreachable(failure: &Failure, language: Language) -> Trouble {
     let trouble = Trouble::new(Kind::Unreachable, &failure.detail);
-    match cause_hint(failure.cause) {
+    match cause_hint(failure.cause, language) {
         Some(hint) => trouble.hint(hint),
         None => trouble,
     }
@@ -722,10 +741,6 @@ fn read_all(body: &mut dyn Body, mut bytes: Vec<u8>, limit: usize) -> Result<Vec
     }
 }
 
-fn still_running(message: &str) -> Trouble {
-    Trouble::new(Kind::Running, message).hint("to watch it, send this response as a request")
-}
-
 fn status_message(status: u16) -> String {
     match status {
         300..=399 => {
@@ -735,20 +750,28 @@ fn status_message(status: u16) -> String {
     }
 }
 
-fn cause_hint(cause: Cause) -> Option<&'static str> {
-    match cause {
-        Cause::Dns | Cause::Connect => {
-            Some("check the base URL and the network; a sandbox may have none")
-        }
-        Cause::Proxy | Cause::ProxyRefused => Some("check the proxy's address, user and password"),
-        Cause::Stopped => Some("it may be too large, or not welcome there"),
+fn cause_hint(cause: Cause, language: Language) -> Option<&'static str> {
+    let (english, chinese) = match cause {
+        Cause::Dns | Cause::Connect => (
+            "check the base URL and the network; a sandbox may have none",
+            "请检查服务地址和网络；沙箱里可能没有网络",
+        ),
+        Cause::Proxy | Cause::ProxyRefused => (
+            "check the proxy's address, user and password",
+            "请检查代理的地址、用户名和密码",
+        ),
+        Cause::Stopped => (
+            "it may be too large, or not welcome there",
+            "请求可能太大，或不被对方接受",
+        ),
         Cause::Tls
         | Cause::Certificate
         | Cause::Deadline
         | Cause::Silent
         | Cause::Cut
-        | Cause::TooLarge => None,
-    }
+        | Cause::TooLarge => return None,
+    };
+    Some(language.pick(english, chinese))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -38,8 +38,10 @@ impl OutputFile {
     /// opened as it is.
     pub(crate) fn prepare(name: &Path) -> Result<Self, Local> {
         Self::open(name).map_err(|error| {
-            Local::usage(format!("cannot write {}: {error}", name.display()))
-                .hint("-o needs a file in a directory that can be written")
+            Local::usage(format!("cannot write {}: {error}", name.display())).hint(
+                "-o needs a file in a directory that can be written",
+                "-o 需要位于可写目录中的文件",
+            )
         })
     }
 

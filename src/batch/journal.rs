@@ -19,6 +19,7 @@ use super::{lock, recorded};
 use crate::api::Mode;
 use crate::error::{Kind, Local};
 use crate::fingerprint::Fingerprint;
+use crate::language::Language;
 use crate::request::{Request, Resume, Task, Watch};
 use crate::response::{Response, Trouble, Verdict};
 use crate::time::Clock;
@@ -26,7 +27,10 @@ use crate::time::Clock;
 /// Of the format.
 const VERSION: u32 = 1;
 
-const LOOK_OR_RERUN: &str = "look at Coze before running it again; --rerun-unknown runs it again";
+const LOOK_OR_RERUN: (&str, &str) = (
+    "look at Coze before running it again; --rerun-unknown runs it again",
+    "重新运行之前，请先到扣子上查看；--rerun-unknown 会重新运行",
+);
 
 /// A journal, locked by this process until it ends.
 pub(crate) struct Journal<'a> {
@@ -34,6 +38,8 @@ pub(crate) struct Journal<'a> {
     file: File,
     clock: &'a dyn Clock,
     rerun_unknown: bool,
+    /// Of the hints.
+    language: Language,
     index: Mutex<HashMap<Fingerprint, Entry>>,
     tail: Mutex<Tail>,
     /// How many lines of this process are on the disk for sure.
@@ -113,6 +119,7 @@ impl<'a> Journal<'a> {
         path: &Path,
         base_url: &str,
         rerun_unknown: bool,
+        language: Language,
         clock: &'a dyn Clock,
     ) -> Result<Self, Local> {
         let name = path.display().to_string();
@@ -129,6 +136,7 @@ impl<'a> Journal<'a> {
             file,
             clock,
             rerun_unknown,
+            language,
             index: Mutex::new(index),
             tail: Mutex::default(),
             synced: Mutex::default(),
@@ -170,14 +178,45 @@ impl<'a> Journal<'a> {
             (Stage::NotStarted, task) => Recall::Act(task),
             // Whose run it is about is known, so what is to be found out is found out first.
             (Stage::Starting, Task::Resume(resume)) if resume.execute_id.is_some() => {
-                look_at_resumed(claim, resume)
+                self.look_at_resumed(claim, resume)
             }
             (Stage::Starting | Stage::Unanswered, task) if self.rerun_unknown => Recall::Act(task),
-            (Stage::Unanswered, Task::Resume(resume)) => look_at_resumed(claim, resume),
-            (Stage::Starting | Stage::Unanswered, _) => answer(lost()),
+            (Stage::Unanswered, Task::Resume(resume)) => self.look_at_resumed(claim, resume),
+            (Stage::Starting | Stage::Unanswered, _) => answer(self.lost()),
             (Stage::Started, task) => self.look_at_started(claim, task),
             (Stage::Answered, task) => self.answer_again(claim, task),
         }
+    }
+
+    fn look_at_resumed(&self, claim: &Claim, resume: Resume) -> Recall {
+        let Some(execute_id) = resume.execute_id else {
+            return answer(self.lost());
+        };
+        claim.looked_at.set(true);
+        Recall::Act(Task::Watch(Watch {
+            workflow_id: resume.workflow_id,
+            execute_id,
+            mode: Some(resume.mode),
+        }))
+    }
+
+    fn lost(&self) -> Trouble {
+        let message = "an earlier process was about to start the run, and left no execute_id";
+        Trouble::new(Kind::Unknown, message).hint(self.look_or_rerun())
+    }
+
+    fn unanswered(&self) -> Trouble {
+        let message =
+            "an earlier process was about to send the answer, and the run still waits for it";
+        Trouble::new(Kind::Unknown, message).hint(self.language.pick(
+            "look at Coze before answering again; --rerun-unknown answers again",
+            "再次回答之前，请先到扣子上查看；--rerun-unknown 会再次回答",
+        ))
+    }
+
+    fn look_or_rerun(&self) -> &'static str {
+        let (english, chinese) = LOOK_OR_RERUN;
+        self.language.pick(english, chinese)
     }
 
     /// To be called before a run, or an answer to an interrupt, is sent: an error forbids it.
@@ -201,7 +240,7 @@ impl<'a> Journal<'a> {
         if claim.looked_at.get() {
             correct(response);
             if still_waits(claim, response) {
-                response.verdict = Verdict::Trouble(unanswered());
+                response.verdict = Verdict::Trouble(self.unanswered());
                 return self.append(&self.line(claim, Stage::Unanswered));
             }
         }
@@ -265,7 +304,7 @@ impl<'a> Journal<'a> {
                 if self.rerun_unknown {
                     return Recall::Act(task);
                 }
-                trouble.hint = Some(LOOK_OR_RERUN.to_owned());
+                trouble.hint = Some(self.look_or_rerun().to_owned());
             }
             // Since then somebody may have answered it, and looking costs nothing.
             Verdict::Interrupted(..) if matches!(task, Task::Watch(_)) => return Recall::Act(task),
@@ -374,19 +413,27 @@ fn open_locked(path: &Path, name: &str) -> Result<File, Local> {
         .map_err(|error| unusable(name, &error))?;
     let metadata = file.metadata().map_err(|error| unusable(name, &error))?;
     if !metadata.is_file() {
-        return Err(Local::config(format!("{name} is no regular file"))
-            .hint("a journal must still be there when the program is started again"));
+        return Err(Local::config(format!("{name} is no regular file")).hint(
+            "a journal must still be there when the program is started again",
+            "程序再次启动时，运行记录必须还在",
+        ));
     }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Local::config(format!(
             "the journal {name} is in use by another process"
         ))
-        .hint("wait for its end, or give each process a journal of its own")),
+        .hint(
+            "wait for its end, or give each process a journal of its own",
+            "请等它结束，或让每个进程各用自己的运行记录",
+        )),
         Err(TryLockError::Error(error)) => Err(Local::config(format!(
             "the journal {name} cannot be locked: {error}"
         ))
-        .hint("put it on a file system that can lock, such as a local disk")),
+        .hint(
+            "put it on a file system that can lock, such as a local disk",
+            "请放在支持文件锁的文件系统上，例如本地磁盘",
+        )),
     }
 }
 
@@ -407,18 +454,26 @@ fn is_journal(file: &File, name: &str, base_url: &str) -> Result<bool, Local> {
         return Ok(false);
     }
     let Ok(header) = serde_json::from_slice::<Header>(&line) else {
-        return Err(Local::config(format!("{name} is not a journal"))
-            .hint("it is left as it is; --journal needs a new file or a journal"));
+        return Err(Local::config(format!("{name} is not a journal")).hint(
+            "it is left as it is; --journal needs a new file or a journal",
+            "该文件未作改动；--journal 需要新文件或已有的运行记录",
+        ));
     };
     if header.coze_workflow_journal != VERSION {
         let version = header.coze_workflow_journal;
         let sentence = format!("the journal {name} is of format {version}, not {VERSION}");
-        return Err(Local::config(sentence).hint("use the version of the program that wrote it"));
+        return Err(Local::config(sentence).hint(
+            "use the version of the program that wrote it",
+            "请使用写下它的那个版本的程序",
+        ));
     }
     if header.base_url != base_url {
         let other = header.base_url;
         let sentence = format!("the journal {name} is of {other}, not {base_url}");
-        return Err(Local::config(sentence).hint("give each base URL a journal of its own"));
+        return Err(Local::config(sentence).hint(
+            "give each base URL a journal of its own",
+            "请让每个服务地址各用自己的运行记录",
+        ));
     }
     Ok(true)
 }
@@ -468,8 +523,10 @@ fn read_lines(mut file: &File, name: &str) -> Result<HashMap<Fingerprint, Entry>
                 break;
             }
             let sentence = format!("the journal {name} is damaged in line {number}");
-            return Err(Local::config(sentence)
-                .hint("look at Coze for the run that stood there before using it again"));
+            return Err(Local::config(sentence).hint(
+                "look at Coze for the run that stood there before using it again",
+                "再次使用之前，请先到扣子上查看该行所记的运行",
+            ));
         };
         let entry = Entry {
             content: line.content,
@@ -502,15 +559,18 @@ fn claim_id(
         .or_insert_with(|| Entry::new(content.unwrap_or(key)));
     if entry.taken > 0 {
         let sentence = format!("the id {} stood in this input before", id.get());
-        return Err(Local::usage(sentence)
-            .hint("with a journal each request needs an id of its own, or none"));
+        return Err(Local::usage(sentence).hint(
+            "with a journal each request needs an id of its own, or none",
+            "使用运行记录时，每个请求的 id 必须各不相同，或都不带 id",
+        ));
     }
     entry.taken = 1;
     if content.is_some_and(|content| content != entry.content) {
         let sentence = format!("the journal knows the id {} with other content", id.get());
-        return Err(
-            Local::usage(sentence).hint("give what is new a new id, or use another journal")
-        );
+        return Err(Local::usage(sentence).hint(
+            "give what is new a new id, or use another journal",
+            "内容不同的请求请换一个 id，或使用另一份运行记录",
+        ));
     }
     Ok(Some(key))
 }
@@ -536,18 +596,6 @@ impl Entry {
     }
 }
 
-fn look_at_resumed(claim: &Claim, resume: Resume) -> Recall {
-    let Some(execute_id) = resume.execute_id else {
-        return answer(lost());
-    };
-    claim.looked_at.set(true);
-    Recall::Act(Task::Watch(Watch {
-        workflow_id: resume.workflow_id,
-        execute_id,
-        mode: Some(resume.mode),
-    }))
-}
-
 /// When a look is refused, the run that was started goes on all the same.
 fn correct(response: &mut Response) {
     if let Verdict::Trouble(trouble) = &mut response.verdict
@@ -568,19 +616,8 @@ fn still_waits(claim: &Claim, response: &Response) -> bool {
     }
 }
 
-fn unanswered() -> Trouble {
-    let message = "an earlier process was about to send the answer, and the run still waits for it";
-    Trouble::new(Kind::Unknown, message)
-        .hint("look at Coze before answering again; --rerun-unknown answers again")
-}
-
 fn answer(trouble: Trouble) -> Recall {
     Recall::Answer(Box::new(Response::unsent(trouble)))
-}
-
-fn lost() -> Trouble {
-    let message = "an earlier process was about to start the run, and left no execute_id";
-    Trouble::new(Kind::Unknown, message).hint(LOOK_OR_RERUN)
 }
 
 fn workflow_id(task: Task) -> String {
@@ -623,7 +660,8 @@ mod tests {
 
         fn try_open(&self, base_url: &str) -> Result<Journal<'static>, String> {
             let clock: &'static ScriptedClock = Box::leak(Box::default());
-            Journal::open(&self.path(), base_url, false, clock).map_err(|error| error.message)
+            Journal::open(&self.path(), base_url, false, Language::English, clock)
+                .map_err(|error| error.message)
         }
 
         #[track_caller]
@@ -693,7 +731,7 @@ mod tests {
             verdict,
             execute_id: execute_id.to_owned(),
             output: Text::from_plain("{\"a\":\"\n\"}"),
-            ..Response::unsent(lost())
+            ..Response::unsent(Trouble::new(Kind::Unknown, ""))
         }
     }
 
@@ -741,7 +779,13 @@ mod tests {
     #[test]
     fn a_device_is_no_journal() {
         let clock = ScriptedClock::default();
-        let opened = Journal::open(Path::new("/dev/null"), BASE, false, &clock);
+        let opened = Journal::open(
+            Path::new("/dev/null"),
+            BASE,
+            false,
+            Language::English,
+            &clock,
+        );
         assert_eq!(
             opened.err().unwrap().message,
             "/dev/null is no regular file"
@@ -853,7 +897,7 @@ mod tests {
         let error = unknown.error().unwrap();
         assert_eq!(
             (error.message.as_str(), error.hint.as_deref()),
-            ("why", Some(LOOK_OR_RERUN))
+            ("why", Some(LOOK_OR_RERUN.0))
         );
         assert!(matches!(
             acts(recall(&bench.open_to_rerun(), RUN)),

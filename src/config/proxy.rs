@@ -47,10 +47,6 @@ pub(super) fn choose(base_url: &BaseUrl, env: &Env) -> Result<Option<Proxy>, Pro
     }
 }
 
-/// How to write a proxy down.
-pub(super) const HINT: &str =
-    "write http://user:password@host:port or socks5h://…, with %XX for special characters";
-
 /// A proxy that would be used and can't be. The value is never repeated: it may hold a password.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ProxyFault {

@@ -220,6 +220,7 @@ fn answer_of(world: &World<'_>) -> Response {
             retries: 2,
             no_wait: false,
             batch: false,
+            language: Language::English,
         },
         shared: &shared,
     };

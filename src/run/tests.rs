@@ -192,6 +192,7 @@ impl Case {
                 retries: 2,
                 no_wait: false,
                 batch: false,
+                language: Language::English,
             },
             for_ever: None,
         }

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Attempt, Note, pace, read_all, still_running};
+use super::{Attempt, Note, pace, read_all};
 use crate::api::{Call, Cause, Failure, Mode};
 use crate::code;
 use crate::error::Kind;
@@ -191,7 +191,10 @@ impl Attempt<'_> {
             }
             None => {
                 let message = "the run succeeded, but its whole text is not kept in its history";
-                let hint = "look at its debug_url; results are kept for 7 days";
+                let hint = self.language().pick(
+                    "look at its debug_url; results are kept for 7 days",
+                    "请打开 debug_url 查看；运行结果只保留 7 天",
+                );
                 Verdict::Trouble(Trouble::new(Kind::Unknown, message).hint(hint))
             }
         }
@@ -236,10 +239,14 @@ impl Attempt<'_> {
             return Verdict::Trouble(trouble);
         }
         let hint = match trouble.code {
-            Some(code::NO_PERMISSION) => Some(
-                "grant the token the permission listRunHistory, then send this response as a request"
-                    .to_owned(),
-            ),
+            Some(code::NO_PERMISSION) => {
+                let hint = self.language().pick(
+                    "grant the token the permission listRunHistory, then send this response as a \
+                     request",
+                    "请为令牌添加 listRunHistory 权限，再把这行响应作为请求传回",
+                );
+                Some(hint.to_owned())
+            }
             _ => trouble.hint.clone(),
         };
         let message = format!("the run can't be looked at: {}", trouble.message);
@@ -265,7 +272,7 @@ impl Attempt<'_> {
             Reason::Lost(why) => format!("{}; {message}", why.message),
             Reason::Request | Reason::Background => message.to_owned(),
         };
-        let trouble = still_running(&message);
+        let trouble = self.still_running(&message);
         let kind = match self.known.done {
             true => Kind::Unknown,
             false => Kind::Running,
