@@ -5,6 +5,7 @@ CARGO_TARGET_DIR ?= target
 
 NAME = coze-workflow
 BUILT = $(CARGO_TARGET_DIR)/release/$(NAME)
+MAN = $(CARGO_TARGET_DIR)/man
 
 # make static ARCH=aarch64 links for another machine, and says so in the program's name. On Debian
 # it needs gcc-aarch64-linux-gnu, musl-dev:arm64 (dpkg --add-architecture arm64), qemu-user-static.
@@ -16,7 +17,7 @@ MUSL_LIB = /usr/lib/$(ARCH)-linux-musl
 GCC = $(if $(FOREIGN),$(ARCH)-linux-gnu-gcc,gcc)
 STATIC = $(CARGO_TARGET_DIR)/static/$(NAME)$(addprefix -,$(FOREIGN))
 
-.PHONY: all help build demo stand-in test check fmt clippy doc rooms static bench budget install clean
+.PHONY: all help build demo stand-in test check fmt clippy doc rooms static bench budget man install clean
 
 all: build
 
@@ -29,7 +30,8 @@ help:
 	@echo 'make static     a binary that needs nothing of its machine: $(STATIC) (ARCH=aarch64)'
 	@echo 'make bench      measure it beside curl and the SDKs (QUICK=1: roughly)'
 	@echo 'make budget     hold what must not grow: size, crates, instructions, connections'
-	@echo 'make install    install it below $(DESTDIR)$(PREFIX) (PREFIX=, DESTDIR=)'
+	@echo 'make man        the manual pages, English and Chinese: $(MAN)'
+	@echo 'make install    install all below $(DESTDIR)$(PREFIX) (PREFIX=, DESTDIR=)'
 	@echo 'make clean      remove what was built'
 
 build:
@@ -122,9 +124,20 @@ bench: static
 budget: static
 	@cargo bench --quiet --locked --profile dev --bench bench -- budget $(STATIC)
 
-install: build
+# Of the very texts that --help prints.
+man:
+	@mkdir -p $(MAN)/man1 $(MAN)/zh_CN/man1
+	@version=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml); \
+	awk -v version=$$version -f src/help/man.awk src/help/en.txt > $(MAN)/man1/$(NAME).1 && \
+	awk -v version=$$version -v name=名称 -f src/help/man.awk src/help/zh.txt > $(MAN)/zh_CN/man1/$(NAME).1
+
+install: build man
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILT) $(DESTDIR)$(PREFIX)/bin/$(NAME)
+	for directory in man1 zh_CN/man1; do \
+	  install -d $(DESTDIR)$(PREFIX)/share/man/$$directory && \
+	  install -m 644 $(MAN)/$$directory/$(NAME).1 $(DESTDIR)$(PREFIX)/share/man/$$directory/$(NAME).1 || exit; \
+	done
 
 clean:
 	cargo clean

@@ -1,0 +1,97 @@
+# A help text, whose form src/help.rs tells, becomes a manual page:
+#   awk -v version=0.1.0 -f man.awk en.txt > coze-workflow.1
+# In another language, name is what its section NAME is called. Dashes and quotes go out escaped, so
+# that what is to be typed can be copied from the page.
+
+function escaped(text) {
+  gsub(/\\/, "\\e", text)
+  gsub(/-/, "\\-", text)
+  gsub(/'/, "\\(aq", text)
+  gsub(/~/, "\\(ti", text)
+  gsub(/…/, "\\[u2026]", text)
+  return text ~ /^[.]/ ? "\\&" text : text
+}
+
+# A macro takes quotes away.
+function print_term(text) {
+  text = escaped(text)
+  gsub(/"/, "\\(dq", text)
+  print ".TP\n.B " text
+}
+
+# The line before this one, which is a term if this one is indented deeper.
+function release(is_term) {
+  if (held == "") return
+  if (is_term) print_term(held)
+  else print escaped(held)
+  held = ""
+}
+
+function end_example() {
+  if (in_example) print ".EE"
+  in_example = 0
+}
+
+NR == 1 {
+  split($0, title, " - ")
+  print ".TH COZE\\-WORKFLOW 1 \"\" \"" title[1] " " version "\""
+  # Ragged, for Chinese can't be stretched, and without hyphens in names.
+  print ".ad l\n.nh"
+  print ".SH " (name ? name : "NAME")
+  print escaped(title[1]) " \\- " escaped(title[2])
+  next
+}
+
+/^$/ {
+  release(0)
+  blank = 1
+  next
+}
+
+/^[^ ]/ {
+  release(0); end_example()
+  sub(/(:|：)$/, "")
+  print ".SH " toupper(escaped($0))
+  blank = 0
+  next
+}
+
+{
+  match($0, /^ */)
+  indent = RLENGTH
+  text = substr($0, indent + 1)
+  words = match(text, /  +/)
+}
+
+indent == 4 {
+  release(0)
+  if (!in_example) print (blank ? ".PP\n" : "") ".EX"
+  in_example = 1
+  blank = 0
+  print escaped(text)
+  next
+}
+
+# Goes on with the words of an entry.
+indent > 6 {
+  release(1)
+  print escaped(text)
+  next
+}
+
+{ release(0); end_example() }
+
+words {
+  print_term(substr(text, 1, words - 1))
+  print escaped(substr(text, words + RLENGTH))
+  blank = 0
+  next
+}
+
+{
+  if (blank) print ".PP"
+  blank = 0
+  held = text
+}
+
+END { release(0); end_example() }
