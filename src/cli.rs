@@ -245,7 +245,9 @@ fn seconds(value: &str) -> Option<Duration> {
     let seconds: f64 = value.parse().ok()?;
     // NaN is in no range.
     let sensible = (0.0..=LONGEST_SECONDS).contains(&seconds);
-    sensible.then(|| Duration::from_secs_f64(seconds))
+    // What is rounded to nothing must not become no limit.
+    let least = Duration::from_nanos(u64::from(seconds > 0.0));
+    sensible.then(|| Duration::from_secs_f64(seconds).max(least))
 }
 
 fn count(
@@ -520,6 +522,13 @@ mod tests {
             &["--poll-interval", "0"],
             "--poll-interval takes seconds, not \"0\" (a number above 0 and up to 31536000, such as 0.5)",
         );
+    }
+
+    #[test]
+    fn what_is_rounded_to_zero_seconds_is_no_endless_time() {
+        let options = options(&["--timeout", "1e-10", "--idle-timeout", "-0"]);
+        assert_eq!(options.timeout, Some(Some(Duration::from_nanos(1))));
+        assert_eq!(options.idle_timeout, Some(None));
     }
 
     #[test]

@@ -177,6 +177,7 @@ fn prepare<'a>(
 fn inputs(options: &Options) -> Result<Vec<Input>, Local> {
     let mut inputs = Vec::new();
     if let Some(request) = &options.request {
+        refuse_file_name(request)?;
         let bytes = io::Cursor::new(request.clone().into_bytes());
         inputs.push(input(bytes, None));
     }
@@ -187,6 +188,21 @@ fn inputs(options: &Options) -> Result<Vec<Input>, Local> {
         inputs.push(input(io::stdin(), None));
     }
     Ok(inputs)
+}
+
+/// `--request` with the name of a file is a mistake that JSON's own errors would hardly explain.
+fn refuse_file_name(request: &str) -> Result<(), Local> {
+    let is_json = request.trim_start().starts_with(['{', '[']);
+    let extension = Path::new(request).extension();
+    let names_json = extension.is_some_and(|extension| extension == "json" || extension == "jsonl");
+    if is_json || !(names_json || Path::new(request).is_file()) {
+        return Ok(());
+    }
+    let error = Local::usage("--request takes JSON, not the name of a file");
+    Err(error.hint(
+        "give it as FILE, without --request",
+        "请直接把它作为文件参数，不用 --request",
+    ))
 }
 
 fn open(path: &Path) -> Result<Input, Local> {

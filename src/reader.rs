@@ -172,7 +172,13 @@ impl<R: Read> Requests<R> {
             );
         }
         self.skip_line();
-        error
+        match fault.lacks_quotes {
+            true => error.hint(
+                r#"names and texts stand in double quotes; in a shell, the whole in single ones: '{"a":"b"}'"#,
+                r#"键和字符串要用双引号；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'"#,
+            ),
+            false => error,
+        }
     }
 
     fn skip_line(&mut self) {
@@ -245,6 +251,8 @@ struct Fault {
     what: String,
     line: usize,
     column: usize,
+    /// Single quotes, or none where a shell has taken them.
+    lacks_quotes: bool,
 }
 
 /// Whether it is one well-formed value.
@@ -256,6 +264,7 @@ fn check(bytes: &[u8]) -> Result<&str, Fault> {
             what: "not valid UTF-8".to_owned(),
             line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
             column: before.len() + 1 - line_start.map_or(0, |place| place + 1),
+            lacks_quotes: false,
         }
     })?;
     match serde_json::from_str::<&RawValue>(text) {
@@ -273,9 +282,19 @@ fn check(bytes: &[u8]) -> Result<&str, Fault> {
                 },
                 line: error.line(),
                 column: error.column(),
+                lacks_quotes: lacks_quotes(text, &error),
             })
         }
     }
+}
+
+/// Whether a name or a text begins at the fault, but not with a double quote.
+fn lacks_quotes(text: &str, error: &serde_json::Error) -> bool {
+    let line = text.lines().nth(error.line().saturating_sub(1));
+    let rest = line.and_then(|line| line.as_bytes().get(error.column().saturating_sub(1)..));
+    let begins = |byte: &u8| *byte == b'\'' || byte.is_ascii_alphabetic();
+    let is_meant_as_object = text.starts_with(['{', '\'']);
+    is_meant_as_object && !error.is_eof() && rest.and_then(<[u8]>::first).is_some_and(begins)
 }
 
 #[cfg(test)]
@@ -327,6 +346,19 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_skipped() {
         gives("\u{feff}{\"a\":1}", &[Ok("{\"a\":1}")]);
+    }
+
+    #[test]
+    fn what_lacks_its_double_quotes_is_told_so() {
+        let hint = r#"(names and texts stand in double quotes; in a shell, the whole in single ones: '{"a":"b"}')"#;
+        for input in ["{'a':1}", "{a:1}", "{\"a\":'b'}", "{\"a\":b}", "'{}'"] {
+            let said = read(input.as_bytes(), usize::MAX).remove(0).unwrap_err();
+            assert!(said.ends_with(hint), "{input}: {said}");
+        }
+        for input in ["{\"a\":1,}", "{\"a\":\"b", "{\"a\" \"b\"}", "hello"] {
+            let said = read(input.as_bytes(), usize::MAX).remove(0).unwrap_err();
+            assert!(!said.ends_with(hint), "{input}: {said}");
+        }
     }
 
     #[test]

@@ -208,6 +208,13 @@ fn an_array_of_requests_is_refused_with_a_way_out() {
 }
 
 #[test]
+fn the_name_of_a_file_is_no_request() {
+    let program = unsent().args(&["--request", "request.json"]);
+    let message = r#""message":"--request takes JSON, not the name of a file","hint":"give it as FILE, without --request""#;
+    refuses(program.file("request.json", RUN), "", 2, message);
+}
+
+#[test]
 fn a_request_above_20_mib_is_refused() {
     let request = format!(
         r#"{{"workflow_id":"7","parameters":"{}"}}"#,
