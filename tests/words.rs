@@ -1,0 +1,535 @@
+//! The words of the program. Its help in two lengths and two languages, the manual pages, README.md
+//! and SKILL.md each tell options, exit codes and environment variables: here they are held to what
+//! the program's own sources have. And what it says of itself is in the reader's language.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::pipe;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use support::program::{KEY, Program};
+use support::server::{Exchange, Server};
+
+const ENGLISH: &str = "C";
+const CHINESE: &str = "zh_CN.UTF-8";
+
+#[test]
+fn every_text_tells_the_options_of_the_program() {
+    let program = options_of_the_program();
+    assert!(program.len() > 20, "{program:?}");
+    let told = |text: &Text| text.options.iter().map(|(term, _)| option(term)).collect();
+    for (name, text) in texts() {
+        let told: BTreeSet<_> = told(&text);
+        assert_eq!(told, program, "{name}");
+        assert_eq!(told.len(), text.options.len(), "{name} has one twice");
+    }
+}
+
+#[test]
+fn every_text_tells_the_defaults_that_the_program_has() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let proxy = format!("http://{}", port.unwrap());
+    let check = Program::bare()
+        .env("COZE_API_KEY", KEY)
+        .env("all_proxy", proxy)
+        .arg("--check");
+    let report = check.run("").responses().remove(0);
+    let fields = report["config"].as_array().unwrap();
+    let of_program = |option: &str| {
+        let field = option.trim_start_matches('-').replace('-', "_");
+        let field = fields.iter().find(|entry| entry["field"] == *field)?;
+        assert_eq!(field["source"], "default");
+        Some(field["value"].as_str()?.trim_end_matches('s').to_owned())
+    };
+    for (name, text) in texts().into_iter().filter(|(_, text)| text.has_defaults) {
+        let defaults = text.options.iter().filter_map(|(term, default)| {
+            let long = option(term).long;
+            Some((long, default.clone()?))
+        });
+        let (mut told, jobs): (Vec<_>, Vec<_>) = defaults.partition(|(long, _)| long != "--jobs");
+        // How many at a time is no part of the configuration.
+        assert_eq!(jobs, [("--jobs".to_owned(), "1".to_owned())], "{name}");
+        told.sort();
+        let expected: Vec<_> = told
+            .iter()
+            .map(|(long, _)| (long.clone(), of_program(long).unwrap()))
+            .collect();
+        assert_eq!(told, expected, "{name}");
+        assert_eq!(told.len(), 6, "{name}: {told:?}");
+    }
+}
+
+#[test]
+fn every_text_tells_the_exit_codes_of_the_program() {
+    let program = exit_codes_of_the_program();
+    assert_eq!(program.len(), 10);
+    for (name, text) in texts() {
+        assert_eq!(text.exit_codes, program, "{name}");
+    }
+}
+
+#[test]
+fn every_text_tells_the_variables_that_the_program_reads() {
+    let program = variables_of_the_program();
+    assert!(program.len() > 15, "{program:?}");
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for locale in [ENGLISH, CHINESE] {
+        texts.push((format!("--help in {locale}"), help(locale, "--help")));
+        texts.push((format!("manual in {locale}"), manual(locale)));
+    }
+    for (name, part) in ["README in English", "README in Chinese"]
+        .into_iter()
+        .zip(readme())
+    {
+        texts.push((name.to_owned(), part));
+    }
+    texts.extend(skill().map(|skill| ("SKILL.md".to_owned(), skill)));
+    for (name, text) in texts {
+        let words: BTreeSet<_> = words(&text).collect();
+        let is_told = |variable: &&String| words.contains(variable.as_str());
+        let untold: Vec<_> = program
+            .iter()
+            .filter(|variable| !is_told(variable))
+            .collect();
+        assert!(untold.is_empty(), "{name} lacks {untold:?}");
+        let is_ours = |word: &&&str| word.starts_with("COZE_") || word.starts_with("OPENCLAW_");
+        let unread: Vec<_> = words
+            .iter()
+            .filter(is_ours)
+            .filter(|word| !program.contains(**word))
+            .collect();
+        assert!(unread.is_empty(), "{name} tells of {unread:?}");
+    }
+}
+
+/// Beside its table of exit codes it tells a few options and no more.
+#[test]
+fn the_skill_names_only_options_that_there_are() {
+    let program = options_of_the_program();
+    let is_known = |word: &str| program.iter().any(|option| option.is_called(word));
+    let Some(skill) = skill() else { return };
+    for word in skill.split(|char: char| !char.is_ascii_alphanumeric() && char != '-') {
+        let name = word.trim_start_matches('-');
+        let is_option =
+            word.len() > name.len() && name.starts_with(|char: char| char.is_ascii_alphabetic());
+        assert!(!is_option || is_known(word), "SKILL.md names {word}");
+    }
+    for table in skill.split("\n\n") {
+        let codes: Vec<_> = rows(table)
+            .filter_map(|row| row[0].parse::<u8>().ok())
+            .collect();
+        assert!(
+            codes.is_empty() || codes == (0..10).collect::<Vec<_>>(),
+            "{codes:?}"
+        );
+    }
+}
+
+#[test]
+fn the_short_help_fits_a_screen_and_the_long_one_its_width() {
+    for (locale, option, lines) in [
+        (ENGLISH, "-h", 23),
+        (CHINESE, "-h", 23),
+        (ENGLISH, "--help", 200),
+        (CHINESE, "--help", 200),
+    ] {
+        let help = help(locale, option);
+        assert!(help.lines().count() <= lines, "{help}");
+        assert!(help.contains("--help"));
+        for line in help.lines() {
+            // Chinese letters, and their punctuation, are two columns wide.
+            let width = |char: char| 1 + usize::from(char >= '\u{2e80}');
+            let columns: usize = line.chars().map(width).sum();
+            assert!(columns <= 79, "{columns} columns: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_first_locale_variable_that_is_not_empty_decides() {
+    let help_in = |variables: &[(&str, &str)]| {
+        let program = variables
+            .iter()
+            .fold(Program::bare(), |program, (name, value)| {
+                program.env(name, value)
+            });
+        program.arg("-h").run("").stdout
+    };
+    for variables in [
+        &[("LANG", "zh_CN.UTF-8")][..],
+        &[("LC_ALL", ""), ("LC_MESSAGES", "zh"), ("LANG", "C")],
+        &[("LC_ALL", "zh-Hans"), ("LANG", "en_US.UTF-8")],
+    ] {
+        assert!(help_in(variables).contains("用法："), "{variables:?}");
+    }
+    for variables in [&[][..], &[("LC_ALL", "C"), ("LANG", "zh_CN.UTF-8")]] {
+        assert!(help_in(variables).contains("Usage:"), "{variables:?}");
+    }
+}
+
+#[test]
+fn a_reader_who_has_read_enough_of_the_help_is_no_failure() {
+    for option in ["-h", "--help"] {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let ended = Program::bare().arg(option).stdout_to(writer).run("");
+        ended.is(0, "", "");
+    }
+}
+
+#[test]
+fn of_an_error_the_hint_is_translated_and_nothing_else() {
+    let server = Server::start(vec![
+        Exchange::post("/v1/workflow/stream_run")
+            .json(200, r#"{"code":4200,"msg":"not published"}"#),
+    ]);
+    let program = Program::at(&server.url()).env("LANG", CHINESE);
+    program.run(r#"{"workflow_id":"7"}"#).is_error(
+        4,
+        r#"{"kind":"refused","code":4200,"message":"not published","hint":"请先发布工作流，并检查 workflow_id"}"#,
+    );
+    server.finish();
+}
+
+#[test]
+fn hints_of_this_machine_are_translated_too() {
+    let said = |program: Program, request: &str| {
+        let ended = program.env("LANG", CHINESE).run(request);
+        let error = &ended.responses()[0]["error"];
+        format!(
+            "{}; {}",
+            error["message"].as_str().unwrap(),
+            error["hint"].as_str().unwrap()
+        )
+    };
+    let nowhere = || {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+        Program::at(&format!("http://{}", port.unwrap()))
+    };
+    let run = r#"{"workflow_id":"7"}"#;
+    for (program, request, ending) in [
+        (
+            nowhere().args(&["--retries", "0"]),
+            run,
+            "connection refused; 请检查服务地址和网络；沙箱里可能没有网络",
+        ),
+        (
+            nowhere().arg("--check"),
+            "",
+            "connection refused; 请检查服务地址和网络；沙箱里可能没有网络",
+        ),
+        (
+            nowhere().arg("--timout=5"),
+            "",
+            "unknown option --timout; 您是想写 --timeout 吗？",
+        ),
+        (nowhere(), "", "there is no request; 见 --help"),
+        (
+            nowhere(),
+            r#"{"workflowid":"7"}"#,
+            r#"unknown key "workflowid" in a run; 您是想写 "workflow_id" 吗？"#,
+        ),
+        (
+            nowhere().args(&["--journal", "/dev/null"]),
+            run,
+            "/dev/null is no regular file; 程序再次启动时，运行记录必须还在",
+        ),
+    ] {
+        let said = said(program, request);
+        assert!(said.ends_with(ending), "{said}");
+    }
+    let said = said(Program::bare(), run);
+    assert!(
+        said.starts_with("no API key: looked at") && said.contains("; 请设置 COZE_API_KEY，或把 "),
+        "{said}"
+    );
+}
+
+// What the program has, by its sources.
+
+/// `-c, --config FILE`, whatever the value is called.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Spelling {
+    long: String,
+    short: Option<String>,
+    takes_value: bool,
+}
+
+impl Spelling {
+    fn is_called(&self, word: &str) -> bool {
+        self.long == word || self.short.as_deref() == Some(word)
+    }
+}
+
+/// The arms of the match that understands them: `Short('c') | Long("config") => …`.
+fn options_of_the_program() -> BTreeSet<Spelling> {
+    let source = include_str!("../src/cli.rs");
+    let (_, arms) = source.split_once("match argument {").unwrap();
+    let (arms, _) = arms.split_once("Value(file)").unwrap();
+    let mut pieces = arms.split("Long(\"");
+    let mut before = pieces.next().unwrap();
+    let mut options = BTreeSet::new();
+    for piece in pieces {
+        let (long, _) = piece.split_once('"').unwrap();
+        let letter = before
+            .split_once("Short('")
+            .and_then(|(_, rest)| rest.chars().next());
+        options.insert(Spelling {
+            long: format!("--{long}"),
+            short: letter.map(|letter| format!("-{letter}")),
+            takes_value: arms.contains(&format!("(parser, \"--{long}\"")),
+        });
+        before = piece;
+    }
+    options
+}
+
+/// The two matches over `Kind`, one to its word and one to its number.
+fn exit_codes_of_the_program() -> BTreeMap<u8, String> {
+    let source = include_str!("../src/error.rs");
+    let arms = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => "));
+    let arms: Vec<_> = arms
+        .map(|(kind, value)| (kind, value.trim_end_matches(',')))
+        .collect();
+    let mut codes = BTreeMap::from([(0, SUCCESS.to_owned())]);
+    for (kind, value) in &arms {
+        if let Ok(code) = value.parse() {
+            let is_word = |(other, value): &&(&str, &str)| other == kind && value.starts_with('"');
+            let (_, word) = arms.iter().find(is_word).unwrap();
+            codes.insert(code, word.trim_matches('"').to_owned());
+        }
+    }
+    codes
+}
+
+/// Success has no kind, and every text its own word for it.
+const SUCCESS: &str = "success";
+
+/// Whatever looks like one in the only files that read them. `HOME` is the business of a library,
+/// and `REQUEST_METHOD` no setting: where a web server runs programs, `HTTP_PROXY` is a stranger's.
+fn variables_of_the_program() -> BTreeSet<String> {
+    let sources = [
+        include_str!("../src/config.rs"),
+        include_str!("../src/config/proxy.rs"),
+    ];
+    let looks_like_one = |word: &&str| {
+        let capitals = |char: char| char.is_ascii_uppercase() || char == '_';
+        *word != "REQUEST_METHOD" && word.len() > 3 && word.chars().all(capitals)
+            || word.ends_with("_proxy") && words(word).count() == 1
+    };
+    let code = sources
+        .iter()
+        .map(|source| source.split("mod tests {").next().unwrap());
+    let names = code.flat_map(|code| code.split('"')).filter(looks_like_one);
+    // Of a proxy's two names texts tell one.
+    let shown = names.map(|name| match name.ends_with("_PROXY") {
+        true => name.to_ascii_lowercase(),
+        false => name.to_owned(),
+    });
+    shown.collect()
+}
+
+// What the texts have.
+
+/// A text that tells all options and exit codes.
+struct Text {
+    /// The names, as in `-c, --config FILE`, and the default, where there is one.
+    options: Vec<(String, Option<String>)>,
+    exit_codes: BTreeMap<u8, String>,
+    has_defaults: bool,
+}
+
+fn texts() -> Vec<(String, Text)> {
+    let mut texts = Vec::new();
+    for locale in [ENGLISH, CHINESE] {
+        texts.push((
+            format!("-h in {locale}"),
+            of_short_help(&help(locale, "-h")),
+        ));
+        texts.push((
+            format!("--help in {locale}"),
+            of_entries(&entries(&help(locale, "--help"))),
+        ));
+        texts.push((
+            format!("manual in {locale}"),
+            of_entries(&entries_of_manual(&manual(locale))),
+        ));
+    }
+    for (name, part) in ["README in English", "README in Chinese"]
+        .into_iter()
+        .zip(readme())
+    {
+        texts.push((name.to_owned(), of_tables(&part)));
+    }
+    texts
+}
+
+#[track_caller]
+fn help(locale: &str, option: &str) -> String {
+    let ended = Program::bare().env("LC_ALL", locale).arg(option).run("");
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    ended.stdout
+}
+
+/// As `make man` makes it.
+fn manual(locale: &str) -> String {
+    let (file, name) = match locale {
+        ENGLISH => ("en.txt", "name=NAME"),
+        _ => ("zh.txt", "name=名称"),
+    };
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/help");
+    let arguments = ["-v", "version=1", "-v", name, "-f", "man.awk", file];
+    let awk = Command::new("awk")
+        .args(arguments)
+        .current_dir(directory)
+        .output();
+    let awk = awk.expect("awk, as any POSIX system has it");
+    assert!(awk.status.success() && awk.stderr.is_empty(), "{awk:?}");
+    String::from_utf8(awk.stdout).unwrap()
+}
+
+fn readme() -> [String; 2] {
+    let (_, text) = include_str!("../README.md")
+        .split_once("\n## English\n")
+        .unwrap();
+    let (english, chinese) = text.split_once("\n## 中文\n").unwrap();
+    [english.to_owned(), chinese.to_owned()]
+}
+
+fn skill() -> Option<String> {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/skill/SKILL.md")).ok()
+}
+
+/// The terms stand side by side, and defaults are left to the long help.
+fn of_short_help(help: &str) -> Text {
+    let terms = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .flat_map(|line| line.split("  "));
+    let terms = terms.map(|term| (term.to_owned(), String::new()));
+    let terms = terms
+        .filter(|(term, _)| !term.starts_with("--request;"))
+        .collect::<Vec<_>>();
+    Text {
+        has_defaults: false,
+        ..of_entries(&terms)
+    }
+}
+
+/// Terms and what is said of them, from anywhere in the text.
+fn of_entries(entries: &[(String, String)]) -> Text {
+    let options = entries
+        .iter()
+        .filter(|(term, _)| term.starts_with('-') && !term.contains('$'));
+    let default = |words: &str| {
+        let (_, rest) = words
+            .split_once("(default ")
+            .or_else(|| words.split_once("（默认 "))?;
+        Some(rest.split([')', '）']).next()?.to_owned())
+    };
+    let codes = entries.iter().filter_map(|(term, _)| {
+        let (code, kind) = term.split_once(' ')?;
+        Some((code.parse().ok()?, kind.to_owned()))
+    });
+    Text {
+        options: options
+            .map(|(term, words)| (term.clone(), default(words)))
+            .collect(),
+        exit_codes: codes.collect(),
+        has_defaults: true,
+    }
+}
+
+fn entries(help: &str) -> Vec<(String, String)> {
+    let mut entries: Vec<(String, String)> = Vec::new();
+    for line in help.lines() {
+        let text = line.trim_start();
+        let indent = line.len() - text.len();
+        match text.split_once("  ") {
+            Some((term, words)) if indent <= 6 => {
+                entries.push((term.to_owned(), words.trim_start().to_owned()));
+            }
+            None if indent > 6 => {
+                let (_, words) = entries.last_mut().expect("words that go on");
+                *words += " ";
+                *words += text;
+            }
+            _ => {}
+        }
+    }
+    entries
+}
+
+fn entries_of_manual(manual: &str) -> Vec<(String, String)> {
+    let plain = manual.replace("\\-", "-");
+    let pieces = plain.split(".TP\n.B ").skip(1);
+    let entry = |piece: &str| {
+        let (term, words) = piece.split_once('\n').unwrap();
+        let words = words.lines().take_while(|line| !line.starts_with('.'));
+        (term.to_owned(), words.collect::<Vec<_>>().join(" "))
+    };
+    pieces.map(entry).collect()
+}
+
+/// Of README: the section of options, with their defaults, and the table of exit codes and kinds.
+fn of_tables(part: &str) -> Text {
+    let is_of_options = |section: &&str| {
+        ["Options\n", "选项\n"]
+            .iter()
+            .any(|title| section.starts_with(title))
+    };
+    let section = part.split("\n### ").find(is_of_options).unwrap();
+    let mut options = Vec::new();
+    for row in rows(section).filter(|row| row[0].starts_with('`')) {
+        let default = row[1].trim_matches('`');
+        for term in row[0].split(" · ") {
+            let default = (!default.is_empty()).then(|| default.to_owned());
+            options.push((term.trim_matches('`').to_owned(), default));
+        }
+    }
+    let codes = rows(part).filter_map(|row| {
+        let kind = row[1].trim_matches('`').replace('–', SUCCESS);
+        Some((row[0].parse().ok()?, kind))
+    });
+    Text {
+        options,
+        exit_codes: codes.collect(),
+        has_defaults: true,
+    }
+}
+
+/// The cells of every table's rows.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    rows.map(|row| row.split('|').map(str::trim).collect())
+}
+
+fn option(term: &str) -> Spelling {
+    let (names, value): (Vec<&str>, Vec<&str>) = term
+        .split([' ', ','])
+        .filter(|word| !word.is_empty())
+        .partition(|word| word.starts_with('-'));
+    let (long, short): (Vec<&str>, Vec<&str>) =
+        names.into_iter().partition(|name| name.starts_with("--"));
+    Spelling {
+        long: long.concat(),
+        short: short.first().map(|&short| short.to_owned()),
+        takes_value: !value.is_empty(),
+    }
+}
+
+/// Words as variables are spelt.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_')
+}
