@@ -235,9 +235,8 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     let fields = fields.unwrap_or_default();
     let name = frame.event.as_ref();
     let is = |expected: &str| name.eq_ignore_ascii_case(expected);
-    // What had to be replaced is not what was said.
-    let replaced = matches!(frame.data, Cow::Owned(_));
-    let kind = if is("Message") && replaced {
+    let kind = if is("Message") && frame.replaced {
+        // What had to be replaced is not what was said.
         EventKind::Malformed
     } else if is("Message") {
         message(&fields).map_or(EventKind::Malformed, EventKind::Message)
@@ -335,6 +334,7 @@ mod tests {
         Frame {
             event: Cow::Borrowed(event),
             data: Cow::Borrowed(data),
+            replaced: false,
             id: Cow::Borrowed("5"),
             own_id: true,
             named: true,

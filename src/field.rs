@@ -2,6 +2,7 @@
 //! codes likewise, and the `execute_id` wherever it hides. Values are kept as the text they came as.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -13,6 +14,14 @@ pub(crate) struct Json<'a>(pub(crate) &'a str);
 
 /// A field that may be absent, kept as its text; `null` counts as absent.
 pub(crate) type Raw<'a> = Option<Json<'a>>;
+
+impl Json<'_> {
+    /// Where it stands in the text that it is a part of.
+    pub(crate) fn place_in(self, whole: &str) -> Range<usize> {
+        let start = self.0.as_ptr().addr() - whole.as_ptr().addr();
+        start..start + self.0.len()
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

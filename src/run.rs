@@ -329,7 +329,7 @@ impl Attempt<'_> {
                     if let Some(frame) = decoder.finish() {
                         self.observer.note(&Note::Event(&frame));
                         // Above the limit it is lost like the rest.
-                        let _ = transcript.push(&frame);
+                        let _ = transcript.push(frame);
                     }
                     let sentence = "the stream ended before the run did".to_owned();
                     break Some((sentence, Cause::Cut));
@@ -385,7 +385,7 @@ impl Attempt<'_> {
                 return Ok(false);
             };
             self.observer.note(&Note::Event(&frame));
-            transcript.push(&frame).map_err(|error| error.to_string())?;
+            transcript.push(frame).map_err(|error| error.to_string())?;
             if let Some(execute_id) = &transcript.execute_id {
                 self.learn_execute_id(execute_id);
             }

@@ -15,13 +15,22 @@ pub(crate) const EVENT_LIMIT: usize = 32 << 20;
 /// The least room that `Decoder::space` offers. Tests have little, so that the buffer often moves.
 const READ_SIZE: usize = if cfg!(test) { 8 } else { 64 << 10 };
 
+/// Data of one line that is no shorter is given away with the buffer in which it stands.
+const LARGE: usize = if cfg!(test) { 4 } else { 1 << 20 };
+
 /// One event as the standard dispatches it.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each tells another thing that stood in the stream, or did not"
+)]
 pub(crate) struct Frame<'a> {
     /// The `event` field, or `message` when there was none.
     pub(crate) event: Cow<'a, str>,
-    /// The `data` lines, joined by line feeds.
+    /// The `data` lines, joined by line feeds. Large data is owned, so that it need not be copied.
     pub(crate) data: Cow<'a, str>,
+    /// Some of `data` was no UTF-8, and had to be replaced.
+    pub(crate) replaced: bool,
     /// The last event id: of this event, or inherited from an earlier one.
     pub(crate) id: Cow<'a, str>,
     /// Whether an `id` field stood in this very event.
@@ -154,14 +163,11 @@ impl Decoder {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.filled, 0);
         }
-        self.filled -= self.start;
-        self.line -= self.start;
-        self.lf.place = self.lf.place.saturating_sub(self.start);
-        self.cr.place = self.cr.place.saturating_sub(self.start);
-        self.start = 0;
+        self.move_to_front();
         if self.buffer.len() - self.filled < READ_SIZE {
-            // By half, not by twice: a message of 20 MB is held in little more than itself.
-            let len = self.filled + (self.filled / 2).max(2 * READ_SIZE);
+            // By little, not by twice: a message of 20 MB is held in little more than itself, and
+            // to grow by so much costs pages, but no copy.
+            let len = self.filled + (self.filled / 8).max(2 * READ_SIZE);
             self.buffer.reserve_exact(len - self.buffer.len());
             self.buffer.resize(len, 0);
         }
@@ -270,24 +276,65 @@ impl Decoder {
         if let Some(id) = id {
             self.remember_id(id);
         }
-        let block = self.start;
-        self.start = self.line;
-        let bytes = &self.buffer[block..];
+        let block = std::mem::replace(&mut self.start, self.line);
         let named = event.is_some();
-        // By the standard an empty `event` is as good as none.
-        let event = event.filter(|range| !range.is_empty());
+        let mut replaced = false;
+        let (event, data) = match data {
+            Data::Line(range) if range.len() >= LARGE => {
+                let event = name(event, &self.buffer[block..]).into_owned();
+                let mut buffer = self.give_away();
+                buffer.truncate(block + range.end);
+                buffer.drain(..block + range.start);
+                let data = String::from_utf8(buffer).unwrap_or_else(|error| {
+                    replaced = true;
+                    String::from_utf8_lossy(error.as_bytes()).into_owned()
+                });
+                (Cow::Owned(event), Cow::Owned(data))
+            }
+            data => {
+                let bytes = &self.buffer[block..];
+                let data = decode(match data {
+                    Data::None => &[],
+                    Data::Line(range) => &bytes[range],
+                    Data::Joined => &self.joined,
+                });
+                replaced = matches!(data, Cow::Owned(_));
+                (name(event, bytes), data)
+            }
+        };
         Frame {
-            event: event.map_or(Cow::Borrowed("message"), |range| decode(&bytes[range])),
-            data: decode(match data {
-                Data::None => &[],
-                Data::Line(range) => &bytes[range],
-                Data::Joined => &self.joined,
-            }),
+            event,
+            data,
+            replaced,
             id: Cow::Borrowed(&self.last_id),
             own_id,
             named,
             terminated,
         }
+    }
+
+    /// The buffer; what was not yet read of it goes on in a new one.
+    fn give_away(&mut self) -> Vec<u8> {
+        let rest = self.buffer[self.start..self.filled].to_vec();
+        self.move_to_front();
+        std::mem::replace(&mut self.buffer, rest)
+    }
+
+    /// All places, for when the unfinished event is moved to the front.
+    fn move_to_front(&mut self) {
+        self.filled -= self.start;
+        self.line -= self.start;
+        self.lf.place = self.lf.place.saturating_sub(self.start);
+        self.cr.place = self.cr.place.saturating_sub(self.start);
+        self.start = 0;
+    }
+}
+
+/// The event's name. By the standard an empty `event` is as good as none.
+fn name(event: Option<Range<usize>>, bytes: &[u8]) -> Cow<'_, str> {
+    match event {
+        Some(range) if !range.is_empty() => decode(&bytes[range]),
+        _ => Cow::Borrowed("message"),
     }
 }
 

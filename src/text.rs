@@ -3,6 +3,7 @@
 //! ask for plain text (`-r`, `-o`).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -34,13 +35,23 @@ impl Text {
     ///
     /// `json` must be a string as a JSON parser accepts it, with its quotes.
     pub(crate) fn push_json(&mut self, json: &str) -> bool {
-        // Only the syntax of `\u` was looked at so far, not what it stands for.
-        if json.contains("\\u") && serde_json::from_str::<String>(json).is_err() {
-            return false;
+        let is_text = is_text(json);
+        if is_text {
+            self.json.pop();
+            self.json.push_str(&json[1..]);
         }
-        self.json.pop();
-        self.json.push_str(&json[1..]);
-        true
+        is_text
+    }
+
+    /// Takes the text of a JSON string, at this place of a buffer, and the buffer with it: megabytes
+    /// are not copied. Nothing when it has no text.
+    pub(crate) fn in_place(mut buffer: String, place: Range<usize>) -> Option<Self> {
+        if !is_text(&buffer[place.clone()]) {
+            return None;
+        }
+        buffer.truncate(place.end);
+        buffer.drain(..place.start);
+        Some(Self { json: buffer })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -76,6 +87,11 @@ impl Text {
             true => Cow::Owned(serde_json::from_str(&self.json).expect("always valid")),
         }
     }
+}
+
+/// Of a JSON string's `\u` only the syntax was looked at so far, not what it stands for.
+fn is_text(json: &str) -> bool {
+    !json.contains("\\u") || serde_json::from_str::<String>(json).is_ok()
 }
 
 impl Serialize for Text {

@@ -4,12 +4,13 @@
 //! <https://docs.coze.cn/developer_guides/workflow_stream_run>: ids and `node_seq_id` are to be
 //! checked by the client.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
 use crate::event::{self, Event, EventKind, Interrupt, Message};
-use crate::field;
+use crate::field::{self, Json};
 use crate::sse::Frame;
 use crate::text::Text;
 
@@ -67,14 +68,22 @@ pub(crate) struct Transcript {
 
 impl Transcript {
     /// Takes in one frame. After the event that ends a stream nothing more should come.
-    pub(crate) fn push(&mut self, frame: &Frame<'_>) -> Result<(), TooMuchText> {
-        let Some(event) = event::parse(frame) else {
+    pub(crate) fn push(&mut self, frame: Frame<'_>) -> Result<(), TooMuchText> {
+        let Some(event) = event::parse(&frame) else {
             return Ok(());
         };
         if matches!(event.kind, EventKind::Error { .. }) {
             self.mentions_run = field::mentions_run(&frame.data);
         }
-        self.push_event(event)
+        let is_ours = matches!(frame.data, Cow::Owned(_));
+        if let Some(text) = self.push_event(event, is_ours)? {
+            let place = text.place_in(&frame.data);
+            let text = Text::in_place(frame.data.into_owned(), place);
+            let understood = text.map(|text| self.end.text = text).is_some();
+            self.end.broken |= !understood;
+            self.malformed += u64::from(!understood);
+        }
+        Ok(())
     }
 
     /// Takes from a frame behind the end what it tells of the run.
@@ -115,7 +124,12 @@ impl Transcript {
         self.ids.missing().saturating_add(self.malformed)
     }
 
-    fn push_event(&mut self, event: Event<'_>) -> Result<(), TooMuchText> {
+    /// Gives back a text that should stay where it is: if the event's data `is_ours`.
+    fn push_event<'a>(
+        &mut self,
+        event: Event<'a>,
+        is_ours: bool,
+    ) -> Result<Option<Json<'a>>, TooMuchText> {
         // An id above 0 tells of others that were lost.
         let first = self.events == 0 && matches!(event.id, None | Some(0));
         self.events += 1;
@@ -126,12 +140,12 @@ impl Transcript {
         );
         self.learn_event(&event);
         if place == Place::Repeat && !ends {
-            return Ok(());
+            return Ok(None);
         }
         // An end is an end, even under an id that was there already; but the ids do not lead to it.
         self.ids.broken |= place == Place::Repeat;
         match event.kind {
-            EventKind::Message(message) => self.push_message(&message)?,
+            EventKind::Message(message) => return self.push_message(&message, is_ours),
             EventKind::Malformed => self.malformed += 1,
             EventKind::Ping | EventKind::Unknown => {}
             EventKind::Done => self.ended = Some(Ended::Done),
@@ -144,7 +158,7 @@ impl Transcript {
                 });
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn learn_event(&mut self, event: &Event<'_>) {
@@ -155,18 +169,27 @@ impl Transcript {
         }
     }
 
-    fn push_message(&mut self, message: &Message<'_>) -> Result<(), TooMuchText> {
+    fn push_message<'a>(
+        &mut self,
+        message: &Message<'a>,
+        is_ours: bool,
+    ) -> Result<Option<Json<'a>>, TooMuchText> {
         let held = self.end.text.len() + self.others.size();
         if held + message.content.0.len() > TEXT_LIMIT {
             return Err(TooMuchText);
         }
-        let understood = if message.is_end {
-            self.end.push(message)
-        } else {
-            self.others.push(message)
+        if message.is_end {
+            self.end.count(message);
+            if is_ours && self.end.text.is_empty() {
+                return Ok(Some(message.content));
+            }
+        }
+        let understood = match message.is_end {
+            true => self.end.push(message),
+            false => self.others.push(message),
         };
         self.malformed += u64::from(!understood);
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -188,7 +211,7 @@ struct EndText {
 }
 
 impl EndText {
-    fn push(&mut self, message: &Message<'_>) -> bool {
+    fn count(&mut self, message: &Message<'_>) {
         self.has_spoken = true;
         if message.node_seq_id == Some(self.contiguous) {
             self.contiguous += 1;
@@ -196,6 +219,9 @@ impl EndText {
             self.broken = true;
         }
         self.finished = message.node_is_finish;
+    }
+
+    fn push(&mut self, message: &Message<'_>) -> bool {
         let understood = self.text.push_json(message.content.0);
         self.broken |= !understood;
         understood
@@ -372,11 +398,11 @@ mod tests {
             decoder.space()[..piece.len()].copy_from_slice(piece);
             decoder.filled(piece.len());
             while let Some(frame) = decoder.next().unwrap() {
-                transcript.push(&frame).unwrap();
+                transcript.push(frame).unwrap();
             }
         }
         if let Some(frame) = decoder.finish() {
-            transcript.push(&frame).unwrap();
+            transcript.push(frame).unwrap();
         }
         transcript
     }
@@ -615,7 +641,7 @@ mod tests {
             decoder.space()[..piece.len()].copy_from_slice(piece);
             decoder.filled(piece.len());
             while let Some(frame) = decoder.next().unwrap() {
-                result = transcript.push(&frame);
+                result = transcript.push(frame);
             }
         }
         assert_eq!(result, Err(TooMuchText));
