@@ -5,10 +5,10 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::field::{self, Json, Raw};
+use crate::json;
 use crate::sse::Frame;
 
 /// What one frame says.
@@ -43,7 +43,7 @@ pub(crate) enum EventKind<'a> {
 /// A piece of what a node says.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
-    /// A JSON string.
+    /// A JSON string that has a text.
     pub(crate) content: Json<'a>,
     pub(crate) node_title: Option<Cow<'a, str>>,
     /// Counts the pieces of a node from 0 (in Coze Studio: of the whole run).
@@ -85,6 +85,9 @@ struct Fields<'a> {
     code: Raw<'a>,
     msg: Raw<'a>,
     interrupt_data: Raw<'a>,
+    /// It is a JSON string, but with a lone surrogate in it.
+    #[serde(skip)]
+    content_has_no_text: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,9 +102,14 @@ struct InterruptFields<'a> {
 
 impl<'a> Fields<'a> {
     fn parse(data: &'a str) -> Option<Self> {
-        // serde would take an array for a struct.
-        let object = data.trim_start().starts_with('{');
-        Self::parse_flat(data).or_else(|| serde_json::from_str(data).ok().filter(|_| object))
+        Self::parse_flat(data).or_else(|| {
+            // serde would take an array for a struct.
+            let object = data.trim_start().starts_with('{');
+            let mut fields: Self = serde_json::from_str(data).ok().filter(|_| object)?;
+            // What the short way takes has a text.
+            fields.content_has_no_text = !fields.content.is_none_or(has_text);
+            Some(fields)
+        })
     }
 
     /// The short way for what nearly all events are: one object without white space between its
@@ -112,19 +120,19 @@ impl<'a> Fields<'a> {
         let mut rest = data.strip_prefix('{')?;
         loop {
             // An escaped key may be any key.
-            let (key, after) = plain_string(rest)?;
+            let (key, after) = json::plain_string(rest)?;
             let value = after.strip_prefix(':')?;
             let after = match value.as_bytes().first()? {
-                b'"' => behind_string(value)?,
+                b'"' => json::behind_string(value)?,
                 b't' => value.strip_prefix("true")?,
                 b'f' => value.strip_prefix("false")?,
                 b'1'..=b'9' => value.trim_start_matches(|char: char| char.is_ascii_digit()),
-                b'{' => object(value)?,
+                b'{' => json::behind_object(value)?,
                 _ => return None,
             };
-            let json = Json(&value[..value.len() - after.len()]);
+            let value = Json(&value[..value.len() - after.len()]);
             if let Some(field) = fields.field(key)
-                && field.replace(json).is_some()
+                && field.replace(value).is_some()
             {
                 return None;
             }
@@ -154,71 +162,6 @@ impl<'a> Fields<'a> {
             "interrupt_data" => &mut self.interrupt_data,
             _ => return None,
         })
-    }
-}
-
-/// What follows a JSON object: such a value is rare, and short.
-fn object(json: &str) -> Option<&str> {
-    let mut values = serde_json::Deserializer::from_str(json).into_iter::<IgnoredAny>();
-    values.next()?.ok()?;
-    Some(&json[values.byte_offset()..])
-}
-
-/// What a JSON string without escapes holds, and what follows it.
-fn plain_string(json: &str) -> Option<(&str, &str)> {
-    let inner = json.strip_prefix('"')?;
-    let (text, after) = inner.split_at(first_special(inner.as_bytes())?);
-    after.strip_prefix('"').map(|after| (text, after))
-}
-
-/// What follows a JSON string.
-fn behind_string(json: &str) -> Option<&str> {
-    let bytes = json.as_bytes();
-    let mut place = 1;
-    loop {
-        place += first_special(bytes.get(place..)?)?;
-        match bytes[place] {
-            b'"' => return Some(&json[place + 1..]),
-            b'\\' => place += escape(&bytes[place + 1..])?,
-            _ => return None,
-        }
-    }
-}
-
-/// The place of the first quote, backslash or control character, found eight bytes at a time: in the
-/// difference to each of them the highest bit of a byte is set where it was below.
-fn first_special(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
-    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    let mut place = 0;
-    while let Some(chunk) = bytes[place..].first_chunk() {
-        let word = u64::from_le_bytes(*chunk);
-        let found = below(word, b' ') | equal(word, b'"') | equal(word, b'\\');
-        // A borrow can only set bits above the first one that is right.
-        if found != 0 {
-            return Some(place + found.trailing_zeros() as usize / 8);
-        }
-        place += 8;
-    }
-    let is_special = |&byte: &u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    bytes[place..]
-        .iter()
-        .position(is_special)
-        .map(|rest| place + rest)
-}
-
-/// The length of the escape whose backslash stands before these bytes. Like serde's skipping, it
-/// looks at the syntax of `\u` only.
-fn escape(bytes: &[u8]) -> Option<usize> {
-    match bytes {
-        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(2),
-        [b'u', digits @ ..] => {
-            let digits = digits.first_chunk::<4>()?;
-            digits.iter().all(u8::is_ascii_hexdigit).then_some(6)
-        }
-        _ => None,
     }
 }
 
@@ -280,6 +223,11 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     })
 }
 
+/// A parser that skips a string looks at the syntax of its escapes only.
+fn has_text(Json(json): Json<'_>) -> bool {
+    !json.contains("\\u") || serde_json::from_str::<String>(json).is_ok()
+}
+
 /// The interrupt in an event's or a history's `interrupt_data`; nothing without its `event_id`,
 /// which is what an answer is addressed to.
 pub(crate) fn interrupt(data: Raw<'_>, node_title: Raw<'_>) -> Option<Interrupt> {
@@ -295,6 +243,9 @@ pub(crate) fn interrupt(data: Raw<'_>, node_title: Raw<'_>) -> Option<Interrupt>
 
 fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
     let content = fields.content.filter(|json| json.0.starts_with('"'))?;
+    if fields.content_has_no_text {
+        return None;
+    }
     let node_title = field::text(fields.node_title);
     let node_id = field::nonempty(fields.node_id);
     let is_end = match (field::nonempty(fields.node_type), &node_id, &node_title) {
@@ -399,30 +350,6 @@ mod tests {
             let frame = frame("Message", data);
             let kind = parse(&frame).unwrap().kind;
             assert!(matches!(kind, EventKind::Malformed), "{data}: {kind:?}");
-        }
-    }
-
-    #[test]
-    fn a_string_ends_where_serde_says_so_wherever_its_bytes_stand() {
-        let ends = |json: &str| {
-            let mut values = serde_json::Deserializer::from_str(json).into_iter::<IgnoredAny>();
-            let whole = matches!(values.next(), Some(Ok(_)));
-            whole.then(|| json[values.byte_offset()..].to_owned())
-        };
-        let pairs = (0..=127).map(|byte: u8| format!("\\{}", char::from(byte)));
-        let alone = (0..=255).map(|byte: u8| char::from(byte).to_string());
-        let hex = [
-            "\\u00e4", "\\uD83D", "\\u12g4", "\\u123", "\\u\"", "\\\\u12",
-        ]
-        .map(str::to_owned);
-        for middle in pairs.chain(alone).chain(hex) {
-            for length in 0..20 {
-                for after in ["\"", "\",\"more\"", ""] {
-                    let json = format!("\"{}{middle}{after}", "x".repeat(length));
-                    let found = behind_string(&json).map(str::to_owned);
-                    assert_eq!(found, ends(&json), "{json:?}");
-                }
-            }
         }
     }
 

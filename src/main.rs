@@ -21,6 +21,7 @@ mod fingerprint;
 mod help;
 mod history;
 mod http;
+mod json;
 mod language;
 mod reader;
 mod request;

@@ -30,28 +30,26 @@ impl Text {
         }
     }
 
-    /// Appends the text of a JSON string. With a lone surrogate it has no text: nothing is appended
-    /// then, and it is false.
-    ///
-    /// `json` must be a string as a JSON parser accepts it, with its quotes.
-    pub(crate) fn push_json(&mut self, json: &str) -> bool {
-        let is_text = is_text(json);
-        if is_text {
-            self.json.pop();
-            self.json.push_str(&json[1..]);
-        }
-        is_text
+    /// The text of a JSON string; nothing for one with a lone surrogate, and for other values.
+    pub(crate) fn from_json(json: &str) -> Option<Self> {
+        let is_text = serde_json::from_str::<Cow<'_, str>>(json).is_ok();
+        is_text.then(|| Self {
+            json: json.to_owned(),
+        })
     }
 
-    /// Takes the text of a JSON string, at this place of a buffer, and the buffer with it: megabytes
-    /// are not copied. Nothing when it has no text.
-    pub(crate) fn in_place(mut buffer: String, place: Range<usize>) -> Option<Self> {
-        if !is_text(&buffer[place.clone()]) {
-            return None;
-        }
+    /// Appends the text of a JSON string, which must have one.
+    pub(crate) fn push_json(&mut self, json: &str) {
+        self.json.pop();
+        self.json.push_str(&json[1..]);
+    }
+
+    /// The text of a JSON string, which must have one, at this place of a buffer. It takes the
+    /// buffer: megabytes are not copied.
+    pub(crate) fn in_place(mut buffer: String, place: Range<usize>) -> Self {
         buffer.truncate(place.end);
         buffer.drain(..place.start);
-        Some(Self { json: buffer })
+        Self { json: buffer }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,11 +87,6 @@ impl Text {
     }
 }
 
-/// Of a JSON string's `\u` only the syntax was looked at so far, not what it stands for.
-fn is_text(json: &str) -> bool {
-    !json.contains("\\u") || serde_json::from_str::<String>(json).is_ok()
-}
-
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw: &RawValue = serde_json::from_str(&self.json).expect("always valid");
@@ -109,7 +102,7 @@ mod tests {
     fn pieces_are_joined_as_they_are_and_read_as_one_text() {
         let mut text = Text::default();
         for piece in [r#""a\n""#, r#""\u4f60\/""#, r#""""#, r#""\ud83d\ude00""#] {
-            assert!(text.push_json(piece));
+            text.push_json(piece);
         }
         assert_eq!(text.plain(), "a\n你/😀");
         assert_eq!(
@@ -119,10 +112,17 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_surrogate_is_refused_and_leaves_the_text_as_it_was() {
-        let mut text = Text::from_plain("x");
-        assert!(!text.push_json(r#""\ud83d""#));
-        assert_eq!(text, Text::from_plain("x"));
+    fn a_lone_surrogate_has_no_text() {
+        assert_eq!(Text::from_json(r#""\ud83d""#), None);
+        assert_eq!(Text::from_json("7"), None);
+        let pair = Text::from_json(r#""\ud83d\ude00""#).unwrap();
+        assert_eq!(pair.plain(), "😀");
+    }
+
+    #[test]
+    fn a_text_may_stay_where_it_is() {
+        let buffer = r#"{"content":"a\n"}"#.to_owned();
+        assert_eq!(Text::in_place(buffer, 11..16), Text::from_plain("a\n"));
     }
 
     #[test]

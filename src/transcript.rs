@@ -78,10 +78,7 @@ impl Transcript {
         let is_ours = matches!(frame.data, Cow::Owned(_));
         if let Some(text) = self.push_event(event, is_ours)? {
             let place = text.place_in(&frame.data);
-            let text = Text::in_place(frame.data.into_owned(), place);
-            let understood = text.map(|text| self.end.text = text).is_some();
-            self.end.broken |= !understood;
-            self.malformed += u64::from(!understood);
+            self.end.text = Text::in_place(frame.data.into_owned(), place);
         }
         Ok(())
     }
@@ -178,17 +175,15 @@ impl Transcript {
         if held + message.content.0.len() > TEXT_LIMIT {
             return Err(TooMuchText);
         }
-        if message.is_end {
-            self.end.count(message);
-            if is_ours && self.end.text.is_empty() {
-                return Ok(Some(message.content));
-            }
+        if !message.is_end {
+            self.others.push(message);
+            return Ok(None);
         }
-        let understood = match message.is_end {
-            true => self.end.push(message),
-            false => self.others.push(message),
-        };
-        self.malformed += u64::from(!understood);
+        self.end.count(message);
+        if is_ours && self.end.text.is_empty() {
+            return Ok(Some(message.content));
+        }
+        self.end.text.push_json(message.content.0);
         Ok(None)
     }
 }
@@ -221,12 +216,6 @@ impl EndText {
         self.finished = message.node_is_finish;
     }
 
-    fn push(&mut self, message: &Message<'_>) -> bool {
-        let understood = self.text.push_json(message.content.0);
-        self.broken |= !understood;
-        understood
-    }
-
     fn is_whole(&self) -> bool {
         self.has_spoken && self.finished && !self.broken
     }
@@ -250,9 +239,9 @@ struct OtherMessage {
 }
 
 impl Others {
-    fn push(&mut self, message: &Message<'_>) -> bool {
+    fn push(&mut self, message: &Message<'_>) {
         let begin = self.text.len();
-        let understood = self.text.push_json(message.content.0);
+        self.text.push_json(message.content.0);
         let index = self.message_for(message);
         let pieces = &mut self.messages[index].pieces;
         match pieces.last_mut().filter(|piece| piece.end == begin) {
@@ -262,7 +251,6 @@ impl Others {
         if message.node_is_finish {
             self.open.retain(|&open| open != index);
         }
-        understood
     }
 
     /// The open message of the same node, or a new one.

@@ -27,7 +27,7 @@ pub(super) fn parse(json: &str) -> Option<Response> {
     Some(Response {
         execute_id: recorded.execute_id,
         verdict,
-        output: text(&recorded.output)?,
+        output: Text::from_json(recorded.output.get())?,
         debug_url: recorded.debug_url,
         workflow_id: recorded.workflow_id,
         messages: messages?,
@@ -45,12 +45,6 @@ pub(super) fn mode(word: &str) -> Mode {
         true => Mode::Async,
         false => Mode::Stream,
     }
-}
-
-fn text(json: &RawValue) -> Option<Text> {
-    let mut text = Text::default();
-    let is_text = json.get().starts_with('"') && text.push_json(json.get());
-    is_text.then_some(text)
 }
 
 #[derive(Deserialize)]
@@ -125,7 +119,7 @@ impl RecordedMessage {
     fn message(self) -> Option<NodeMessage> {
         Some(NodeMessage {
             node_title: self.node_title,
-            content: text(&self.content)?,
+            content: Text::from_json(self.content.get())?,
         })
     }
 }
