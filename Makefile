@@ -86,20 +86,26 @@ rooms:
 # with an unwinder that finds no frame, since a stripped program has no backtrace to show (libgcc's
 # wants glibc). musl-gcc does not link: it can't make static-pie. So gcc does, and rustc adds the
 # start-up files, which it looks for in the -L directories: rcrt1.o for static-pie, crt1.o for
-# aarch64, of which rustc makes no static-pie.
+# aarch64, of which rustc makes no static-pie. No path of this machine stays in the binary, so that
+# one commit gives the same bytes wherever it is built.
 static:
 	@set -e; out=$(abspath $(CARGO_TARGET_DIR)/$(MUSL)); mkdir -p $$out $(dir $(STATIC)); \
 	fail() { printf 'static: %s\n' "$$@" >&2; exit 1; }; \
 	for sysroot in "$$(rustc --print sysroot)" /usr; do \
 	  if [ -d "$$sysroot/lib/rustlib/src/rust/library/std" ]; then break; fi; \
 	done; \
+	flags="-C linker=$(GCC) --remap-path-prefix=$(abspath $(CARGO_TARGET_DIR))=target"; \
+	flags="$$flags --remap-path-prefix=$$sysroot/lib/rustlib/src/rust=rust"; \
+	for crates in "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*; do \
+	  flags="$$flags --remap-path-prefix=$$crates=crates"; \
+	done; \
 	if ls "$$(rustc --print target-libdir --target $(MUSL))"/libstd-*.rlib >/dev/null 2>&1; then \
-	  RUSTFLAGS='-C linker=$(GCC)' cargo build --release --locked --target $(MUSL); \
+	  RUSTFLAGS="$$flags" cargo build --release --locked --target $(MUSL); \
 	elif [ -d "$$sysroot/lib/rustlib/src/rust/library/std" ] && [ -e $(MUSL_LIB)/rcrt1.o ]; then \
 	  printf 'int _Unwind_%s(void) { return 0; }\n' Backtrace GetIP GetCFA FindEnclosingFunction | \
 	    $(GCC) -xc -c - -o $$out/libunwind.a; \
 	  gcc_lib=$$(dirname "$$($(GCC) -print-file-name=crtbeginS.o)"); \
-	  RUSTFLAGS="-C linker=$(GCC) -C force-unwind-tables=no -L $(MUSL_LIB) -L $$gcc_lib -L $$out" \
+	  RUSTFLAGS="$$flags -C force-unwind-tables=no -L $(MUSL_LIB) -L $$gcc_lib -L $$out" \
 	  RUSTC_BOOTSTRAP=1 RUSTC="$$sysroot/bin/rustc" "$$sysroot/bin/cargo" build --release --locked --target $(MUSL) \
 	    -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size; \
 	else \
@@ -113,6 +119,9 @@ static:
 	fi; \
 	[ $(ARCH) = aarch64 ] || readelf -hW $(STATIC) | grep -q 'Type: *DYN' || fail 'it is not position-independent'; \
 	if readelf -SW $(STATIC) | grep -F .symtab; then fail 'it is not stripped'; fi; \
+	if grep -aoF -e "$(CURDIR)" -e "$${CARGO_HOME:-$$HOME/.cargo}" $(STATIC); then \
+	  fail 'it holds a path of this machine (above)'; \
+	fi; \
 	bytes=$$(wc -c < $(STATIC)); \
 	[ $$bytes -lt 2000000 ] || fail "it has $$bytes bytes; it should stay under 2000000"; \
 	$(if $(FOREIGN),qemu-$(ARCH)-static) $(STATIC) --version; \
