@@ -15,9 +15,19 @@ FOREIGN = $(filter-out $(HERE),$(ARCH))
 MUSL = $(ARCH)-unknown-linux-musl
 MUSL_LIB = /usr/lib/$(ARCH)-linux-musl
 GCC = $(if $(FOREIGN),$(ARCH)-linux-gnu-gcc,gcc)
-STATIC = $(CARGO_TARGET_DIR)/static/$(NAME)$(addprefix -,$(FOREIGN))
+static_of = $(CARGO_TARGET_DIR)/static/$(NAME)$(addprefix -,$(filter-out $(HERE),$(1)))
+STATIC = $(call static_of,$(ARCH))
 
-.PHONY: all help build demo stand-in test check fmt clippy doc rooms static bench budget man install clean
+# What make skill puts together: for these machines, here, of this time (the commit's). BINARIES are
+# the programs that go in, as ARCH=PATH; those of make static, built first, unless it is given.
+ARCHES = x86_64 aarch64
+DIST = dist
+BINARIES = $(foreach arch,$(ARCHES),$(arch)=$(call static_of,$(arch)))
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>&1 | grep -x '[0-9]*' || echo 0)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
+
+.PHONY: all help build demo stand-in test check fmt clippy doc rooms static static-all skill \
+  skill-directory bench budget man install clean
 
 all: build
 
@@ -28,6 +38,7 @@ help:
 	@echo 'make test       run every test'
 	@echo 'make check      formatting, lints, documentation, and who may name what'
 	@echo 'make static     a binary that needs nothing of its machine: $(STATIC) (ARCH=aarch64)'
+	@echo 'make skill      the skill'"'"'s directory, $(DIST)/$(NAME), and archives with SHA256SUMS'
 	@echo 'make bench      measure it beside curl and the SDKs (QUICK=1: roughly)'
 	@echo 'make budget     hold what must not grow: size, crates, instructions, connections'
 	@echo 'make man        the manual pages, English and Chinese: $(MAN)'
@@ -127,6 +138,37 @@ static:
 	$(if $(FOREIGN),qemu-$(ARCH)-static) $(STATIC) --version; \
 	echo "$(STATIC): $(MUSL), $$bytes bytes"
 
+static-all:
+	@set -e; for arch in $(ARCHES); do $(MAKE) static ARCH=$$arch; done
+
+# One commit gives the same bytes: names in order, one time, one owner, no time inside gzip.
+skill: skill-directory man
+	@set -e; rm -f $(DIST)/*.tar.gz; \
+	pack() { \
+	  tar -C $(DIST) -I 'gzip -9n' -cf $(DIST)/$$2.tar.gz --sort=name --format=ustar --mtime=@$(SOURCE_DATE_EPOCH) \
+	    --mode=u=rwX,go=rX --owner=0 --group=0 --numeric-owner $$1; \
+	}; \
+	pack $(NAME) $(NAME)-$(VERSION)-skill; \
+	for binary in $(BINARIES); do \
+	  name=$(NAME)-$(VERSION)-$${binary%%=*}-linux; \
+	  rm -rf $(DIST)/$$name; install -d $(DIST)/$$name; \
+	  install -m 755 $${binary#*=} $(DIST)/$$name/$(NAME); \
+	  install -m 644 README.md LICENSE $(DIST)/$(NAME)/THIRD-PARTY-NOTICES.txt $(DIST)/$$name; \
+	  cp -r $(MAN) $(DIST)/$$name/man; \
+	  pack $$name $$name; rm -r $(DIST)/$$name; \
+	done; \
+	cd $(DIST); sha256sum *.tar.gz > SHA256SUMS; cat SHA256SUMS
+
+skill-directory: $(if $(filter file,$(origin BINARIES)),static-all)
+	@set -e; skill=$(DIST)/$(NAME); rm -rf $$skill; install -d $$skill/bin $$skill/scripts; \
+	install -m 644 src/skill/SKILL.md src/skill/config.example.json $$skill; \
+	install -m 755 src/skill/$(NAME).sh $$skill/scripts; \
+	cargo run --quiet --locked --example notices -- $(ARCHES:=-unknown-linux-musl) \
+	  > $$skill/THIRD-PARTY-NOTICES.txt; \
+	for binary in $(BINARIES); do \
+	  install -m 755 $${binary#*=} $$skill/bin/$(NAME)-$${binary%%=*}; \
+	done
+
 bench: static
 	@cargo bench --quiet --locked --bench bench -- $(if $(QUICK),quick) $(STATIC)
 
@@ -136,9 +178,8 @@ budget: static
 # Of the very texts that --help prints.
 man:
 	@mkdir -p $(MAN)/man1 $(MAN)/zh_CN/man1
-	@version=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml); \
-	awk -v version=$$version -f src/help/man.awk src/help/en.txt > $(MAN)/man1/$(NAME).1 && \
-	awk -v version=$$version -v name=名称 -f src/help/man.awk src/help/zh.txt > $(MAN)/zh_CN/man1/$(NAME).1
+	@awk -v version=$(VERSION) -f src/help/man.awk src/help/en.txt > $(MAN)/man1/$(NAME).1
+	@awk -v version=$(VERSION) -v name=名称 -f src/help/man.awk src/help/zh.txt > $(MAN)/zh_CN/man1/$(NAME).1
 
 install: build man
 	install -d $(DESTDIR)$(PREFIX)/bin
@@ -150,3 +191,4 @@ install: build man
 
 clean:
 	cargo clean
+	rm -rf dist

@@ -2,6 +2,7 @@
 //! own, pipes. Its environment is empty but for what a test puts there, and whatever it prints is
 //! searched for the key. A program that does not do what a test waits for fails that test.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -29,7 +30,12 @@ impl Program {
     /// Without arguments, key or base URL.
     pub fn bare() -> Self {
         let path = option_env!("CARGO_BIN_EXE_coze-workflow");
-        let mut command = Command::new(path.expect("an integration test: only those are told"));
+        Self::other(path.expect("an integration test: only those are told"))
+    }
+
+    /// Another program, in the same empty environment.
+    pub fn other(program: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(program);
         let directory = TempDir::new().expect("a directory");
         command
             .env_clear()
@@ -62,7 +68,7 @@ impl Program {
         self
     }
 
-    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }

@@ -1,11 +1,14 @@
 //! Certificate authorities made for one test, and the server side of TLS with what they certify.
 //! The good, the expired and the misnamed differ in nothing else, so that a test proves its point.
 
+use std::io;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::coze::{Acceptor, Wire};
 
 /// What a server answers a TLS handshake with.
 pub type Identity = Arc<ServerConfig>;
@@ -39,6 +42,16 @@ impl Authority {
     /// Valid for where the servers of the tests are.
     pub fn local(&self) -> Identity {
         self.certify(&leaf(&["127.0.0.1", "localhost"]))
+    }
+
+    /// The same, for the stand-in Coze.
+    pub fn acceptor(&self) -> Acceptor {
+        let identity = self.local();
+        Arc::new(move |stream| {
+            let connection =
+                ServerConnection::new(Arc::clone(&identity)).map_err(io::Error::other)?;
+            Ok(Box::new(StreamOwned::new(connection, stream)) as Box<dyn Wire>)
+        })
     }
 
     /// Valid for these names only.

@@ -1,0 +1,238 @@
+//! The launcher in directories as archives, mounts and other machines leave them, under every shell
+//! that is here: it runs the program, or says what to do and ends with 3.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::assembled::{Copy, can, set_mode, skip};
+use crate::support::coze::{self, Coze, Options};
+use crate::support::program::{Ended, KEY, Program};
+
+const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+const REQUEST: &str = r#"{"workflow_id":"7000000000000000001","parameters":{"city":"北京"}}"#;
+const ECHOED: &str = r#"{"output":{"city":"北京"}}"#;
+
+#[test]
+fn it_runs_the_program_although_the_run_bits_are_lost() {
+    for shell in shells() {
+        let coze = Coze::start(Options::default());
+        let copy = Copy::new().without_run_bits();
+        launch(shell, &copy, &coze)
+            .arg("-r")
+            .run(REQUEST)
+            .is(0, ECHOED, "");
+        let mode = fs::metadata(copy.program()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{shell:?}");
+    }
+}
+
+#[test]
+fn arguments_and_exit_code_are_the_programs() {
+    let coze = Coze::start(Options::default());
+    let copy = Copy::named("a skill's \"own\" \\ directory");
+    for shell in shells() {
+        let ended = launch(shell, &copy, &coze)
+            .args(&["-r", "--request", REQUEST])
+            .run("");
+        ended.is(0, ECHOED, "");
+        let refused = launch(shell, &copy, &coze).run(r#"{"workflow_id":"7000000000000000004"}"#);
+        assert_eq!(refused.code, 4);
+    }
+}
+
+#[test]
+fn the_program_takes_its_place_so_that_a_signal_reaches_it() {
+    for shell in shells() {
+        let coze = Coze::start(Options {
+            slow_looks: 1000,
+            ..Options::default()
+        });
+        let copy = Copy::new();
+        let program = launch(shell, &copy, &coze).args(&["--async", "--timeout", "0"]);
+        let mut running = program.start();
+        running.write(format!(r#"{{"workflow_id":"{}"}}"#, coze::SLOW));
+        running.error_line();
+        let executable = fs::read_link(format!("/proc/{}/exe", running.id())).unwrap();
+        assert_eq!(executable, fs::canonicalize(copy.program()).unwrap());
+    }
+}
+
+#[test]
+fn it_needs_no_path_and_finds_itself_from_within_its_directory() {
+    let coze = Coze::start(Options::default());
+    let copy = Copy::new().without_run_bits();
+    let command = format!(
+        "cd '{}/scripts' && exec sh coze-workflow.sh -r",
+        copy.skill.display()
+    );
+    let program = Program::other("/bin/sh").args(&["-c", &command]);
+    let program = program
+        .env("COZE_API_KEY", KEY)
+        .env("COZE_BASE_URL", coze.url());
+    program.env("CDPATH", "/tmp").run(REQUEST).is(0, ECHOED, "");
+    let program = Program::other("/bin/sh")
+        .arg(&copy.launcher())
+        .env("PATH", "/nowhere");
+    let program = program
+        .env("COZE_API_KEY", KEY)
+        .env("COZE_BASE_URL", coze.url());
+    program.arg("-r").run(REQUEST).is(0, ECHOED, "");
+}
+
+#[test]
+fn what_another_user_may_not_make_runnable_is_said_and_is_3() {
+    if !can(
+        "setpriv",
+        &["--reuid=65534", "--regid=65534", "--clear-groups", "true"],
+    ) {
+        return skip("the launcher as another user", "only root may become one");
+    }
+    for shell in shells() {
+        let copy = Copy::new().without_run_bits();
+        set_mode(&copy.skill, 0o555);
+        let program = Program::other("setpriv")
+            .args(&["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .args(shell)
+            .arg(&copy.launcher());
+        cannot_run(&program.run(REQUEST), &copy);
+    }
+}
+
+#[test]
+fn a_mount_that_lets_nothing_run_is_said_and_is_3() {
+    let namespace = ["--user", "--map-root-user", "--mount"];
+    if !can("unshare", &[&namespace[..], &["true"]].concat()) {
+        return skip(
+            "the launcher on a noexec mount",
+            "no mount namespace may be made here",
+        );
+    }
+    let mount = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro,noexec "$0" && exec "$@""#;
+    for shell in shells() {
+        for copy in [Copy::new(), Copy::new().without_run_bits()] {
+            let program = Program::other("unshare")
+                .args(&namespace)
+                .args(&["sh", "-c", mount, copy.skill.to_str().unwrap()])
+                .args(shell)
+                .arg(&copy.launcher());
+            cannot_run(&program.run(REQUEST), &copy);
+        }
+    }
+}
+
+#[test]
+fn an_architecture_without_a_program_is_said_and_is_3() {
+    for shell in shells() {
+        let copy = Copy::named("a \"skill\" \\");
+        fs::rename(copy.program(), copy.skill.join("bin/coze-workflow-riscv64")).unwrap();
+        let ended = Program::other(shell[0])
+            .args(&shell[1..])
+            .arg(&copy.launcher())
+            .run("");
+        let (message, hint) = refusal(&ended);
+        let directory = copy.skill.join("bin");
+        let end = format!(" in {}", directory.display());
+        assert!(
+            message.starts_with("there is no program for Linux ") && message.ends_with(&end),
+            "{message}"
+        );
+        let name = copy.program();
+        assert!(
+            hint.ends_with(name.file_name().unwrap().to_str().unwrap()),
+            "{hint}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_keeps_to_raw_output_and_quiet() {
+    let copy = Copy::new();
+    fs::remove_file(copy.program()).unwrap();
+    let run = |options: &[&str]| {
+        let program = Program::other("/bin/sh").arg(&copy.launcher());
+        program.args(options).run("")
+    };
+    let quiet = run(&["--quiet"]);
+    assert_eq!(
+        (quiet.code, quiet.stdout.lines().count(), &*quiet.stderr),
+        (3, 1, "")
+    );
+    let raw = run(&["-q", "-r"]);
+    assert_eq!(
+        (raw.code, &*raw.stdout, raw.stderr.lines().count()),
+        (3, "", 1)
+    );
+}
+
+#[test]
+fn a_hint_is_in_the_readers_language() {
+    let copy = Copy::new();
+    fs::remove_file(copy.program()).unwrap();
+    for shell in shells() {
+        let hint = |locale: &str| {
+            let program = Program::other(shell[0]).args(&shell[1..]);
+            let program = program.arg(&copy.launcher()).env("LC_ALL", "");
+            refusal(&program.env("LANG", locale).run("")).1
+        };
+        let name = format!("coze-workflow-{}", std::env::consts::ARCH);
+        let chinese = format!("用源码执行 make static 编译，再以 {name} 为名放到该目录");
+        assert_eq!(hint("zh_CN.UTF-8"), chinese);
+        assert!(hint("en_US.UTF-8").starts_with("build one "));
+    }
+}
+
+/// The shells of this machine.
+fn shells() -> impl Iterator<Item = &'static [&'static str]> {
+    SHELLS.into_iter().filter(|shell| {
+        let there = can(shell[0], &[&shell[1..], &["-c", "true"]].concat());
+        if !there {
+            skip(
+                &format!("the launcher under {}", shell[0]),
+                "it is not here",
+            );
+        }
+        there
+    })
+}
+
+fn launch(shell: &[&str], copy: &Copy, coze: &Coze) -> Program {
+    let program = Program::other(shell[0])
+        .args(&shell[1..])
+        .arg(&copy.launcher());
+    program
+        .env("COZE_API_KEY", KEY)
+        .env("COZE_BASE_URL", coze.url())
+}
+
+#[track_caller]
+fn cannot_run(ended: &Ended, copy: &Copy) {
+    let (message, hint) = refusal(ended);
+    let expected = format!(
+        "{} can't be run here: Permission denied",
+        copy.program().display()
+    );
+    assert_eq!(message, expected);
+    assert!(hint.starts_with("chmod 755 it as its owner; "), "{hint}");
+}
+
+/// Message and hint of a response that is exactly the program's own for a bad configuration.
+#[track_caller]
+fn refusal(ended: &Ended) -> (String, String) {
+    let response: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let error = response["error"].clone();
+    let [message, hint] = ["message", "hint"].map(|key| error[key].as_str().unwrap().to_owned());
+    let quoted = |text: &str| serde_json::to_string(text).unwrap();
+    let stdout = format!(
+        r#"{{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{{"kind":"config","message":{},"hint":{}}}}}"#,
+        quoted(&message),
+        quoted(&hint)
+    );
+    ended.is(
+        3,
+        &stdout,
+        &crate::support::program::complaint(&error.to_string()),
+    );
+    (message, hint)
+}
