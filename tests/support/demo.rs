@@ -1,6 +1,7 @@
 //! The demonstration: `demo PROGRAM` runs the built program against the stand-in Coze, shows what
-//! goes in and what comes out, and fails if that is not what was promised. `demo serve PORT` keeps
-//! the stand-in running, for commands typed by hand. Needs no network and no account.
+//! goes in and what comes out, and fails if that is not what was promised; `demo EMULATOR PROGRAM`
+//! does so with one for another machine. `demo serve PORT` keeps the stand-in running, for commands
+//! typed by hand. Needs no network and no account.
 
 #[path = "mod.rs"]
 mod support;
@@ -26,8 +27,8 @@ fn main() -> ExitCode {
     let done = match arguments[..] {
         ["serve"] => serve(0),
         ["serve", port] => port.parse().map_err(Into::into).and_then(serve),
-        [program] => demonstrate(program),
-        _ => Err("usage: demo PROGRAM, or demo serve [PORT]".into()),
+        [] => Err("usage: demo [EMULATOR] PROGRAM, or demo serve [PORT]".into()),
+        _ => demonstrate(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn demonstrate(program: &str) -> Outcome<()> {
+fn demonstrate(program: &[&str]) -> Outcome<()> {
     let coze = Coze::start(Options {
         delay: Duration::from_millis(150),
         ..Options::default()
@@ -116,10 +117,11 @@ impl Answer {
 
 /// Runs the program as a caller would, in an environment that holds nothing but the key, and shows
 /// its stderr while it runs.
-fn show(program: &str, coze: &Coze, request: &str) -> Outcome<Answer> {
+fn show(program: &[&str], coze: &Coze, request: &str) -> Outcome<Answer> {
     let url = coze.url();
     println!("$ echo '{request}' |\n  COZE_API_KEY={KEY} coze-workflow -v --base-url {url}");
-    let mut child = Command::new(program)
+    let mut child = Command::new(program[0])
+        .args(&program[1..])
         .args(["-v", "--base-url", &url])
         .env_clear()
         .env("COZE_API_KEY", KEY)
@@ -127,7 +129,7 @@ fn show(program: &str, coze: &Coze, request: &str) -> Outcome<Answer> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("cannot start {program}: {error}"))?;
+        .map_err(|error| format!("cannot start {}: {error}", program.join(" ")))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     writeln!(stdin.ok_or("no stdin")?, "{request}")?;
     let telling = thread::spawn(move || {
