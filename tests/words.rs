@@ -8,7 +8,6 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::pipe;
 use std::net::TcpListener;
 use std::path::Path;
@@ -19,6 +18,8 @@ use support::server::{Exchange, Server};
 
 const ENGLISH: &str = "C";
 const CHINESE: &str = "zh_CN.UTF-8";
+
+const SKILL: &str = include_str!("../src/skill/SKILL.md");
 
 #[test]
 fn every_text_tells_the_options_of_the_program() {
@@ -90,7 +91,7 @@ fn every_text_tells_the_variables_that_the_program_reads() {
     {
         texts.push((name.to_owned(), part));
     }
-    texts.extend(skill().map(|skill| ("SKILL.md".to_owned(), skill)));
+    texts.push(("SKILL.md".to_owned(), SKILL.to_owned()));
     for (name, text) in texts {
         let words: BTreeSet<_> = words(&text).collect();
         let is_told = |variable: &&String| words.contains(variable.as_str());
@@ -114,22 +115,20 @@ fn every_text_tells_the_variables_that_the_program_reads() {
 fn the_skill_names_only_options_that_there_are() {
     let program = options_of_the_program();
     let is_known = |word: &str| program.iter().any(|option| option.is_called(word));
-    let Some(skill) = skill() else { return };
-    for word in skill.split(|char: char| !char.is_ascii_alphanumeric() && char != '-') {
+    for word in SKILL.split(|char: char| !char.is_ascii_alphanumeric() && char != '-') {
         let name = word.trim_start_matches('-');
         let is_option =
             word.len() > name.len() && name.starts_with(|char: char| char.is_ascii_alphabetic());
         assert!(!is_option || is_known(word), "SKILL.md names {word}");
     }
-    for table in skill.split("\n\n") {
-        let codes: Vec<_> = rows(table)
-            .filter_map(|row| row[0].parse::<u8>().ok())
-            .collect();
-        assert!(
-            codes.is_empty() || codes == (0..10).collect::<Vec<_>>(),
-            "{codes:?}"
-        );
-    }
+    let codes = |table: &str| {
+        let rows = rows(table).filter_map(|row| row[0].parse::<u8>().ok());
+        rows.collect::<Vec<_>>()
+    };
+    let mut tables: Vec<_> = SKILL.split("\n\n").map(codes).collect();
+    tables.retain(|codes| !codes.is_empty());
+    let all: Vec<_> = (0..10).collect();
+    assert_eq!(tables, [all.clone(), all], "one table in each language");
 }
 
 #[test]
@@ -403,10 +402,6 @@ fn readme() -> [String; 2] {
         .unwrap();
     let (english, chinese) = text.split_once("\n## 中文\n").unwrap();
     [english.to_owned(), chinese.to_owned()]
-}
-
-fn skill() -> Option<String> {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/skill/SKILL.md")).ok()
 }
 
 /// The terms stand side by side, and defaults are left to the long help.
