@@ -117,49 +117,54 @@ impl<'a> Fields<'a> {
     /// that a long stream takes would go into its JSON.
     fn parse_flat(data: &'a str) -> Option<Self> {
         let mut fields = Self::default();
-        let mut rest = data.strip_prefix('{')?;
+        let bytes = data.as_bytes();
+        let mut place = data.starts_with('{').then_some(1)?;
         loop {
             // An escaped key may be any key.
-            let (key, after) = json::plain_string(rest)?;
-            let value = after.strip_prefix(':')?;
-            let after = match value.as_bytes().first()? {
-                b'"' => json::behind_string(value)?,
-                b't' => value.strip_prefix("true")?,
-                b'f' => value.strip_prefix("false")?,
-                b'1'..=b'9' => value.trim_start_matches(|char: char| char.is_ascii_digit()),
-                b'{' => json::behind_object(value)?,
+            let key = place + 1..place + json::plain_string(bytes.get(place..)?)? - 1;
+            if bytes.get(key.end + 1) != Some(&b':') {
+                return None;
+            }
+            let start = key.end + 2;
+            let rest = &bytes[start..];
+            let length = match rest.first()? {
+                b'"' => json::string(rest)?,
+                b't' => rest.starts_with(b"true").then_some(4)?,
+                b'f' => rest.starts_with(b"false").then_some(5)?,
+                b'1'..=b'9' => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+                b'{' => json::object(rest)?,
                 _ => return None,
             };
-            let value = Json(&value[..value.len() - after.len()]);
-            if let Some(field) = fields.field(key)
-                && field.replace(value).is_some()
+            place = start + length;
+            if let Some(field) = fields.field(&bytes[key])
+                && field.replace(Json(&data[start..place])).is_some()
             {
                 return None;
             }
-            match after.as_bytes() {
-                [b',', ..] => rest = &after[1..],
-                b"}" => return Some(fields),
+            match bytes[place..] {
+                [b',', ..] => place += 1,
+                [b'}'] => return Some(fields),
                 _ => return None,
             }
         }
     }
 
-    fn field(&mut self, key: &str) -> Option<&mut Raw<'a>> {
+    fn field(&mut self, key: &[u8]) -> Option<&mut Raw<'a>> {
         Some(match key {
-            "content" => &mut self.content,
-            "node_title" => &mut self.node_title,
-            "node_seq_id" => &mut self.node_seq_id,
-            "node_is_finish" => &mut self.node_is_finish,
-            "node_type" => &mut self.node_type,
-            "node_id" => &mut self.node_id,
-            "usage" => &mut self.usage,
-            "debug_url" => &mut self.debug_url,
-            "execute_id" => &mut self.execute_id,
-            "error_code" => &mut self.error_code,
-            "error_message" => &mut self.error_message,
-            "code" => &mut self.code,
-            "msg" => &mut self.msg,
-            "interrupt_data" => &mut self.interrupt_data,
+            b"content" => &mut self.content,
+            b"node_title" => &mut self.node_title,
+            b"node_seq_id" => &mut self.node_seq_id,
+            b"node_is_finish" => &mut self.node_is_finish,
+            b"node_type" => &mut self.node_type,
+            b"node_id" => &mut self.node_id,
+            b"usage" => &mut self.usage,
+            b"debug_url" => &mut self.debug_url,
+            b"execute_id" => &mut self.execute_id,
+            b"error_code" => &mut self.error_code,
+            b"error_message" => &mut self.error_message,
+            b"code" => &mut self.code,
+            b"msg" => &mut self.msg,
+            b"interrupt_data" => &mut self.interrupt_data,
             _ => return None,
         })
     }
@@ -177,12 +182,13 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     let known = fields.is_some();
     let fields = fields.unwrap_or_default();
     let name = frame.event.as_ref();
-    let is = |expected: &str| name.eq_ignore_ascii_case(expected);
-    let kind = if is("Message") && frame.replaced {
+    let is = |expected: &str| name == expected || name.eq_ignore_ascii_case(expected);
+    let kind = if is("Message") {
         // What had to be replaced is not what was said.
-        EventKind::Malformed
-    } else if is("Message") {
-        message(&fields).map_or(EventKind::Malformed, EventKind::Message)
+        let fields = Some(&fields).filter(|_| !frame.replaced);
+        fields
+            .and_then(message)
+            .map_or(EventKind::Malformed, EventKind::Message)
     } else if is("PING") {
         EventKind::Ping
     } else if is("Done") {
@@ -249,7 +255,7 @@ fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
     let node_title = field::text(fields.node_title);
     let node_id = field::nonempty(fields.node_id);
     let is_end = match (field::nonempty(fields.node_type), &node_id, &node_title) {
-        (Some(node_type), _, _) => node_type.eq_ignore_ascii_case("End"),
+        (Some(node_type), _, _) => node_type == "End" || node_type.eq_ignore_ascii_case("End"),
         (None, Some(id), _) => id == "900001",
         (None, None, Some(title)) => title.is_empty() || title == "End",
         (None, None, None) => false,

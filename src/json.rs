@@ -4,44 +4,47 @@
 
 use serde::de::IgnoredAny;
 
-/// What a string without escapes holds, and what follows it.
-pub(crate) fn plain_string(json: &str) -> Option<(&str, &str)> {
-    let inner = json.strip_prefix('"')?;
-    let (text, after) = inner.split_at(first_special(inner.as_bytes())?);
-    after.strip_prefix('"').map(|after| (text, after))
+/// The length of the string without escapes that begins here, quotes included.
+pub(crate) fn plain_string(json: &[u8]) -> Option<usize> {
+    let [b'"', inner @ ..] = json else {
+        return None;
+    };
+    let end = first_special(inner)?;
+    (inner[end] == b'"').then_some(end + 2)
 }
 
-/// What follows a string, which has a text: none of its escapes is a surrogate.
-pub(crate) fn behind_string(json: &str) -> Option<&str> {
-    if let Some((_, after)) = plain_string(json) {
-        return Some(after);
+/// The length of the string that begins here, quotes included. It has a text: none of its escapes is
+/// a surrogate.
+pub(crate) fn string(json: &[u8]) -> Option<usize> {
+    if let Some(length) = plain_string(json) {
+        return Some(length);
     }
-    let bytes = json.as_bytes();
     let mut place = 1;
     loop {
         // All at once, so that no place has to wait until the one before is known.
         let block = place;
-        let mut specials = specials(bytes.get(block..).filter(|rest| !rest.is_empty())?);
+        let mut specials = specials(json.get(block..).filter(|rest| !rest.is_empty())?);
         place += BLOCK;
         while specials != 0 {
             let found = specials.trailing_zeros() as usize;
-            match bytes[block + found] {
-                b'"' => return Some(&json[block + found + 1..]),
-                b'\\' => check_escape(&bytes[block + found + 1..])?,
+            let special = block + found;
+            match json[special] {
+                b'"' => return Some(special + 1),
+                b'\\' => check_escape(&json[special + 1..])?,
                 _ => return None,
             }
             // Nor is what stands behind the backslash special.
             specials &= !(0b11 << found);
-            place = place.max(block + found + 2);
+            place = place.max(special + 2);
         }
     }
 }
 
-/// What follows an object. Such a value is rare in events, and short.
-pub(crate) fn behind_object(json: &str) -> Option<&str> {
-    let mut values = serde_json::Deserializer::from_str(json).into_iter::<IgnoredAny>();
+/// The length of the object that begins here. Such a value is rare in events, and short.
+pub(crate) fn object(json: &[u8]) -> Option<usize> {
+    let mut values = serde_json::Deserializer::from_slice(json).into_iter::<IgnoredAny>();
     values.next()?.ok()?;
-    Some(&json[values.byte_offset()..])
+    Some(values.byte_offset())
 }
 
 /// Nothing unless these bytes, behind a backslash, are an escape that stands for a character.
@@ -108,11 +111,11 @@ fn special_bytes(bytes: [u8; 8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// What follows a string, as serde has it.
-    fn by_serde(json: &str) -> Option<&str> {
+    /// The length of a string, as serde has it.
+    fn by_serde(json: &str) -> Option<usize> {
         let mut values = serde_json::Deserializer::from_str(json).into_iter::<String>();
         values.next()?.ok()?;
-        Some(&json[values.byte_offset()..])
+        Some(values.byte_offset())
     }
 
     #[test]
@@ -132,7 +135,7 @@ mod tests {
             for length in 0..2 * BLOCK {
                 for after in ["\"", "\",\"more\"", ""] {
                     let json = format!("\"{}{middle}{after}", "x".repeat(length));
-                    assert_eq!(behind_string(&json), by_serde(&json), "{json:?}");
+                    assert_eq!(string(json.as_bytes()), by_serde(&json), "{json:?}");
                 }
             }
         }
@@ -144,7 +147,7 @@ mod tests {
             for escapes in 0..BLOCK {
                 let text = "x".repeat(length) + &"\\\"".repeat(escapes) + &"\\\\".repeat(escapes);
                 let json = format!("\"{text}\",1");
-                assert_eq!(behind_string(&json), Some(",1"), "{json}");
+                assert_eq!(string(json.as_bytes()), Some(json.len() - 2), "{json}");
             }
         }
     }
@@ -152,16 +155,16 @@ mod tests {
     #[test]
     fn surrogates_are_left_to_serde() {
         for escapes in [r"\ud83d\ude00", r"\ud83d", r"\uDFFF", r"\uD800x"] {
-            assert_eq!(behind_string(&format!("\"{escapes}\"")), None);
+            assert_eq!(string(format!("\"{escapes}\"").as_bytes()), None);
         }
-        assert_eq!(behind_string(r#""\ud799\ue000""#), Some(""));
+        assert_eq!(string(br#""\ud799\ue000","#), Some(14));
     }
 
     #[test]
     fn a_plain_string_has_no_escapes() {
-        assert_eq!(plain_string("\"node_title\":1"), Some(("node_title", ":1")));
-        assert_eq!(plain_string(r#""a\u0062":1"#), None);
-        assert_eq!(plain_string("\"a"), None);
-        assert_eq!(plain_string("a"), None);
+        assert_eq!(plain_string(br#""node_title":1"#), Some(12));
+        for none in [r#""a\u0062":1"#, "\"a", "a", ""] {
+            assert_eq!(plain_string(none.as_bytes()), None);
+        }
     }
 }

@@ -267,7 +267,7 @@ impl Decoder {
     fn remember_id(&mut self, id: Range<usize>) {
         let id = &self.buffer[self.start..][id];
         self.last_id.clear();
-        self.last_id.push_str(&String::from_utf8_lossy(id));
+        self.last_id.push_str(&decode(id));
     }
 
     fn dispatch(&mut self, terminated: bool) -> Frame<'_> {
@@ -349,6 +349,10 @@ impl Sought {
     /// The first one behind `from`, or the end.
     fn seek(&mut self, byte: u8, bytes: &[u8], from: usize) -> usize {
         let from = self.place.max(from);
+        if bytes.get(from) == Some(&byte) {
+            self.place = from;
+            return from;
+        }
         self.place = find(byte, &bytes[from..]).map_or(bytes.len(), |place| from + place);
         self.place
     }
