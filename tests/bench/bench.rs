@@ -87,7 +87,7 @@ struct Scale {
 
 const FULL: Scale = Scale {
     tiny_rounds: 30,
-    large_rounds: 3,
+    large_rounds: 2,
     messages: 640_000,
     bytes: 20_000_000,
     events: 3000,

@@ -124,7 +124,7 @@ pub(crate) fn write(
     for word in left_out {
         writeln!(page, "{word}.")?;
     }
-    page += "Medians, of memory the most in five runs; in brackets what a value is to curl's alone.\n\n";
+    page += "Medians; of our memory the most in five runs; in brackets what a value is to curl's alone.\n\n";
     let names: Vec<_> = clients.iter().map(Client::name).collect();
     writeln!(
         page,
