@@ -33,7 +33,10 @@ pub(crate) enum EventKind<'a> {
         code: Option<i64>,
         message: String,
     },
-    Done,
+    Done {
+        /// Its data is an object, or nothing: not the rest of another event, glued to its name.
+        understood: bool,
+    },
     /// An event of a name we don't know: it only uses up its id.
     Unknown,
     /// A Message or Interrupt that can't be understood: something is lost.
@@ -192,7 +195,8 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     } else if is("PING") {
         EventKind::Ping
     } else if is("Done") {
-        EventKind::Done
+        let understood = known || data.is_empty();
+        EventKind::Done { understood }
     } else if is("Error") {
         error(&fields, data, known)
     } else if is("Interrupt") {
@@ -215,7 +219,7 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
                 field::execute_id_of_event(&interrupt.event_id).map(|id| Cow::Owned(id.to_owned()))
             }
             // Broken JSON may name the run all the same.
-            EventKind::Malformed | EventKind::Done | EventKind::Error { .. } => {
+            EventKind::Malformed | EventKind::Done { .. } | EventKind::Error { .. } => {
                 field::execute_id_of_tail(data.as_bytes()).map(Cow::Owned)
             }
             EventKind::Message(_) | EventKind::Ping | EventKind::Unknown => None,
@@ -331,7 +335,7 @@ mod tests {
     fn names_match_in_any_case_and_unknown_events_are_values() {
         assert!(matches!(
             parse(&frame("done", "{}")).unwrap().kind,
-            EventKind::Done
+            EventKind::Done { understood: true }
         ));
         assert!(matches!(
             parse(&frame("ping", "")).unwrap().kind,

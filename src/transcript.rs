@@ -133,7 +133,7 @@ impl Transcript {
         let place = self.ids.place(event.id);
         let ends = matches!(
             event.kind,
-            EventKind::Done | EventKind::Error { .. } | EventKind::Interrupt(_)
+            EventKind::Done { .. } | EventKind::Error { .. } | EventKind::Interrupt(_)
         );
         self.learn_event(&event);
         if place == Place::Repeat && !ends {
@@ -145,7 +145,10 @@ impl Transcript {
             EventKind::Message(message) => return self.push_message(&message, is_ours),
             EventKind::Malformed => self.malformed += 1,
             EventKind::Ping | EventKind::Unknown => {}
-            EventKind::Done => self.ended = Some(Ended::Done),
+            EventKind::Done { understood } => {
+                self.malformed += u64::from(!understood);
+                self.ended = Some(Ended::Done);
+            }
             EventKind::Interrupt(interrupt) => self.ended = Some(Ended::Interrupt(interrupt)),
             EventKind::Error { code, message } => {
                 self.ended = Some(Ended::Error {
@@ -421,6 +424,12 @@ mod tests {
             (whole, lost)
         );
         assert_eq!(transcript.take_output().plain(), output);
+    }
+
+    #[test]
+    fn a_done_with_the_rest_of_another_event_in_it_proves_nothing() {
+        folds_to(&["0|Done|"], true, "", 0);
+        folds_to(&["0|Done|{\"content\":\"textid: 1"], false, "", 1);
     }
 
     #[test]
