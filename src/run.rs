@@ -282,10 +282,11 @@ impl Attempt<'_> {
             return self.stream(status, retry_after, decoder, body);
         }
         let head = decoder.space()[..first].to_vec();
-        let text = read_answer(body.as_mut(), head);
+        let (text, cut) = read_answer(body.as_mut(), head);
         self.known.rest = Some(body);
         let text = String::from_utf8_lossy(&text);
-        self.document(status, retry_after, text.trim_start_matches('\u{feff}'))
+        let text = text.trim_start_matches('\u{feff}');
+        self.document(status, retry_after, text, cut)
     }
 
     /// No answer came: what that proves depends on whether the request left.
@@ -444,7 +445,13 @@ impl Attempt<'_> {
     }
 
     /// An answer that is no stream. Coze's code decides; without one, the HTTP status does.
-    fn document(&mut self, status: u16, retry_after: Option<String>, body: &str) -> Next {
+    fn document(
+        &mut self,
+        status: u16,
+        retry_after: Option<String>,
+        body: &str,
+        cut: bool,
+    ) -> Next {
         let envelope = Envelope::parse(body).unwrap_or_default();
         let code = envelope.code();
         // A body that was cut, or is no good JSON, may name the run all the same.
@@ -468,6 +475,10 @@ impl Attempt<'_> {
                 logid,
             )
         };
+        // What is missing may name the run.
+        if cut && !names_run {
+            return self.unclear(trouble(Kind::Unknown));
+        }
         if !names_run && code::is_rate_limit(code, status) {
             // It speaks of a run that can't be made out: nobody can tell that nothing was started.
             if field::mentions_run(body) {
@@ -715,18 +726,25 @@ fn read_first(body: &mut dyn Body, space: &mut [u8]) -> Result<usize, Failure> {
 
 /// Reads an answer that is no stream: to its end, or until it is a whole JSON value, for some servers
 /// leave the connection open behind it.
-fn read_answer(body: &mut dyn Body, mut bytes: Vec<u8>) -> Vec<u8> {
+fn read_answer(body: &mut dyn Body, mut bytes: Vec<u8>) -> (Vec<u8>, bool) {
     let mut buffer = vec![0; 16 << 10];
     let is_whole = |bytes: &[u8]| {
         bytes.trim_ascii_end().ends_with(b"}") && serde_json::from_slice::<&RawValue>(bytes).is_ok()
     };
+    let mut failed = false;
     while bytes.len() < ANSWER_LIMIT && !is_whole(&bytes) {
         match body.read(&mut buffer) {
             Ok(count @ 1..) => bytes.extend_from_slice(&buffer[..count]),
-            Ok(0) | Err(_) => break,
+            Ok(0) => break,
+            Err(_) => {
+                failed = true;
+                break;
+            }
         }
     }
-    bytes
+    // Where only the end of the connection ends a body, a cut looks like an end.
+    let begun = bytes.trim_ascii_start().starts_with(b"{") && !is_whole(&bytes);
+    (bytes, failed || begun)
 }
 
 /// Reads a body to its end; what came of it, when that is not all.
