@@ -215,7 +215,15 @@ impl Case {
     }
 
     fn answer(&self, request: &str, script: Vec<Reply>) -> Outcome {
-        let (clock, shared, notes) = <(ScriptedClock, Shared, Notes)>::default();
+        let notes = Notes::default();
+        let mut outcome = self.observed(&[request], script, &notes);
+        outcome.notes = lock(&notes.0).clone();
+        outcome
+    }
+
+    /// Some requests to one process, and what came of the last.
+    fn observed(&self, requests: &[&str], script: Vec<Reply>, observer: &dyn Observer) -> Outcome {
+        let (clock, shared) = <(ScriptedClock, Shared)>::default();
         let world = World {
             clock: &clock,
             script: Mutex::new(script.into()),
@@ -228,8 +236,11 @@ impl Case {
             rules: self.rules,
             shared: &shared,
         };
-        let request = Request::parse(request, self.manner);
-        let response = runner.answer(request, &notes).response;
+        let answers = requests.iter().map(|request| {
+            let request = Request::parse(request, self.manner);
+            runner.answer(request, observer).response
+        });
+        let response = answers.last().expect("a request");
         assert!(
             lock(&world.script).is_empty(),
             "not all of the script was asked for"
@@ -238,7 +249,7 @@ impl Case {
             response,
             calls: lock(&world.calls).clone(),
             slept: lock(&clock.slept).iter().map(Duration::as_millis).collect(),
-            notes: lock(&notes.0).clone(),
+            notes: Vec::new(),
         }
     }
 }
@@ -415,27 +426,9 @@ fn an_id_is_told_as_soon_as_an_event_tells_it() {
         }
     }
     let told = "id: 0\nevent: PING\ndata: {\"execute_id\":\"9\"}\n\n";
-    let (clock, shared) = <(ScriptedClock, Shared)>::default();
-    let world = World {
-        clock: &clock,
-        script: Mutex::new(vec![sse(&format!("{told}{DONE}"))].into()),
-        for_ever: None,
-        calls: Mutex::default(),
-    };
-    let runner = Runner {
-        api: &world,
-        clock: &clock,
-        rules: Case::new().rules,
-        shared: &shared,
-    };
-    let request = Request::parse(RUN, Manner::default());
-    assert_eq!(
-        runner
-            .answer(request, &Impatient(Mutex::default()))
-            .response
-            .exit_code(),
-        0
-    );
+    let script = vec![sse(&format!("{told}{DONE}"))];
+    let outcome = Case::new().observed(&[RUN], script, &Impatient(Mutex::default()));
+    assert_eq!(outcome.response.exit_code(), 0);
 }
 
 #[test]
@@ -872,29 +865,23 @@ fn the_deadline_covers_the_connection_the_stream_and_the_pauses() {
 
 #[test]
 fn after_a_bad_token_no_further_run_is_sent() {
-    let (clock, shared, notes) = <(ScriptedClock, Shared, Notes)>::default();
-    let world = World {
-        clock: &clock,
-        script: Mutex::new(vec![refusal(200, r#"{"code":4100,"msg":"bad token"}"#)].into()),
-        for_ever: None,
-        calls: Mutex::default(),
-    };
-    let runner = Runner {
-        api: &world,
-        clock: &clock,
-        rules: Case::new().rules,
-        shared: &shared,
-    };
-    let answer = || {
-        runner
-            .answer(Request::parse(RUN, Manner::default()), &notes)
-            .response
-    };
-    assert_eq!(answer().exit_code(), 4);
-    let second = answer();
-    assert_eq!(second.exit_code(), 4);
-    assert!(second.complaint().unwrap().contains("not sent"));
-    assert_eq!(lock(&world.calls).len(), 1);
+    let script = vec![refusal(200, r#"{"code":4100,"msg":"bad token"}"#)];
+    let second = Case::new().observed(&[RUN, RUN], script, &Notes::default());
+    assert_eq!(second.calls.len(), 1);
+    second.is(4, "", "").says("not sent");
+}
+
+#[test]
+fn a_refusal_that_was_cut_proves_nothing() {
+    let begun = r#"{"code":4009,"msg":"m","debug_url":"https://w/?exec"#;
+    for status in [200, 400, 429] {
+        // A clean end proves no more than a break: a body may be ended by the connection alone.
+        run(vec![refusal(status, begun)]).is(8, "", "");
+        run(vec![refusal(status, begun).then_fails(Cause::Cut)]).is(8, "", "");
+    }
+    run(vec![refusal(429, "").then_fails(Cause::Cut)]).is(8, "", "");
+    let named = r#"{"code":4009,"debug_url":"https://w/?execute_id=9&workfl"#;
+    run(vec![refusal(429, named), look(200, SUCCEEDED)]).is(0, "9", "whole");
 }
 
 #[test]
@@ -917,19 +904,6 @@ fn whoever_watches_can_keep_a_run_from_being_sent() {
         fn started(&self, _: &str, _: bool) {}
         fn note(&self, _: &Note<'_>) {}
     }
-    let (clock, shared) = <(ScriptedClock, Shared)>::default();
-    let world = World {
-        clock: &clock,
-        script: Mutex::default(),
-        for_ever: None,
-        calls: Mutex::default(),
-    };
-    let runner = Runner {
-        api: &world,
-        clock: &clock,
-        rules: Case::new().rules,
-        shared: &shared,
-    };
-    let request = Request::parse(RUN, Manner::default());
-    assert_eq!(runner.answer(request, &Veto).response.exit_code(), 9);
+    let outcome = Case::new().observed(&[RUN], Vec::new(), &Veto);
+    assert_eq!(outcome.response.exit_code(), 9);
 }
