@@ -128,7 +128,14 @@ pub(crate) fn parse(server: Server, status: u16, body: &[u8]) -> Look {
             message: told("Coze could not look"),
         },
         None if status >= 300 => without_envelope(server, status),
-        None => look(server, data),
+        // What had to be replaced is not what was said.
+        None => match (look(server, data), &text) {
+            (Look::Success(record), Cow::Owned(_)) => Look::Success(Record {
+                output: None,
+                ..record
+            }),
+            (look, _) => look,
+        },
     }
 }
 
@@ -250,14 +257,20 @@ fn record(server: Server, fields: &Fields<'_>) -> Record {
 fn unwrap(output: Option<&str>, record: &mut Record) {
     let is_wrapper = |(key, _): &(String, &RawValue)| key == "Output" || key == "node_status";
     let entries = output.and_then(field::entries);
+    let is_json = entries.is_some();
     let Some(entries) = entries.filter(|entries| entries.iter().any(is_wrapper)) else {
-        let broken =
-            |text: &&str| text.starts_with("{\"Output\"") || text.contains("\"node_status\"");
+        let broken = |text: &&str| {
+            let begun = !is_json && text.trim_start().starts_with('{');
+            begun && text.contains("\"Output\"") || text.contains("\"node_status\"")
+        };
         record.output = output.filter(|text| !broken(text)).map(Text::from_plain);
         return;
     };
+    // Which of two is meant, nobody can tell.
+    let once = entries.iter().filter(|(key, _)| key == "Output").count() == 1;
     for (title, value) in entries {
         match title.as_str() {
+            "Output" if !once => {}
             "Output" if value.get() == "null" => {}
             "Output" => record.output = end_text(value).map(|text| Text::from_plain(&text)),
             "node_status" => {}
@@ -371,6 +384,46 @@ mod tests {
     fn output(text: &str) -> String {
         let json = serde_json::to_string(text).unwrap();
         format!(r#""execute_status":"Success","output":{json}"#)
+    }
+
+    #[track_caller]
+    fn has_no_output(body: &[u8]) {
+        match parse(Server::Coze, 200, body) {
+            Look::Success(record) => assert_eq!(record.output, None),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_what_was_said_is_no_output() {
+        let mut body =
+            br#"{"code":0,"data":[{"execute_status":"Success","output":"{\"Output\":\"caf*\"}"}]}"#
+                .to_vec();
+        assert!(matches!(
+            parse(Server::Coze, 200, &body),
+            Look::Success(Record {
+                output: Some(_),
+                ..
+            })
+        ));
+        let place = body.iter().position(|&byte| byte == b'*').unwrap();
+        body[place] = 0xe9;
+        has_no_output(&body);
+    }
+
+    #[test]
+    fn a_wrapper_that_is_cut_or_says_two_things_is_no_output() {
+        for output in [
+            r#"{"Msg":"a","Output":"cut he"#,
+            r#"{ "Output": "cut he"#,
+            r#"{"Output":"one","Output":"two"}"#,
+        ] {
+            let output = serde_json::to_string(output).unwrap();
+            let body = format!(
+                r#"{{"code":0,"data":[{{"execute_status":"Success","output":{output}}}]}}"#
+            );
+            has_no_output(body.as_bytes());
+        }
     }
 
     #[test]
