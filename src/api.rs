@@ -135,6 +135,9 @@ pub(crate) trait Body: fmt::Debug {
     /// also one that was cut: an end proves nothing).
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
 
+    /// Like `read`, but waits for about a second at most: what comes now may be of use, or not.
+    fn read_tail(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
+
     /// Reads what may be left after the last event, for about a second at most, so that the
     /// connection can serve the next call; if the end does not come, the connection is closed.
     fn finish(self: Box<Self>);

@@ -332,6 +332,12 @@ impl Body for HttpBody {
         Ok(count)
     }
 
+    fn read_tail(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let curfew = Arc::clone(&self.curfew);
+        let _guard = curfew.by(TAIL);
+        self.read(buffer)
+    }
+
     fn finish(mut self: Box<Self>) {
         let _guard = self.curfew.by(TAIL);
         let mut rest = [0; 8 * 1024];

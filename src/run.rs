@@ -34,6 +34,9 @@ use crate::transcript::{Ended, NodeMessage, Transcript};
 /// The most that is read of an answer that is neither a stream nor a history: a refusal is short.
 const ANSWER_LIMIT: usize = 1 << 20;
 
+/// How long the Done behind an Error is waited for.
+const BEHIND_ERROR: Duration = Duration::from_secs(1);
+
 /// What the command line and the locale say of how a request is answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -339,17 +342,14 @@ impl Attempt<'_> {
                 Err(failure) => break Some((failure.detail, failure.cause)),
             }
         };
-        // Coze sends a Done behind an Error, and it may tell what the Error did not.
-        while let (Some(Ended::Error { .. }), Ok(Some(frame))) =
-            (transcript.ended(), decoder.next())
-        {
-            self.observer.note(&Note::Event(&frame));
-            transcript.learn(&frame);
+        if let Some(Ended::Error { .. }) = transcript.ended() {
+            self.read_behind_error(&mut decoder, &mut transcript, body.as_mut());
         }
         if transcript.execute_id.is_none() {
             transcript.execute_id = tail_id.or(field::execute_id_of_tail(&decoder.tail()));
         }
         let names_run = transcript.execute_id.is_some() || transcript.mentions_run;
+        let alone = !names_run && !decoder.has_dropped();
         self.take_transcript(&mut transcript);
         match (transcript.ended(), broken) {
             (Some(ended), _) => {
@@ -362,7 +362,7 @@ impl Attempt<'_> {
                         first,
                     } => {
                         let trouble = self.coze_says(Kind::Failed, code, Some(message), None);
-                        self.stream_error(trouble, first && !names_run, status, retry_after)
+                        self.stream_error(trouble, first && alone, status, retry_after)
                     }
                     Ended::Done => self.done(),
                     Ended::Interrupt(interrupt) => {
@@ -372,6 +372,33 @@ impl Attempt<'_> {
             }
             (None, Some((sentence, cause))) => self.lost(&sentence, cause),
             (None, None) => unreachable!("a stream is left when it has ended or is broken"),
+        }
+    }
+
+    /// Coze sends a Done behind an Error, and it may tell which run it was: that one was started.
+    /// However the network has cut the stream, it is waited for, but not for long.
+    fn read_behind_error(
+        &self,
+        decoder: &mut Decoder,
+        transcript: &mut Transcript,
+        body: &mut dyn Body,
+    ) {
+        let patience = Deadline::after(self.runner.clock, Some(BEHIND_ERROR));
+        loop {
+            while let Ok(Some(frame)) = decoder.next() {
+                self.observer.note(&Note::Event(&frame));
+                if transcript.learn(&frame) {
+                    return;
+                }
+            }
+            let told = transcript.execute_id.is_some() || transcript.mentions_run;
+            if told || patience.is_over(self.runner.clock) {
+                return;
+            }
+            match body.read_tail(decoder.space()) {
+                Ok(count @ 1..) => decoder.filled(count),
+                Ok(0) | Err(_) => return,
+            }
         }
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct Decoder {
     after_cr: bool,
     /// The first bytes have been looked at for a byte order mark.
     past_bom: bool,
+    /// An event was dropped, as the standard wants it, for it had no data.
+    dropped: bool,
     fields: Fields,
     /// The data of an event with several `data` lines.
     joined: Vec<u8>,
@@ -138,6 +140,11 @@ impl Decoder {
             Data::None => None,
             Data::Line(_) | Data::Joined => Some(self.dispatch(false)),
         }
+    }
+
+    /// Whether some event so far had a name or an id, but no data, so that no frame tells of it.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.dropped
     }
 
     /// The data of the unfinished event, its unfinished line included.
@@ -238,6 +245,7 @@ impl Decoder {
         if !matches!(self.fields.data, Data::None) {
             return true;
         }
+        self.dropped |= self.fields.event.is_some() || self.fields.id.is_some();
         if let Some(id) = self.fields.id.take() {
             self.remember_id(id);
         }
@@ -570,6 +578,20 @@ mod tests {
             "event: PING\nid: 3\n\ndata: x\n\n",
             &[("message", "x", "3", false, true)],
         );
+    }
+
+    #[test]
+    fn an_event_that_is_dropped_is_known_of() {
+        for (input, dropped) in [
+            ("event: PING\n\n", true),
+            ("id: 0\n\n", true),
+            (": comment\n\n\n", false),
+            ("event: PING\ndata\n\n", false),
+        ] {
+            let mut decoder = Decoder::default();
+            push(&mut decoder, input.as_bytes(), |_| ()).unwrap();
+            assert_eq!(decoder.has_dropped(), dropped, "{input:?}");
+        }
     }
 
     #[test]

@@ -83,11 +83,12 @@ impl Transcript {
         Ok(())
     }
 
-    /// Takes from a frame behind the end what it tells of the run.
-    pub(crate) fn learn(&mut self, frame: &Frame<'_>) {
-        if let Some(event) = event::parse(frame) {
+    /// Takes from a frame behind the end what it tells of the run. True for Done: nothing more comes.
+    pub(crate) fn learn(&mut self, frame: &Frame<'_>) -> bool {
+        event::parse(frame).is_some_and(|event| {
             self.learn_event(&event);
-        }
+            matches!(event.kind, EventKind::Done { .. })
+        })
     }
 
     /// How the stream ended; nothing while it goes on, or when it was lost.

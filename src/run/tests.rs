@@ -148,6 +148,10 @@ impl Body for Pieces {
         Ok(count)
     }
 
+    fn read_tail(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        self.read(buffer)
+    }
+
     fn finish(self: Box<Self>) {}
 }
 
@@ -869,6 +873,26 @@ fn after_a_bad_token_no_further_run_is_sent() {
     let second = Case::new().observed(&[RUN, RUN], script, &Notes::default());
     assert_eq!(second.calls.len(), 1);
     second.is(4, "", "").says("not sent");
+}
+
+#[test]
+fn the_done_behind_an_error_names_the_run_however_the_stream_is_cut() {
+    let told = "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
+    for code in [4000, 4009, 5000] {
+        let error = format!("id: 0\nevent: Error\ndata: {{\"error_code\":{code}}}\n\n");
+        let mut apart = sse(&error);
+        apart.pieces.push(Ok(told.as_bytes().to_vec()));
+        run(vec![apart]).is(1, "9", "");
+        run(vec![sse(&(error + told))]).is(1, "9", "");
+    }
+}
+
+#[test]
+fn an_event_without_data_is_before_an_error_too() {
+    for code in [4000, 4009] {
+        let error = format!("event: Error\ndata: {{\"error_code\":{code}}}\n\n");
+        run(vec![sse(&format!("id: 0\nevent: PING\n\n{error}"))]).is(1, "", "");
+    }
 }
 
 #[test]
