@@ -290,11 +290,12 @@ fn error<'a>(fields: &Fields<'_>, data: &str, known: bool) -> EventKind<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sse::Data;
 
     fn frame<'a>(event: &'a str, data: &'a str) -> Frame<'a> {
         Frame {
             event: Cow::Borrowed(event),
-            data: Cow::Borrowed(data),
+            data: Data::Text(Cow::Borrowed(data)),
             replaced: false,
             id: Cow::Borrowed("5"),
             own_id: true,

@@ -6,14 +6,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::BufRead;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 /// The largest unfinished event that is held, in bytes.
 pub(crate) const EVENT_LIMIT: usize = 32 << 20;
 
 /// The least room that `Decoder::space` offers. Tests have little, so that the buffer often moves.
-const READ_SIZE: usize = if cfg!(test) { 8 } else { 64 << 10 };
+const READ_SIZE: usize = if cfg!(test) { 16 } else { 64 << 10 };
 
 /// Data of one line that is no shorter is given away with the buffer in which it stands.
 const LARGE: usize = if cfg!(test) { 4 } else { 1 << 20 };
@@ -27,8 +26,8 @@ const LARGE: usize = if cfg!(test) { 4 } else { 1 << 20 };
 pub(crate) struct Frame<'a> {
     /// The `event` field, or `message` when there was none.
     pub(crate) event: Cow<'a, str>,
-    /// The `data` lines, joined by line feeds. Large data is owned, so that it need not be copied.
-    pub(crate) data: Cow<'a, str>,
+    /// The `data` lines, joined by line feeds.
+    pub(crate) data: Data<'a>,
     /// Some of `data` was no UTF-8, and had to be replaced.
     pub(crate) replaced: bool,
     /// The last event id: of this event, or inherited from an earlier one.
@@ -39,6 +38,43 @@ pub(crate) struct Frame<'a> {
     pub(crate) named: bool,
     /// Whether the blank line that ends an event was there. False only for what `finish` gives.
     pub(crate) terminated: bool,
+}
+
+/// The data of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Data<'a> {
+    Text(Cow<'a, str>),
+    /// Large data, at its place in the buffer that it came in: whoever keeps it need not copy it.
+    InBuffer(String, Range<usize>),
+}
+
+impl Data<'_> {
+    /// The buffer, if the data comes with it.
+    pub(crate) fn buffer(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::InBuffer(buffer, _) => Some(buffer),
+        }
+    }
+
+    /// The buffer, or else the data alone.
+    pub(crate) fn into_buffer(self) -> String {
+        match self {
+            Self::Text(text) => text.into_owned(),
+            Self::InBuffer(buffer, _) => buffer,
+        }
+    }
+}
+
+impl Deref for Data<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::InBuffer(buffer, place) => &buffer[place.clone()],
+        }
+    }
 }
 
 /// An event grew above `EVENT_LIMIT`.
@@ -61,9 +97,8 @@ pub(crate) struct Decoder {
     start: usize,
     /// Where the unfinished line begins.
     line: usize,
-    /// The next line feed and the next carriage return, looked for once.
-    lf: Sought,
-    cr: Sought,
+    /// No line ends between `line` and here: a line of megabytes is searched once, however it arrives.
+    sought: usize,
     /// The last line ended in CR: an LF right behind it belongs to it.
     after_cr: bool,
     /// The first bytes have been looked at for a byte order mark.
@@ -81,11 +116,12 @@ pub(crate) struct Decoder {
 struct Fields {
     event: Option<Range<usize>>,
     id: Option<Range<usize>>,
-    data: Data,
+    data: Lines,
 }
 
+/// The `data` lines.
 #[derive(Clone, Debug, Default)]
-enum Data {
+enum Lines {
     #[default]
     None,
     /// One line: where it stands, so that megabytes are not copied.
@@ -97,7 +133,10 @@ enum Data {
 impl Decoder {
     /// Room to read into; say with `filled` how much of it was used.
     pub(crate) fn space(&mut self) -> &mut [u8] {
-        if self.buffer.len() - self.filled < READ_SIZE {
+        // What was read is written over as soon as that is cheap: fresh memory is dear.
+        let unfinished = self.filled - self.start;
+        let cheap = self.start >= unfinished.max(READ_SIZE);
+        if cheap || self.buffer.len() - self.filled < READ_SIZE {
             self.make_room();
         }
         &mut self.buffer[self.filled..]
@@ -137,8 +176,8 @@ impl Decoder {
             }
         }
         match self.fields.data {
-            Data::None => None,
-            Data::Line(_) | Data::Joined => Some(self.dispatch(false)),
+            Lines::None => None,
+            Lines::Line(_) | Lines::Joined => Some(self.dispatch(false)),
         }
     }
 
@@ -155,9 +194,9 @@ impl Decoder {
             _ => &[],
         };
         let finished = match &self.fields.data {
-            Data::None => return Cow::Borrowed(unfinished),
-            Data::Line(range) => &self.buffer[self.start..][range.clone()],
-            Data::Joined => &self.joined,
+            Lines::None => return Cow::Borrowed(unfinished),
+            Lines::Line(range) => &self.buffer[self.start..][range.clone()],
+            Lines::Joined => &self.joined,
         };
         match unfinished {
             [] => Cow::Borrowed(finished),
@@ -165,18 +204,23 @@ impl Decoder {
         }
     }
 
-    /// Moves the unfinished event to the front, and grows the buffer if that is not enough.
+    /// Moves the unfinished event to the front, and grows the buffer if that is not enough: at once
+    /// for the largest event that there can be. The kernel gives memory only to what is used of it,
+    /// so that this spares copies and costs nothing.
     fn make_room(&mut self) {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.filled, 0);
+            self.move_to_front();
         }
-        self.move_to_front();
         if self.buffer.len() - self.filled < READ_SIZE {
-            // By little, not by twice: a message of 20 MB is held in little more than itself, and
-            // to grow by so much costs pages, but no copy.
-            let len = self.filled + (self.filled / 8).max(2 * READ_SIZE);
-            self.buffer.reserve_exact(len - self.buffer.len());
-            self.buffer.resize(len, 0);
+            let len = match self.filled {
+                ..READ_SIZE => 2 * READ_SIZE,
+                _ => EVENT_LIMIT + READ_SIZE,
+            };
+            // Not `resize`, which would write into all of it.
+            let mut roomy = vec![0; len];
+            roomy[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
+            self.buffer = roomy;
         }
     }
 
@@ -206,11 +250,11 @@ impl Decoder {
                 self.forget_useless_lines();
             }
         }
-        let lf = self.lf.seek(b'\n', &self.buffer[..self.filled], self.line);
-        let cr = self.cr.seek(b'\r', &self.buffer[..self.filled], self.line);
-        let end = Some(lf.min(cr)).filter(|&end| end < self.filled)?;
-        self.after_cr = end == cr;
-        Some(end)
+        let from = self.sought.max(self.line);
+        let found = find_line_end(&self.buffer[from..self.filled]);
+        self.sought = found.map_or(self.filled, |place| from + place);
+        self.after_cr = self.buffer[self.sought..self.filled].first()? == &b'\r';
+        Some(self.sought)
     }
 
     /// Takes in one line; true when it is the blank one that dispatches an event.
@@ -234,7 +278,7 @@ impl Decoder {
     /// for ever.
     fn forget_useless_lines(&mut self) {
         let Fields { event, id, data } = &self.fields;
-        if event.is_none() && id.is_none() && matches!(data, Data::None) {
+        if event.is_none() && id.is_none() && matches!(data, Lines::None) {
             self.start = self.line;
         }
     }
@@ -242,7 +286,7 @@ impl Decoder {
     /// A blank line: true when there is an event to dispatch; without data there is none, but its
     /// id is remembered all the same.
     fn end_block(&mut self) -> bool {
-        if !matches!(self.fields.data, Data::None) {
+        if !matches!(self.fields.data, Lines::None) {
             return true;
         }
         self.dropped |= self.fields.event.is_some() || self.fields.id.is_some();
@@ -255,17 +299,17 @@ impl Decoder {
     }
 
     fn add_data(&mut self, place: Range<usize>) {
-        match std::mem::replace(&mut self.fields.data, Data::Joined) {
-            Data::None => {
-                self.fields.data = Data::Line(place);
+        match std::mem::replace(&mut self.fields.data, Lines::Joined) {
+            Lines::None => {
+                self.fields.data = Lines::Line(place);
                 return;
             }
-            Data::Line(first) => {
+            Lines::Line(first) => {
                 self.joined.clear();
                 let first = &self.buffer[self.start..][first];
                 self.joined.extend_from_slice(first);
             }
-            Data::Joined => {}
+            Lines::Joined => {}
         }
         self.joined.push(b'\n');
         let line = &self.buffer[self.start..][place];
@@ -286,28 +330,23 @@ impl Decoder {
         }
         let block = std::mem::replace(&mut self.start, self.line);
         let named = event.is_some();
-        let mut replaced = false;
-        let (event, data) = match data {
-            Data::Line(range) if range.len() >= LARGE => {
+        let (event, data, replaced) = match data {
+            Lines::Line(range) if range.len() >= LARGE => {
                 let event = name(event, &self.buffer[block..]).into_owned();
                 let mut buffer = self.give_away();
                 buffer.truncate(block + range.end);
-                buffer.drain(..block + range.start);
-                let data = String::from_utf8(buffer).unwrap_or_else(|error| {
-                    replaced = true;
-                    String::from_utf8_lossy(error.as_bytes()).into_owned()
-                });
-                (Cow::Owned(event), Cow::Owned(data))
+                let (data, replaced) = in_buffer(buffer, block + range.start);
+                (Cow::Owned(event), data, replaced)
             }
             data => {
                 let bytes = &self.buffer[block..];
                 let data = decode(match data {
-                    Data::None => &[],
-                    Data::Line(range) => &bytes[range],
-                    Data::Joined => &self.joined,
+                    Lines::None => &[],
+                    Lines::Line(range) => &bytes[range],
+                    Lines::Joined => &self.joined,
                 });
-                replaced = matches!(data, Cow::Owned(_));
-                (name(event, bytes), data)
+                let replaced = matches!(data, Cow::Owned(_));
+                (name(event, bytes), Data::Text(data), replaced)
             }
         };
         Frame {
@@ -332,8 +371,7 @@ impl Decoder {
     fn move_to_front(&mut self) {
         self.filled -= self.start;
         self.line -= self.start;
-        self.lf.place = self.lf.place.saturating_sub(self.start);
-        self.cr.place = self.cr.place.saturating_sub(self.start);
+        self.sought = self.sought.saturating_sub(self.start);
         self.start = 0;
     }
 }
@@ -346,23 +384,19 @@ fn name(event: Option<Range<usize>>, bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// A byte that is looked for: none is left before this place. So a line of megabytes is searched
-/// once, however it arrives, and a stream without carriage returns as a whole.
-#[derive(Debug, Default)]
-struct Sought {
-    place: usize,
-}
-
-impl Sought {
-    /// The first one behind `from`, or the end.
-    fn seek(&mut self, byte: u8, bytes: &[u8], from: usize) -> usize {
-        let from = self.place.max(from);
-        if bytes.get(from) == Some(&byte) {
-            self.place = from;
-            return from;
+/// What stands in the buffer from there on, and whether some of it was no UTF-8.
+fn in_buffer(buffer: Vec<u8>, start: usize) -> (Data<'static>, bool) {
+    match String::from_utf8(buffer) {
+        Ok(buffer) => {
+            let place = start..buffer.len();
+            (Data::InBuffer(buffer, place), false)
         }
-        self.place = find(byte, &bytes[from..]).map_or(bytes.len(), |place| from + place);
-        self.place
+        // It may stand before the data: then that is as it was said.
+        Err(error) => {
+            let data = decode(&error.as_bytes()[start..]);
+            let replaced = matches!(data, Cow::Owned(_));
+            (Data::Text(Cow::Owned(data.into_owned())), replaced)
+        }
     }
 }
 
@@ -385,12 +419,35 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The place of `byte`. `skip_until` is std's only way to its fast search over bytes.
-fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+/// The place of the first CR or LF.
+fn find_line_end(bytes: &[u8]) -> Option<usize> {
+    let is_line_end = |&byte: &u8| byte == b'\n' || byte == b'\r';
     let mut rest = bytes;
-    let skipped = rest.skip_until(byte).expect("a slice can always be read");
-    let found = skipped > 0 && bytes[skipped - 1] == byte;
-    found.then(|| skipped - 1)
+    while let Some((block, after)) = rest.split_first_chunk() {
+        // Few other control characters stand in a stream, so that most blocks are passed at once.
+        if has_controls(*block)
+            && let Some(place) = block.iter().position(is_line_end)
+        {
+            return Some(bytes.len() - rest.len() + place);
+        }
+        rest = after;
+    }
+    let place = rest.iter().position(is_line_end)?;
+    Some(bytes.len() - rest.len() + place)
+}
+
+/// Whether one of these bytes is no greater than CR. Where one is, what has to be borrowed for it sets
+/// its highest bit.
+#[inline]
+fn has_controls(block: [u8; 32]) -> bool {
+    const ABOVE: u64 = u64::from_ne_bytes([b'\r' + 1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let borrows = |bytes: [u8; 8]| {
+        let word = u64::from_ne_bytes(bytes);
+        word.wrapping_sub(ABOVE) & !word
+    };
+    let (words, _) = block.as_chunks();
+    (borrows(words[0]) | borrows(words[1]) | borrows(words[2]) | borrows(words[3])) & HIGH != 0
 }
 
 #[cfg(test)]

@@ -9,47 +9,52 @@ use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// A text, kept as a JSON string.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Text {
-    /// With both quotes, always valid.
-    json: String,
+    /// Up to its end stands a JSON string, with both quotes, always valid.
+    buffer: String,
+    /// Where it begins.
+    start: usize,
 }
 
 impl Default for Text {
     fn default() -> Self {
-        Self {
-            json: "\"\"".to_owned(),
-        }
+        Self::from_valid("\"\"".to_owned())
     }
 }
 
 impl Text {
     pub(crate) fn from_plain(plain: &str) -> Self {
-        Self {
-            json: serde_json::to_string(plain).expect("every text is a JSON string"),
-        }
+        Self::from_valid(serde_json::to_string(plain).expect("every text is a JSON string"))
     }
 
     /// The text of a JSON string; nothing for one with a lone surrogate, and for other values.
     pub(crate) fn from_json(json: &str) -> Option<Self> {
         let is_text = serde_json::from_str::<Cow<'_, str>>(json).is_ok();
-        is_text.then(|| Self {
-            json: json.to_owned(),
-        })
+        is_text.then(|| Self::from_valid(json.to_owned()))
+    }
+
+    fn from_valid(json: String) -> Self {
+        Self {
+            buffer: json,
+            start: 0,
+        }
     }
 
     /// Appends the text of a JSON string, which must have one.
     pub(crate) fn push_json(&mut self, json: &str) {
-        self.json.pop();
-        self.json.push_str(&json[1..]);
+        self.buffer.pop();
+        self.buffer.push_str(&json[1..]);
     }
 
     /// The text of a JSON string, which must have one, at this place of a buffer. It takes the
     /// buffer: megabytes are not copied.
     pub(crate) fn in_place(mut buffer: String, place: Range<usize>) -> Self {
         buffer.truncate(place.end);
-        buffer.drain(..place.start);
-        Self { json: buffer }
+        Self {
+            buffer,
+            start: place.start,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -58,38 +63,44 @@ impl Text {
 
     /// The length as JSON, in bytes: no less than that of the plain text.
     pub(crate) fn len(&self) -> usize {
-        self.json.len() - 2
+        self.json().len() - 2
     }
 
     /// The text between two places, each of which was once its `len`.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
-        Self {
-            json: format!("\"{}\"", &self.json[from + 1..=to]),
-        }
+        Self::from_valid(format!("\"{}\"", &self.json()[from + 1..=to]))
     }
 
     /// With its quotes.
     pub(crate) fn json(&self) -> &str {
-        &self.json
+        &self.buffer[self.start..]
     }
 
     pub(crate) fn append(&mut self, other: &Self) {
-        self.json.pop();
-        self.json.push_str(&other.json[1..]);
+        self.push_json(other.json());
     }
 
     pub(crate) fn plain(&self) -> Cow<'_, str> {
-        let inner = &self.json[1..self.json.len() - 1];
+        let json = self.json();
+        let inner = &json[1..json.len() - 1];
         match inner.contains('\\') {
             false => Cow::Borrowed(inner),
-            true => Cow::Owned(serde_json::from_str(&self.json).expect("always valid")),
+            true => Cow::Owned(serde_json::from_str(self.json()).expect("always valid")),
         }
     }
 }
 
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.json() == other.json()
+    }
+}
+
+impl Eq for Text {}
+
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(&self.json).expect("always valid");
+        let raw: &RawValue = serde_json::from_str(self.json()).expect("always valid");
         raw.serialize(serializer)
     }
 }

@@ -4,13 +4,12 @@
 //! <https://docs.coze.cn/developer_guides/workflow_stream_run>: ids and `node_seq_id` are to be
 //! checked by the client.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
 use crate::event::{self, Event, EventKind, Interrupt, Message};
-use crate::field::{self, Json};
+use crate::field;
 use crate::sse::Frame;
 use crate::text::Text;
 
@@ -75,10 +74,8 @@ impl Transcript {
         if matches!(event.kind, EventKind::Error { .. }) {
             self.mentions_run = field::mentions_run(&frame.data);
         }
-        let is_ours = matches!(frame.data, Cow::Owned(_));
-        if let Some(text) = self.push_event(event, is_ours)? {
-            let place = text.place_in(&frame.data);
-            self.end.text = Text::in_place(frame.data.into_owned(), place);
+        if let Some(place) = self.push_event(event, frame.data.buffer())? {
+            self.end.text = Text::in_place(frame.data.into_buffer(), place);
         }
         Ok(())
     }
@@ -122,12 +119,12 @@ impl Transcript {
         self.ids.missing().saturating_add(self.malformed)
     }
 
-    /// Gives back a text that should stay where it is: if the event's data `is_ours`.
-    fn push_event<'a>(
+    /// Gives back the place of a text that should stay where it is, if the event comes in a `buffer`.
+    fn push_event(
         &mut self,
-        event: Event<'a>,
-        is_ours: bool,
-    ) -> Result<Option<Json<'a>>, TooMuchText> {
+        event: Event<'_>,
+        buffer: Option<&str>,
+    ) -> Result<Option<Range<usize>>, TooMuchText> {
         // An id above 0 tells of others that were lost.
         let first = self.events == 0 && matches!(event.id, None | Some(0));
         self.events += 1;
@@ -143,7 +140,7 @@ impl Transcript {
         // An end is an end, even under an id that was there already; but the ids do not lead to it.
         self.ids.broken |= place == Place::Repeat;
         match event.kind {
-            EventKind::Message(message) => return self.push_message(&message, is_ours),
+            EventKind::Message(message) => return self.push_message(&message, buffer),
             EventKind::Malformed => self.malformed += 1,
             EventKind::Ping | EventKind::Unknown => {}
             EventKind::Done { understood } => {
@@ -170,11 +167,11 @@ impl Transcript {
         }
     }
 
-    fn push_message<'a>(
+    fn push_message(
         &mut self,
-        message: &Message<'a>,
-        is_ours: bool,
-    ) -> Result<Option<Json<'a>>, TooMuchText> {
+        message: &Message<'_>,
+        buffer: Option<&str>,
+    ) -> Result<Option<Range<usize>>, TooMuchText> {
         let held = self.end.text.len() + self.others.size();
         if held + message.content.0.len() > TEXT_LIMIT {
             return Err(TooMuchText);
@@ -184,8 +181,8 @@ impl Transcript {
             return Ok(None);
         }
         self.end.count(message);
-        if is_ours && self.end.text.is_empty() {
-            return Ok(Some(message.content));
+        if let Some(buffer) = buffer.filter(|_| self.end.text.is_empty()) {
+            return Ok(Some(message.content.place_in(buffer)));
         }
         self.end.text.push_json(message.content.0);
         Ok(None)
