@@ -84,7 +84,7 @@ rooms:
 	}; \
 	only 'ureq([^A-Za-z0-9_]|$$)' 'http' 'ureq is named in src/http.rs only: everything else asks through src/api.rs'; \
 	only 'lexopt([^A-Za-z0-9_]|$$)' 'cli' 'lexopt is named in src/cli.rs only'; \
-	only '((env|fs)::|std::(env|fs)|std::[{][^}]*(env|fs))' 'config|batch|main' 'environment and files belong to config, batch and main'; \
+	only '((env|fs)::|std::(env|fs)|std::[{][^}]*(env|fs))' 'config|batch|main|console' 'environment and files belong to config, batch and main; console has standard output as a file'; \
 	only '(e?print(ln)?!|std(in|out|err)[(])' 'main|console' 'standard streams belong to main and console'; \
 	only '(process::(exit|abort)|ExitCode)' 'main' 'only src/main.rs exits'; \
 	only '(Instant|SystemTime|thread::sleep)' 'time' 'clock and sleep belong to src/time.rs: take a Clock'; \

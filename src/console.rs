@@ -4,7 +4,9 @@
 //! prints.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ use crate::run::Note;
 use crate::sse::Frame;
 use crate::status::Status;
 use crate::time::Clock;
+
+/// Lines up to here are written at once.
+const LINE: usize = 64 << 10;
 
 /// How often the status line is drawn anew.
 const TICK: Duration = Duration::from_millis(200);
@@ -47,10 +52,9 @@ pub(crate) struct Console<'a> {
     over: Condvar,
 }
 
-#[derive(Default)]
 struct Screen {
-    /// Nothing more can be written to standard output.
-    broken: bool,
+    /// Standard output; none when nothing more can be written to it.
+    out: Option<BufWriter<File>>,
     /// Only for a person: standard error is a terminal, and nothing else is shown there.
     status: Option<Status>,
     /// The status line stands on the terminal.
@@ -59,6 +63,17 @@ struct Screen {
 }
 
 impl Screen {
+    fn new() -> Self {
+        // Not std's own handle: before it writes it looks for a line feed, in a text of megabytes too.
+        let out = io::stdout().as_fd().try_clone_to_owned().ok();
+        Self {
+            out: out.map(|out| BufWriter::with_capacity(LINE, out.into())),
+            status: None,
+            drawn: false,
+            over: false,
+        }
+    }
+
     fn draw(&mut self, line: &str) {
         // With wrapping off meanwhile: in a narrow window a second line could not be erased.
         let _ = write!(io::stderr().lock(), "\r\x1b[?7l{line}\x1b[K\x1b[?7h");
@@ -78,7 +93,7 @@ impl<'a> Console<'a> {
             show,
             key,
             clock,
-            screen: Mutex::default(),
+            screen: Mutex::new(Screen::new()),
             over: Condvar::new(),
         }
     }
@@ -119,9 +134,7 @@ impl<'a> Console<'a> {
 
     /// A line on standard error, whatever the options say. Nobody can be told when that fails.
     pub(crate) fn complain(&self, line: &str) {
-        let line = printable(&self.mask(line));
-        let _screen = self.screen();
-        let _ = writeln!(io::stderr().lock(), "coze-workflow: {line}");
+        self.tell(&format!("coze-workflow: {}\n", printable(&self.mask(line))));
     }
 
     /// A line for `-v`.
@@ -129,9 +142,14 @@ impl<'a> Console<'a> {
         if self.show.verbose {
             let elapsed = self.clock.now().as_secs_f64();
             let line = printable(&self.mask(line));
-            let _screen = self.screen();
-            let _ = writeln!(io::stderr().lock(), "[{elapsed:9.3}] {line}");
+            self.tell(&format!("[{elapsed:9.3}] {line}\n"));
         }
+    }
+
+    /// On standard error, in one piece: other processes may write there as well.
+    fn tell(&self, line: &str) {
+        let _screen = self.screen();
+        let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 
     /// One JSON value on a line of standard output, flushed. False when it can't be written.
@@ -141,8 +159,11 @@ impl<'a> Console<'a> {
 
     fn print_line(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
         let mut screen = self.screen();
-        let written = !screen.broken && write_line(io::stdout().lock(), content).is_ok();
-        screen.broken |= !written;
+        let out = screen.out.as_mut();
+        let written = out.is_some_and(|out| write_line(out, content).is_ok());
+        if !written {
+            screen.out = None;
+        }
         written
     }
 
@@ -195,13 +216,14 @@ impl<'a> Console<'a> {
     /// A whole response on standard error, for it may hold the only way back to a run.
     fn print_aside(&self, response: &Response) {
         let _screen = self.screen();
-        let _ = write_line(io::stderr().lock(), |line| response.write(line));
+        let mut err = BufWriter::with_capacity(LINE, io::stderr().lock());
+        let _ = write_line(&mut err, |line| response.write(line));
     }
 }
 
 impl Output for Console<'_> {
     fn is_broken(&self) -> bool {
-        self.lock().broken
+        self.lock().out.is_none()
     }
 
     fn mask_response(&self, response: &mut Response) {
@@ -308,13 +330,12 @@ enum Data<'a> {
 }
 
 fn write_line(
-    out: impl Write,
+    out: &mut impl Write,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut line = io::BufWriter::with_capacity(64 << 10, out);
-    content(&mut line)?;
-    line.write_all(b"\n")?;
-    line.flush()
+    content(out)?;
+    out.write_all(b"\n")?;
+    out.flush()
 }
 
 fn totals(tally: &Tally) -> String {
