@@ -88,13 +88,21 @@ impl Screen {
 }
 
 impl<'a> Console<'a> {
-    pub(crate) fn new(show: Show, key: Option<&'a Key>, clock: &'a dyn Clock) -> Self {
+    pub(crate) fn new(show: Show, clock: &'a dyn Clock) -> Self {
         Self {
             show,
-            key,
+            key: None,
             clock,
             screen: Mutex::new(Screen::new()),
             over: Condvar::new(),
+        }
+    }
+
+    /// From now on the key is masked wherever the service's words quote it.
+    pub(crate) fn mask_key(self, key: &'a Key) -> Self {
+        Self {
+            key: Some(key),
+            ..self
         }
     }
 

@@ -34,6 +34,10 @@ const MAX_IDLE_AGE: Duration = Duration::from_millis(1900);
 /// How long the end of an answer may take once its last event was read.
 const TAIL: Duration = Duration::from_secs(1);
 const MAX_HEADER: usize = 64 * 1024;
+/// ureq fills its buffers with zeros for each connection. This one has to hold a header that is too
+/// large; of the other, more than a TLS record gains nothing.
+const IN_BUFFER: usize = MAX_HEADER + OUT_BUFFER;
+const OUT_BUFFER: usize = 16 << 10;
 /// ureq adds a timeout to an `Instant`, which panics on overflow; 30 years are for ever.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
 
@@ -115,6 +119,8 @@ impl Http {
             .user_agent(concat!("coze-workflow/", env!("CARGO_PKG_VERSION")))
             .accept_encoding(AutoHeaderValue::None)
             .max_response_header_size(MAX_HEADER)
+            .input_buffer_size(IN_BUFFER)
+            .output_buffer_size(OUT_BUFFER)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
             .max_idle_age(MAX_IDLE_AGE)

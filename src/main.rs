@@ -71,19 +71,14 @@ fn main() -> ExitCode {
         Ok(Command::Version) => print_text(&format!("{}\n", cli::VERSION)),
         Ok(Command::Check(options)) => check(&options, &env, &clock),
         Ok(Command::Run(options)) => run(&options, &env, &clock),
-        Err(error) => refuse(
-            &Console::new(Show::default(), None, &clock),
-            error,
-            language,
-        ),
+        Err(error) => refuse(&Console::new(Show::default(), &clock), error, language),
     };
     ExitCode::from(exit_code)
 }
 
 fn run(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
     let language = config::language(env);
-    let show = show(options);
-    let mut console = Console::new(show, None, clock);
+    let console = Console::new(show(options), clock);
     if options.files.is_empty() && options.request.is_none() && io::stdin().is_terminal() {
         let usage = help::short(language);
         let _ = io::stderr().lock().write_all(usage.as_bytes());
@@ -94,7 +89,7 @@ fn run(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
         Ok(config) => config,
         Err(error) => return refuse(&console, error, language),
     };
-    console = Console::new(show, Some(&config.key), clock);
+    let console = console.mask_key(&config.key);
     explain(&console, &config);
     match prepare(options, &config, language, clock) {
         Ok((apis, inputs, output_file, journal)) => {
@@ -259,12 +254,12 @@ fn rules(options: &Options, config: &Config, language: Language) -> Rules {
 /// does not send the key.
 fn check(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
     let language = config::language(env);
-    let console = Console::new(show(options), None, clock);
+    let console = Console::new(show(options), clock);
     let config = match config::load(options, env) {
         Ok(config) => config,
         Err(error) => return refuse(&console, error, language),
     };
-    let console = Console::new(show(options), Some(&config.key), clock);
+    let console = console.mask_key(&config.key);
     explain(&console, &config);
     let http = match Http::new(&config) {
         Ok(http) => http,
