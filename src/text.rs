@@ -71,6 +71,11 @@ impl Text {
         Self::from_valid(format!("\"{}\"", &self.json()[from + 1..=to]))
     }
 
+    /// Whether its last part is the text of a JSON string, written the same way.
+    pub(crate) fn ends_with(&self, json: &str) -> bool {
+        self.json().len() >= json.len() && self.json().ends_with(&json[1..])
+    }
+
     /// With its quotes.
     pub(crate) fn json(&self) -> &str {
         &self.buffer[self.start..]

@@ -135,6 +135,7 @@ impl Transcript {
         );
         self.learn_event(&event);
         if place == Place::Repeat && !ends {
+            self.ids.broken |= !self.says_again(&event.kind);
             return Ok(None);
         }
         // An end is an end, even under an id that was there already; but the ids do not lead to it.
@@ -157,6 +158,19 @@ impl Transcript {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a repeat brings nothing that was not said just before. Else two events have one id, and
+    /// that the ids are contiguous does not prove that nothing is lost.
+    fn says_again(&self, kind: &EventKind<'_>) -> bool {
+        let EventKind::Message(message) = kind else {
+            return !matches!(kind, EventKind::Malformed);
+        };
+        let content = message.content.0;
+        match message.is_end {
+            true => self.end.text.ends_with(content) && self.end.node_seq_id == message.node_seq_id,
+            false => self.others.text.ends_with(content),
+        }
     }
 
     fn learn_event(&mut self, event: &Event<'_>) {
@@ -200,6 +214,8 @@ fn remember(known: &mut Option<String>, told: Option<&str>) {
 struct EndText {
     text: Text,
     has_spoken: bool,
+    /// Of the last piece.
+    node_seq_id: Option<u64>,
     /// How many pieces came, each with the number that was due.
     contiguous: u64,
     broken: bool,
@@ -209,6 +225,7 @@ struct EndText {
 impl EndText {
     fn count(&mut self, message: &Message<'_>) {
         self.has_spoken = true;
+        self.node_seq_id = message.node_seq_id;
         if message.node_seq_id == Some(self.contiguous) {
             self.contiguous += 1;
         } else {
@@ -540,6 +557,22 @@ mod tests {
         let a = piece("0", "End", 0, false, "a");
         let b = piece("1", "End", 1, true, "b");
         folds_to(&[&a, &a, &b, &b, "2|Done"], true, "ab", 0);
+    }
+
+    #[test]
+    fn another_event_under_the_same_id_is_no_repeat_of_the_one_before() {
+        let a = r#"0|Message|{"content":"a","node_title":"End"}"#;
+        let b = r#"0|Message|{"content":"b","node_title":"End"}"#;
+        folds_to(&[a, a, "1|Done"], true, "a", 0);
+        folds_to(&[a, b, "1|Done"], false, "a", 0);
+        folds_to(&["0|PING", a, "1|Done"], false, "", 0);
+        folds_to(&[a, "0|PING", "1|Done"], true, "a", 0);
+        let (first, again) = (
+            piece("0", "End", 0, false, "a"),
+            piece("0", "End", 1, true, "a"),
+        );
+        folds_to(&[&first, &first, "1|Done"], true, "a", 0);
+        folds_to(&[&first, &again, "1|Done"], false, "a", 0);
     }
 
     #[test]
