@@ -75,6 +75,7 @@ pub(crate) struct TrimmedNode {
 #[serde(default)]
 struct Fields<'a> {
     #[serde(borrow)]
+    execute_id: Raw<'a>,
     execute_status: Raw<'a>,
     output: Raw<'a>,
     error_code: Raw<'a>,
@@ -91,8 +92,8 @@ struct Fields<'a> {
     node_title: Raw<'a>,
 }
 
-/// Understands the answer to a look.
-pub(crate) fn parse(server: Server, status: u16, body: &[u8]) -> Look {
+/// Understands the answer to a look at the run `execute_id`.
+pub(crate) fn parse(server: Server, execute_id: &str, status: u16, body: &[u8]) -> Look {
     let text = String::from_utf8_lossy(body);
     let Some(envelope) = Envelope::parse(&text) else {
         return match says_running(&text) {
@@ -129,7 +130,7 @@ pub(crate) fn parse(server: Server, status: u16, body: &[u8]) -> Look {
         },
         None if status >= 300 => without_envelope(server, status),
         // What had to be replaced is not what was said.
-        None => match (look(server, data), &text) {
+        None => match (look(server, execute_id, data), &text) {
             (Look::Success(record), Cow::Owned(_)) => Look::Success(Record {
                 output: None,
                 ..record
@@ -185,12 +186,11 @@ fn without_envelope(server: Server, status: u16) -> Look {
 }
 
 /// `data` is an array of one; a lone object is taken as well.
-fn look(server: Server, data: &str) -> Look {
-    let first = match serde_json::from_str::<Vec<Fields<'_>>>(data) {
-        Ok(records) => records.into_iter().next(),
-        Err(_) => serde_json::from_str(data).ok(),
-    };
-    let Some(fields) = first else {
+fn look(server: Server, execute_id: &str, data: &str) -> Look {
+    let records = serde_json::from_str::<Vec<Fields<'_>>>(data)
+        .or_else(|_| serde_json::from_str(data).map(|record| vec![record]));
+    let mut records = records.unwrap_or_default().into_iter();
+    let Some(fields) = records.find(|record| !is_of_another(execute_id, record.execute_id)) else {
         return Look::Unclear {
             code: None,
             message: "the history has no entry for the run".to_owned(),
@@ -224,6 +224,13 @@ fn look(server: Server, data: &str) -> Look {
             message: format!("the history says execute_status {other:?}"),
         },
     }
+}
+
+/// Whether a record says that it is of another run. Studio's numbers are not held against it, for
+/// something on the way may have rounded them; nor is an id that is masked, as in published samples.
+fn is_of_another(execute_id: &str, told: Raw<'_>) -> bool {
+    let told = told.filter(|Json(json)| json.starts_with('"') && !json.contains('*'));
+    field::nonempty(told).is_some_and(|told| told != execute_id)
 }
 
 fn record(server: Server, fields: &Fields<'_>) -> Record {
@@ -363,8 +370,13 @@ mod tests {
     const NO_PERMISSION: &[u8] = include_bytes!("../tests/wire/envelope_4101.json");
     const BAD_TOKEN: &[u8] = include_bytes!("../tests/wire/envelope_700012006_http401.json");
 
+    /// A look at the run of `VARIABLES`.
+    fn looked(server: Server, status: u16, body: &[u8]) -> Look {
+        parse(server, "7535298640308535332", status, body)
+    }
+
     fn coze(body: &str) -> Look {
-        parse(Server::Coze, 200, body.as_bytes())
+        looked(Server::Coze, 200, body.as_bytes())
     }
 
     /// A history of one record with these fields.
@@ -388,7 +400,7 @@ mod tests {
 
     #[track_caller]
     fn has_no_output(body: &[u8]) {
-        match parse(Server::Coze, 200, body) {
+        match looked(Server::Coze, 200, body) {
             Look::Success(record) => assert_eq!(record.output, None),
             other => panic!("{other:?}"),
         }
@@ -400,7 +412,7 @@ mod tests {
             br#"{"code":0,"data":[{"execute_status":"Success","output":"{\"Output\":\"caf*\"}"}]}"#
                 .to_vec();
         assert!(matches!(
-            parse(Server::Coze, 200, &body),
+            looked(Server::Coze, 200, &body),
             Look::Success(Record {
                 output: Some(_),
                 ..
@@ -428,7 +440,7 @@ mod tests {
 
     #[test]
     fn variables_come_out_as_the_stream_gives_them() {
-        let record = success(parse(Server::Coze, 200, VARIABLES));
+        let record = success(looked(Server::Coze, 200, VARIABLES));
         let output = record.output.unwrap();
         assert!(
             output
@@ -444,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_text_mode_result_is_unwrapped() {
-        let record = success(parse(Server::Coze, 200, TEXT_MODE));
+        let record = success(looked(Server::Coze, 200, TEXT_MODE));
         assert_eq!(
             record.output.as_ref().map(Text::plain).as_deref(),
             Some("来找姐姐有什么事呀")
@@ -523,7 +535,7 @@ mod tests {
     #[test]
     fn a_body_that_is_no_json_but_says_running_is_running() {
         assert!(matches!(
-            parse(Server::Coze, 200, INVALID),
+            looked(Server::Coze, 200, INVALID),
             Look::Running(_)
         ));
         assert!(matches!(
@@ -557,7 +569,7 @@ mod tests {
 
     #[test]
     fn studios_history_is_taken_unwrapped_with_its_numeric_ids() {
-        let record = success(parse(Server::Studio, 200, STUDIO));
+        let record = success(looked(Server::Studio, 200, STUDIO));
         assert_eq!(
             record.output.as_ref().map(Text::plain).as_deref(),
             Some(r#"{"output":"hello"}"#)
@@ -567,7 +579,7 @@ mod tests {
             record.logid.as_deref(),
             Some("1f0f8f7a-0000-4000-8000-000000000000")
         );
-        let unset = parse(
+        let unset = looked(
             Server::Studio,
             200,
             br#"{"data":[{"execute_status":"<UNSET>"}]}"#,
@@ -578,23 +590,23 @@ mod tests {
     #[test]
     fn studio_is_told_by_its_401_or_by_a_404_without_a_code() {
         assert!(matches!(
-            parse(Server::Coze, 401, STUDIO_401),
+            looked(Server::Coze, 401, STUDIO_401),
             Look::NotHere
         ));
         assert!(matches!(
-            parse(Server::Coze, 404, b"404 page not found"),
+            looked(Server::Coze, 404, b"404 page not found"),
             Look::NotHere
         ));
         assert!(matches!(
-            parse(Server::Studio, 401, STUDIO_401),
+            looked(Server::Studio, 401, STUDIO_401),
             Look::Refused { .. }
         ));
         assert!(matches!(
-            parse(Server::Studio, 404, b"404 page not found"),
+            looked(Server::Studio, 404, b"404 page not found"),
             Look::Refused { .. }
         ));
         assert!(matches!(
-            parse(Server::Coze, 401, BAD_TOKEN),
+            looked(Server::Coze, 401, BAD_TOKEN),
             Look::Refused {
                 code: Some(700_012_006),
                 ..
@@ -604,8 +616,9 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_unclear_and_what_will_not_is_refused() {
-        let unclear =
-            |status, body: &[u8]| matches!(parse(Server::Coze, status, body), Look::Unclear { .. });
+        let unclear = |status, body: &[u8]| {
+            matches!(looked(Server::Coze, status, body), Look::Unclear { .. })
+        };
         assert!(unclear(504, GATEWAY));
         assert!(unclear(429, b"slow down"));
         assert!(unclear(500, br#"{"code":5000,"msg":"x"}"#));
@@ -614,7 +627,7 @@ mod tests {
         assert!(unclear(200, b""));
         assert!(!unclear(403, b"<html>"));
         assert!(matches!(
-            parse(Server::Coze, 200, NO_PERMISSION),
+            looked(Server::Coze, 200, NO_PERMISSION),
             Look::Refused {
                 code: Some(4101),
                 ..
@@ -645,5 +658,33 @@ mod tests {
                 .starts_with("0《零的奇妙冒险》\n")
         );
         assert_eq!(node_output(200, NO_PERMISSION), None);
+    }
+
+    #[test]
+    fn a_record_of_another_run_is_passed_over() {
+        let about = |execute_id: &str| {
+            format!(r#"{{"execute_id":{execute_id},"execute_status":"Success","output":"x"}}"#)
+        };
+        let ours = about("\"7535298640308535332\"");
+        let another = about("\"7535298640308535333\"");
+        for (records, output) in [
+            (&ours, Some("x")),
+            (&another, None),
+            (&format!("{another},{ours}"), Some("x")),
+            (&about("\"753529864030853****\""), Some("x")),
+            (&about("7535298640308535000"), Some("x")),
+            (&about("\"\""), Some("x")),
+        ] {
+            let body = format!(r#"{{"code":0,"data":[{records}]}}"#);
+            match looked(Server::Coze, 200, body.as_bytes()) {
+                Look::Success(record) => {
+                    assert_eq!(record.output.unwrap().plain(), output.unwrap());
+                }
+                look => assert!(
+                    matches!(look, Look::Unclear { .. }) && output.is_none(),
+                    "{look:?}"
+                ),
+            }
+        }
     }
 }

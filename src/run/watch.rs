@@ -161,7 +161,7 @@ impl Attempt<'_> {
         let body = read_all(answer.body.as_mut(), Vec::new(), TEXT_LIMIT).unwrap_or_else(|cut| cut);
         answer.body.finish();
         Ok((
-            history::parse(server, answer.status, &body),
+            history::parse(server, execute_id, answer.status, &body),
             answer.retry_after,
         ))
     }
