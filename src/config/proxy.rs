@@ -21,6 +21,26 @@ pub(crate) struct Proxy {
     pub(crate) source: String,
 }
 
+impl Proxy {
+    /// For sentences: where it is and who named it, never its password.
+    pub(crate) fn name(&self) -> String {
+        format!(
+            "proxy {}:{} ({})",
+            self.host_of_url(),
+            self.port,
+            self.source
+        )
+    }
+
+    /// As it stands in a URL: an IPv6 address in its brackets.
+    pub(crate) fn host_of_url(&self) -> String {
+        match self.host.contains(':') && !self.host.starts_with('[') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        }
+    }
+}
+
 /// How to speak to a proxy; the target is tunnelled in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProxyProtocol {

@@ -1,0 +1,786 @@
+//! The seam over real sockets: plain, under TLS, through proxies.
+
+use std::net::TcpListener;
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::api::{Cause, Started};
+use crate::support::proxy::{Asked, Rules};
+use crate::support::server::{Exchange, Server};
+use crate::support::tls::{Authority, Identity};
+
+const RUN: Call<'_> = Call::StreamRun {
+    body: r#"{"workflow_id":"7"}"#,
+};
+const LOOK: Call<'_> = Call::RunHistory {
+    workflow_id: "7",
+    execute_id: "9",
+};
+/// Must never be reached.
+const PATIENT: Limits = limits(60_000, 60_000);
+
+const fn limits(total: u64, idle: u64) -> Limits {
+    Limits {
+        total: Some(Duration::from_millis(total)),
+        idle: Some(Duration::from_millis(idle)),
+    }
+}
+
+fn config(url: &str) -> Config {
+    Config {
+        connect_timeout: Duration::from_secs(60),
+        ..Config::scripted(url)
+    }
+}
+
+fn http(config: &Config) -> Http {
+    Http::new(config).expect("a good configuration")
+}
+
+/// One run, to where `url` says.
+#[track_caller]
+fn run(url: &str) -> Result<Answer, Failure> {
+    http(&config(url)).call(RUN, PATIENT)
+}
+
+#[track_caller]
+fn assert_failure<T: fmt::Debug>(
+    result: Result<T, Failure>,
+    started: Started,
+    cause: Cause,
+    detail: &str,
+) {
+    let expected = Failure {
+        started,
+        cause,
+        detail: detail.to_owned(),
+    };
+    assert_eq!(result.expect_err("a failure"), expected);
+}
+
+#[track_caller]
+fn assert_start(text: &str, start: &str) {
+    assert!(
+        text.starts_with(start),
+        "{text:?} does not start so: {start:?}"
+    );
+}
+
+/// The body to its end.
+fn read(answer: &mut Answer) -> Result<String, Failure> {
+    let (mut text, mut buffer) = (Vec::new(), [0; 1000]);
+    loop {
+        match answer.body.read(&mut buffer)? {
+            0 => return Ok(String::from_utf8(text).expect("text")),
+            count => text.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+/// Reads until the first bytes are there.
+#[track_caller]
+fn first(answer: &mut Answer) -> String {
+    let mut buffer = [0; 1000];
+    let count = answer.body.read(&mut buffer).expect("a first piece");
+    String::from_utf8_lossy(&buffer[..count]).into_owned()
+}
+
+fn post() -> Exchange {
+    Exchange::post("/v1/workflow/stream_run")
+}
+
+fn get() -> Exchange {
+    Exchange::get("/v1/workflows/7/run_histories/9")
+}
+
+/// A port on which nobody listens.
+fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket").to_string()
+}
+
+// What is sent.
+
+#[test]
+fn a_run_is_a_post_of_its_body_with_the_key() {
+    let server = Server::start(vec![post().with_body(r#"{"workflow_id":"7"}"#).sse("")]);
+    run(&server.url()).expect("an answer");
+    let request = server.finish().remove(0).request;
+    let version = concat!("coze-workflow/", env!("CARGO_PKG_VERSION"));
+    let expected = [
+        ("accept", Some("text/event-stream")),
+        ("accept-encoding", None),
+        ("authorization", Some("Bearer pat_xxx")),
+        ("content-length", Some("19")),
+        ("content-type", Some("application/json")),
+        ("transfer-encoding", None),
+        ("user-agent", Some(version)),
+    ];
+    for (name, value) in expected {
+        assert_eq!(request.header(name), value, "{name}");
+    }
+}
+
+#[test]
+fn a_look_is_a_get_without_a_body() {
+    let server = Server::start(vec![get().json(200, "{}")]);
+    let http = http(&config(&server.url()));
+    http.call(LOOK, PATIENT).expect("an answer");
+    let request = server.finish().remove(0).request;
+    assert_eq!(request.header("authorization"), Some("Bearer pat_xxx"));
+    assert_eq!(request.header("accept"), Some("application/json"));
+    assert_eq!(request.header("content-length"), None);
+    assert_eq!(request.header("content-type"), None);
+}
+
+#[test]
+fn a_check_goes_without_the_key() {
+    let server = Server::start(vec![Exchange::get("/").answer(404, "text/html", "no")]);
+    let answer = http(&config(&server.url())).call(Call::Check, PATIENT);
+    assert_eq!(answer.expect("an answer").status, 404);
+    assert_eq!(server.finish()[0].request.header("authorization"), None);
+}
+
+#[test]
+fn a_prefix_of_the_base_url_stays() {
+    let server = Server::start(vec![Exchange::post("/coze/v1/workflow/stream_run").sse("")]);
+    run(&format!("{}/coze", server.url())).expect("an answer");
+}
+
+#[test]
+fn a_large_body_arrives_whole() {
+    let body = "x".repeat(20 << 20);
+    let server = Server::start(vec![post().with_body(&body).sse("")]);
+    let http = http(&config(&server.url()));
+    let call = Call::StreamRun { body: &body };
+    http.call(call, PATIENT).expect("an answer");
+}
+
+// What comes back.
+
+#[test]
+fn the_head_of_an_answer_is_told() {
+    let refusal = r#"{"code":4100,"msg":"authentication is invalid"}"#;
+    let script = post().json(401, refusal).header("X-Tt-Logid", "2024AB");
+    let server = Server::start(vec![script]);
+    let mut answer = run(&server.url()).expect("an answer");
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.content_type, "application/json");
+    assert_eq!(answer.logid.as_deref(), Some("2024AB"));
+    assert_eq!(answer.retry_after, None);
+    assert_eq!(read(&mut answer).as_deref(), Ok(refusal));
+}
+
+#[test]
+fn a_logid_is_cleaned_and_studio_calls_it_otherwise() {
+    let script = post().sse("").header("X-Log-ID", "\t02\u{9b}AB\u{85} ");
+    let server = Server::start(vec![script]);
+    let answer = run(&server.url()).expect("an answer");
+    assert_eq!(answer.logid.as_deref(), Some("02AB"));
+}
+
+#[test]
+fn retry_after_is_told_as_it_was_sent() {
+    let script = post().json(429, "{}").header("Retry-After", "17");
+    let server = Server::start(vec![script]);
+    let answer = run(&server.url()).expect("an answer");
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.retry_after.as_deref(), Some("17"));
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    for status in [301, 302, 303, 307, 308] {
+        let script = post().answer(status, "text/html", "moved");
+        let server = Server::start(vec![script.header("Location", "/elsewhere")]);
+        let mut answer = run(&server.url()).expect("an answer");
+        assert_eq!(answer.status, status);
+        assert_eq!(read(&mut answer).as_deref(), Ok("moved"));
+    }
+}
+
+#[test]
+fn pieces_are_read_as_they_come() {
+    let (open, gate) = channel();
+    let server = Server::start(vec![post().sse("one").wait(gate).piece("two")]);
+    let mut answer = run(&server.url()).expect("an answer");
+    assert_eq!(first(&mut answer), "one");
+    open.send(()).expect("a waiting server");
+    assert_eq!(read(&mut answer).as_deref(), Ok("two"));
+}
+
+#[test]
+fn the_end_of_a_close_delimited_body_is_clean_and_proves_nothing() {
+    let server = Server::start(vec![post().sse("half an ev").close_delimited()]);
+    let mut answer = run(&server.url()).expect("an answer");
+    assert_eq!(read(&mut answer).as_deref(), Ok("half an ev"));
+}
+
+// No connection: nothing was started.
+
+#[test]
+fn a_refused_connection_starts_nothing() {
+    let host = nowhere();
+    let detail = format!("cannot connect to {host}: connection refused");
+    let answer = run(&format!("http://{host}"));
+    assert_failure(answer, Started::No, Cause::Connect, &detail);
+}
+
+#[test]
+fn a_name_that_is_nowhere_starts_nothing() {
+    let answer = run("https://coze.invalid:1");
+    let detail = "coze.invalid: name not found";
+    assert_failure(answer, Started::No, Cause::Dns, detail);
+}
+
+#[test]
+fn a_deadline_that_is_over_starts_nothing() {
+    let host = nowhere();
+    let answer = http(&config(&format!("http://{host}"))).call(RUN, limits(0, 60_000));
+    let detail = format!("the deadline came before {host} answered");
+    assert_failure(answer, Started::No, Cause::Deadline, &detail);
+}
+
+#[test]
+fn a_server_that_does_not_speak_is_given_the_connect_timeout() {
+    let server = Server::start(vec![Exchange::deaf()]);
+    let mut config = config(&format!("https://{}", server.address()));
+    config.connect_timeout = Duration::from_millis(20);
+    let detail = format!("no answer from {} within 0.02 s", server.address());
+    let answer = http(&config).call(RUN, PATIENT);
+    assert_failure(answer, Started::No, Cause::Connect, &detail);
+}
+
+#[test]
+fn a_deadline_before_the_connect_timeout_is_a_deadline() {
+    let server = Server::start(vec![Exchange::deaf()]);
+    let config = config(&format!("https://{}", server.address()));
+    let answer = http(&config).call(RUN, limits(20, 60_000));
+    let detail = format!("the deadline came before {} answered", server.address());
+    assert_failure(answer, Started::No, Cause::Deadline, &detail);
+}
+
+// TLS.
+
+fn trusting(server: &Server, authority: &Authority) -> Config {
+    let mut config = config(&server.url());
+    config.roots = Roots::Pem {
+        path: "ca.pem".into(),
+        pem: authority.pem().as_bytes().to_vec(),
+    };
+    config
+}
+
+/// `because` goes on after the host's name.
+#[track_caller]
+fn assert_distrust(identity: &Identity, authority: &Authority, because: &str) {
+    let server = Server::start_tls(identity, vec![]);
+    let answer = http(&trusting(&server, authority)).call(RUN, PATIENT);
+    let detail = format!("the certificate of {} {because}", server.address());
+    assert_failure(answer, Started::No, Cause::Certificate, &detail);
+}
+
+#[test]
+fn a_certificate_of_the_given_authority_is_trusted() {
+    let authority = Authority::new();
+    let server = Server::start_tls(&authority.local(), vec![post().sse("secret")]);
+    let mut answer = http(&trusting(&server, &authority))
+        .call(RUN, PATIENT)
+        .expect("an answer");
+    assert_eq!(read(&mut answer).as_deref(), Ok("secret"));
+}
+
+#[test]
+fn any_certificate_in_the_file_may_be_the_one() {
+    let (first, second) = (Authority::new(), Authority::new());
+    let server = Server::start_tls(&second.local(), vec![post().sse("")]);
+    let mut config = config(&server.url());
+    config.roots = Roots::Pem {
+        path: "ca.pem".into(),
+        pem: [first.pem(), "\n# two\n", second.pem()].concat().into(),
+    };
+    http(&config).call(RUN, PATIENT).expect("an answer");
+}
+
+#[test]
+fn an_unknown_authority_is_not_trusted() {
+    let because = "was issued by an unknown authority; if it is yours, name its file with \
+                   --cacert or COZE_CA_FILE";
+    assert_distrust(&Authority::new().local(), &Authority::new(), because);
+    let server = Server::start_tls(&Authority::new().local(), vec![]);
+    let detail = format!("the certificate of {} {because}", server.address());
+    let answer = run(&server.url());
+    assert_failure(answer, Started::No, Cause::Certificate, &detail);
+}
+
+#[test]
+fn a_certificate_out_of_its_time_is_not_trusted() {
+    let authority = Authority::new();
+    let because = "has expired, or this machine's clock is wrong";
+    assert_distrust(&authority.expired(), &authority, because);
+    let because = "is not valid yet, or this machine's clock is wrong";
+    assert_distrust(&authority.not_yet_valid(), &authority, because);
+}
+
+#[test]
+fn a_certificate_of_another_name_is_not_trusted() {
+    let authority = Authority::new();
+    let identity = authority.named(&["api.coze.cn"]);
+    assert_distrust(&identity, &authority, "is for another name");
+}
+
+#[test]
+fn a_handshake_that_breaks_off_is_no_matter_of_trust() {
+    for greeting in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
+        let server = Server::start(vec![Exchange::greeting(greeting)]);
+        let host = server.address();
+        let failure = run(&format!("https://{host}")).expect_err("a failure");
+        assert_eq!((failure.started, failure.cause), (Started::No, Cause::Tls));
+        assert_start(&failure.detail, &format!("no TLS with {host}: "));
+    }
+}
+
+#[test]
+fn a_ca_file_must_hold_a_certificate_when_there_is_tls() {
+    let fault = |url: &str, pem: &str| {
+        let mut config = config(url);
+        config.roots = Roots::Pem {
+            path: "/etc/ca.pem".into(),
+            pem: pem.into(),
+        };
+        Http::new(&config).err().map(|local| local.message)
+    };
+    let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+    let cases = [
+        (
+            "https://localhost",
+            "",
+            Some("/etc/ca.pem holds no certificate"),
+        ),
+        (
+            "https://localhost",
+            broken,
+            Some("/etc/ca.pem is not valid PEM"),
+        ),
+        ("http://localhost", "", None),
+    ];
+    for (url, pem, message) in cases {
+        assert_eq!(fault(url, pem).as_deref(), message, "{url}");
+    }
+}
+
+// The request left: something may have been started.
+
+#[test]
+fn silence_before_the_answer_leaves_it_open() {
+    let server = Server::start(vec![post().silent()]);
+    let answer = http(&config(&server.url())).call(RUN, limits(60_000, 20));
+    let detail = format!("nothing came from {} for 0.02 s", server.address());
+    assert_failure(answer, Started::Maybe, Cause::Silent, &detail);
+}
+
+#[test]
+fn a_deadline_before_the_answer_leaves_it_open() {
+    let server = Server::start(vec![post().silent()]);
+    let answer = http(&config(&server.url())).call(RUN, limits(1_000, 60_000));
+    let detail = format!("the deadline came before {} answered", server.address());
+    assert_failure(answer, Started::Maybe, Cause::Deadline, &detail);
+}
+
+#[test]
+fn a_close_before_the_answer_leaves_it_open() {
+    let server = Server::start(vec![post().hangs_up()]);
+    let detail = format!("{} gave no answer: peer disconnected", server.address());
+    let answer = run(&server.url());
+    assert_failure(answer, Started::Maybe, Cause::Cut, &detail);
+}
+
+#[test]
+fn a_reset_before_the_answer_leaves_it_open() {
+    let server = Server::start(vec![post().raw("").rst()]);
+    let host = server.address();
+    let detail = format!("{host} gave no answer: connection reset by peer");
+    let answer = run(&server.url());
+    assert_failure(answer, Started::Maybe, Cause::Cut, &detail);
+}
+
+#[test]
+fn a_look_that_fails_starts_nothing_however_far_it_came() {
+    let server = Server::start(vec![
+        get().hangs_up(),
+        get().json(200, "{").claiming(9).fin(),
+    ]);
+    let http = http(&config(&server.url()));
+    let failure = http.call(LOOK, PATIENT).expect_err("a failure");
+    assert_eq!((failure.started, failure.cause), (Started::No, Cause::Cut));
+    let mut answer = http.call(LOOK, PATIENT).expect("an answer");
+    let failure = read(&mut answer).expect_err("a failure");
+    assert_eq!((failure.started, failure.cause), (Started::No, Cause::Cut));
+}
+
+#[test]
+fn an_answer_that_is_not_http_leaves_it_open() {
+    let server = Server::start(vec![post().raw("SSH-2.0-OpenSSH_9.6\r\n\r\n")]);
+    let failure = run(&server.url()).expect_err("a failure");
+    assert_eq!(
+        (failure.started, failure.cause),
+        (Started::Maybe, Cause::Cut)
+    );
+    let start = format!("what {} sent is not HTTP: ", server.address());
+    assert_start(&failure.detail, &start);
+}
+
+#[test]
+fn a_header_above_the_limit_leaves_it_open() {
+    let server = Server::start(vec![
+        post()
+            .json(200, "{}")
+            .header("X-Large", &"x".repeat(MAX_HEADER)),
+    ]);
+    let host = server.address();
+    let detail = format!("the header of {host}'s answer is larger than 64 KiB");
+    let answer = run(&server.url());
+    assert_failure(answer, Started::Maybe, Cause::TooLarge, &detail);
+}
+
+#[test]
+fn a_server_that_stops_reading_has_started_nothing() {
+    let body = "x".repeat(20 << 20);
+    let server = Server::start(vec![post().unread().json(413, "{}")]);
+    let failure = http(&config(&server.url()))
+        .call(Call::StreamRun { body: &body }, PATIENT)
+        .expect_err("a failure");
+    assert_eq!(
+        (failure.started, failure.cause),
+        (Started::No, Cause::Stopped)
+    );
+    let start = format!("{} stopped reading the request: ", server.address());
+    assert_start(&failure.detail, &start);
+}
+
+#[test]
+fn a_server_that_never_reads_has_started_nothing() {
+    let body = "x".repeat(20 << 20);
+    let server = Server::start(vec![Exchange::deaf()]);
+    let answer =
+        http(&config(&server.url())).call(Call::StreamRun { body: &body }, limits(60_000, 20));
+    let detail = format!("{} took nothing for 0.02 s", server.address());
+    assert_failure(answer, Started::No, Cause::Silent, &detail);
+}
+
+// The answer breaks off.
+
+/// `script`'s answer begins with `data`, and then fails so.
+#[track_caller]
+fn assert_cut(script: Exchange, reason: &str) {
+    let server = Server::start(vec![script]);
+    let mut answer = run(&server.url()).expect("an answer");
+    assert_eq!(first(&mut answer), "data");
+    let detail = format!("{}'s answer was cut short: {reason}", server.address());
+    assert_failure(read(&mut answer), Started::Maybe, Cause::Cut, &detail);
+}
+
+#[test]
+fn a_chunked_body_without_its_end_was_cut() {
+    assert_cut(post().sse("data").fin(), "peer disconnected");
+}
+
+#[test]
+fn a_body_shorter_than_its_length_was_cut() {
+    let script = post().json(200, "data").claiming(5).fin();
+    assert_cut(script, "peer disconnected");
+}
+
+#[test]
+fn a_reset_in_the_middle_is_a_cut() {
+    let (open, gate) = channel();
+    let server = Server::start(vec![post().sse("data").wait(gate).rst()]);
+    let mut answer = run(&server.url()).expect("an answer");
+    assert_eq!(first(&mut answer), "data");
+    open.send(()).expect("a waiting server");
+    let failure = read(&mut answer).expect_err("a failure");
+    assert_eq!(
+        (failure.started, failure.cause),
+        (Started::Maybe, Cause::Cut)
+    );
+}
+
+#[test]
+fn a_silence_in_the_middle_is_told_from_the_deadline() {
+    let cases = [
+        (limits(60_000, 1_000), Cause::Silent),
+        (limits(1_000, 60_000), Cause::Deadline),
+    ];
+    for (limits, cause) in cases {
+        let server = Server::start(vec![post().sse("data").hang()]);
+        let http = http(&config(&server.url()));
+        let mut answer = http.call(RUN, limits).expect("an answer");
+        let failure = read(&mut answer).expect_err("a failure");
+        assert_eq!((failure.started, failure.cause), (Started::Maybe, cause));
+    }
+}
+
+// Connections that are kept.
+
+/// The connections on which the requests came.
+fn connections(server: Server) -> Vec<usize> {
+    let seen = server.finish();
+    seen.iter().map(|seen| seen.connection).collect()
+}
+
+#[test]
+fn a_finished_answer_leaves_its_connection_to_the_next_call() {
+    let (open, gate) = channel();
+    let script = vec![
+        post().sse("done").wait(gate).piece("rest"),
+        get().json(200, "{}"),
+    ];
+    let server = Server::start(script);
+    let http = http(&config(&server.url()));
+    let mut answer = http.call(RUN, PATIENT).expect("an answer");
+    assert_eq!(first(&mut answer), "done");
+    open.send(()).expect("a waiting server");
+    answer.body.finish();
+    http.call(LOOK, PATIENT).expect("an answer");
+    assert_eq!(connections(server), [0, 0]);
+}
+
+#[test]
+fn a_connection_under_tls_is_kept_too() {
+    let authority = Authority::new();
+    let script = vec![post().sse("done"), get().json(200, "{}")];
+    let server = Server::start_tls(&authority.local(), script);
+    let http = http(&trusting(&server, &authority));
+    let answer = http.call(RUN, PATIENT).expect("an answer");
+    answer.body.finish();
+    http.call(LOOK, PATIENT).expect("an answer");
+    assert_eq!(connections(server), [0, 0]);
+}
+
+#[test]
+fn an_answer_that_does_not_end_costs_its_connection_and_a_second() {
+    let server = Server::start(vec![post().sse("done").hang(), get().json(200, "{}")]);
+    let http = http(&config(&server.url()));
+    let mut answer = http.call(RUN, PATIENT).expect("an answer");
+    assert_eq!(first(&mut answer), "done");
+    answer.body.finish();
+    // Nothing of the second's haste is left for the next call.
+    assert_eq!(*http.curfew.lock(), None);
+    http.call(LOOK, PATIENT).expect("an answer");
+    assert_eq!(connections(server), [0, 1]);
+}
+
+#[test]
+fn an_answer_that_is_dropped_costs_its_connection() {
+    let server = Server::start(vec![post().sse("done"), get().json(200, "{}")]);
+    let http = http(&config(&server.url()));
+    drop(http.call(RUN, PATIENT).expect("an answer"));
+    http.call(LOOK, PATIENT).expect("an answer");
+    assert_eq!(connections(server), [0, 1]);
+}
+
+#[test]
+fn a_run_is_not_sent_on_a_connection_that_was_idle_for_two_seconds() {
+    let server = Server::start(vec![get().json(200, "{}"), post().sse("")]);
+    let http = http(&config(&server.url()));
+    let answer = http.call(LOOK, PATIENT).expect("an answer");
+    answer.body.finish();
+    std::thread::sleep(MAX_IDLE_AGE);
+    http.call(RUN, PATIENT).expect("an answer");
+    assert_eq!(connections(server), [0, 1]);
+}
+
+// Proxies.
+
+fn through(url: &str, protocol: ProxyProtocol, proxy: &str) -> Config {
+    let (host, port) = proxy.rsplit_once(':').expect("host:port");
+    let mut config = config(url);
+    config.proxy = Some(Proxy {
+        protocol,
+        host: host.to_owned(),
+        port: port.parse().expect("a port"),
+        user: Some("user".to_owned()),
+        password: Some("p@ss:word".to_owned()),
+        source: "https_proxy".to_owned(),
+    });
+    config
+}
+
+fn asked(target: &str, credentials: Option<&str>) -> Asked {
+    Asked {
+        target: target.to_owned(),
+        credentials: credentials.map(str::to_owned),
+    }
+}
+
+#[test]
+fn http_and_https_go_through_a_tunnel_with_the_password() {
+    let authority = Authority::new();
+    let proxy = Rules::http().for_user("user", "p@ss:word").start();
+    let plain = Server::start(vec![post().sse("plain")]);
+    let secure = Server::start_tls(&authority.local(), vec![post().sse("secure")]);
+    for (server, text) in [(&plain, "plain"), (&secure, "secure")] {
+        let mut config = through(&server.url(), ProxyProtocol::Http, &proxy.address());
+        config.roots = trusting(server, &authority).roots;
+        let mut answer = http(&config).call(RUN, PATIENT).expect("an answer");
+        assert_eq!(read(&mut answer).as_deref(), Ok(text));
+    }
+    let credentials = Some("user:p@ss:word");
+    let expected = [plain.address(), secure.address()].map(|to| asked(&to, credentials));
+    assert_eq!(proxy.asked(), expected);
+}
+
+#[test]
+fn a_tunnel_serves_more_than_one_call() {
+    let proxy = Rules::http().start();
+    let server = Server::start(vec![get().json(200, "{}"), post().sse("")]);
+    let config = through(&server.url(), ProxyProtocol::Http, &proxy.address());
+    let http = http(&config);
+    let answer = http.call(LOOK, PATIENT).expect("an answer");
+    answer.body.finish();
+    http.call(RUN, PATIENT).expect("an answer");
+    assert_eq!(connections(server), [0, 0]);
+    assert_eq!(proxy.asked().len(), 1);
+}
+
+#[test]
+fn socks_proxies_are_given_a_name_or_an_address_as_their_protocol_says() {
+    let socks5 = Rules::socks5().for_user("user", "p@ss:word");
+    let credentials = Some("user:p@ss:word");
+    let cases = [
+        (ProxyProtocol::Socks4, Rules::socks4(), "127.0.0.1", None),
+        (ProxyProtocol::Socks4a, Rules::socks4(), "localhost", None),
+        (
+            ProxyProtocol::Socks5,
+            socks5.clone(),
+            "127.0.0.1",
+            credentials,
+        ),
+        (ProxyProtocol::Socks5h, socks5, "localhost", credentials),
+    ];
+    for (protocol, rules, host, credentials) in cases {
+        let proxy = rules.start();
+        let server = Server::start(vec![post().sse("through")]);
+        let target = format!("{host}:{}", server.port());
+        let at = format!("localhost:{}", proxy.port());
+        let config = through(&format!("http://{target}"), protocol, &at);
+        let mut answer = http(&config).call(RUN, PATIENT).expect("an answer");
+        assert_eq!(read(&mut answer).as_deref(), Ok("through"));
+        assert_eq!(proxy.asked(), [asked(&target, credentials)]);
+    }
+}
+
+#[test]
+fn a_name_that_only_the_proxy_knows_is_left_to_it() {
+    let authority = Authority::new();
+    let identity = authority.named(&["coze.invalid"]);
+    let server = Server::start_tls(&identity, vec![post().sse("found")]);
+    let url = format!("https://coze.invalid:{}", server.port());
+    let proxy = Rules::http().start();
+    let mut config = through(&url, ProxyProtocol::Http, &proxy.address());
+    config.roots = trusting(&server, &authority).roots;
+    let mut answer = http(&config).call(RUN, PATIENT).expect("an answer");
+    assert_eq!(read(&mut answer).as_deref(), Ok("found"));
+}
+
+/// A run to `coze.invalid` through what is at `proxy`; `PROXY` in the detail stands for it.
+#[track_caller]
+fn assert_no_way(protocol: ProxyProtocol, proxy: &str, cause: Cause, detail: &str) {
+    let config = through("https://coze.invalid", protocol, proxy);
+    let detail = detail.replace("PROXY", &format!("proxy {proxy} (https_proxy)"));
+    let answer = http(&config).call(RUN, PATIENT);
+    assert_failure(answer, Started::No, cause, &detail);
+}
+
+#[test]
+fn a_proxy_that_is_not_there_is_named() {
+    for protocol in [ProxyProtocol::Http, ProxyProtocol::Socks5h] {
+        let detail = "cannot connect to PROXY: connection refused";
+        assert_no_way(protocol, &nowhere(), Cause::Proxy, detail);
+        let detail = "PROXY: name not found";
+        assert_no_way(protocol, "proxy.invalid:1", Cause::Proxy, detail);
+    }
+}
+
+#[test]
+fn a_refusal_of_the_proxy_is_told_from_its_failures() {
+    let cases = [
+        (
+            407,
+            Cause::ProxyRefused,
+            "PROXY wants another user and password (407)",
+        ),
+        (
+            403,
+            Cause::ProxyRefused,
+            "PROXY does not allow coze.invalid (403)",
+        ),
+        (
+            502,
+            Cause::Proxy,
+            "PROXY made no connection: proxy server responded 502/502",
+        ),
+    ];
+    for (status, cause, detail) in cases {
+        let proxy = Rules::http().refusing(status).start();
+        assert_no_way(ProxyProtocol::Http, &proxy.address(), cause, detail);
+    }
+}
+
+#[test]
+fn a_refusal_of_a_socks_proxy_is_told() {
+    let cases = [
+        (
+            ProxyProtocol::Socks5h,
+            Rules::socks5().refusing(5),
+            "connection refused",
+        ),
+        (
+            ProxyProtocol::Socks5h,
+            Rules::socks5().for_user("user", "other"),
+            "password authentication failed",
+        ),
+        (
+            ProxyProtocol::Socks4a,
+            Rules::socks4().refusing(91),
+            "request rejected or failed",
+        ),
+    ];
+    for (protocol, rules, reason) in cases {
+        let detail = format!("PROXY made no connection: {reason}");
+        assert_no_way(protocol, &rules.start().address(), Cause::Proxy, &detail);
+    }
+}
+
+#[test]
+fn a_proxy_that_hangs_up_is_named() {
+    let server = Server::start(vec![Exchange::greeting("")]);
+    let config = through(
+        "http://coze.invalid",
+        ProxyProtocol::Http,
+        &server.address(),
+    );
+    let failure = http(&config).call(RUN, PATIENT).expect_err("a failure");
+    assert_eq!(
+        (failure.started, failure.cause),
+        (Started::No, Cause::Proxy)
+    );
+    assert!(
+        failure.detail.contains(&server.address()),
+        "{}",
+        failure.detail
+    );
+}
+
+#[test]
+fn a_proxy_that_does_not_answer_is_given_the_connect_timeout() {
+    for protocol in [ProxyProtocol::Http, ProxyProtocol::Socks5h] {
+        let server = Server::start(vec![Exchange::deaf()]);
+        let proxy = server.address();
+        let mut config = through("https://coze.invalid", protocol, &proxy);
+        config.connect_timeout = Duration::from_millis(20);
+        let detail = format!("no answer from proxy {proxy} (https_proxy) within 0.02 s");
+        let answer = http(&config).call(RUN, PATIENT);
+        assert_failure(answer, Started::No, Cause::Proxy, &detail);
+    }
+}
