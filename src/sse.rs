@@ -745,6 +745,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_is_written_over_behind_an_event_of_any_size() {
+        let (one_line, two_lines) = ("x".repeat(1000), "x\ndata: ".repeat(200));
+        for large in [one_line, two_lines] {
+            let mut decoder = Decoder::default();
+            push(
+                &mut decoder,
+                format!("data: {large}\n\n").as_bytes(),
+                |_| (),
+            )
+            .unwrap();
+            let small = "id: 7\ndata: x\n\n".repeat(500);
+            let mut most = 0;
+            for piece in small.as_bytes().chunks(7) {
+                push(&mut decoder, piece, |_| ()).unwrap();
+                most = most.max(decoder.filled);
+            }
+            assert!(most < 4 * READ_SIZE, "{most}");
+        }
+    }
+
+    #[test]
     fn endless_comments_and_events_are_not_held() {
         assert!(feed_for_ever(&b": keep-alive\n".repeat(400), EVENT_LIMIT + 9000).is_ok());
         assert!(feed_for_ever(&b"data: x\n\n".repeat(400), EVENT_LIMIT + 9000).is_ok());

@@ -141,6 +141,7 @@ fn bench(program: PathBuf, quick: bool) -> Outcome<()> {
             2.25 * whole + 8.0,
         ),
     ];
+    let mut notes = Vec::new();
     for (what, messages, bytes, peak) in large {
         let stand_in = StandIn::bulk(messages, bytes);
         let large = costs(&clients, &stand_in, coze::BULK, &what, scale.large_rounds)?;
@@ -151,6 +152,9 @@ fn bench(program: PathBuf, quick: bool) -> Outcome<()> {
             2.0,
         ));
         promises.push(Promise::new(&what, "MB of memory", large.peak.ours(), peak));
+        if messages == 1 {
+            notes.push(of_memory(whole, &large.wall));
+        }
         rows.extend([large.wall, large.cpu, large.peak]);
     }
 
@@ -194,7 +198,7 @@ fn bench(program: PathBuf, quick: bool) -> Outcome<()> {
     ));
 
     rows.extend(instructions(&clients)?);
-    report::write(&clients, &left_out, &rows, &promises)
+    report::write(&clients, &left_out, &rows, &promises, &notes)
 }
 
 /// Wall and CPU time, medians, and peak memory of one run by each client.
@@ -243,6 +247,16 @@ fn costs(
         ),
         peak: Row::new(&format!("{what}: peak memory"), Unit::Megabytes, peaks),
     })
+}
+
+/// What of a text's time is the kernel's, for giving the memory to hold it.
+fn of_memory(megabytes: f64, wall: &Row) -> String {
+    let cost = megabytes * measure::fresh_memory();
+    let part = cost / (wall.ours() / wall.to_curl());
+    format!(
+        "To write {megabytes} MB into fresh memory, as whoever holds such a text must, took \
+         {cost:.1} ms here: {part:.2} of what curl, which holds none, took for the message."
+    )
 }
 
 /// From the server's write of an event to its line on the client's stdout: median, and 99th

@@ -2,6 +2,7 @@
 //! as callgrind counts them, and the delay of each event.
 
 use std::fs::{self, File};
+use std::hint::black_box;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -99,6 +100,19 @@ pub(crate) fn delays(mut command: Command) -> Outcome<Vec<f64>> {
     }
     succeeded(&command, child.wait()?, complaint)?;
     Ok(delays)
+}
+
+/// Milliseconds for each megabyte that is written into memory which the process did not have before:
+/// nobody holds a text for less.
+pub(crate) fn fresh_memory() -> f64 {
+    // So much the allocator always asks of the kernel, and gives back.
+    const MEGABYTES: usize = 64;
+    let rounds = (0..9).map(|_| {
+        let start = Instant::now();
+        black_box(vec![1_u8; MEGABYTES * 1_000_000]);
+        milliseconds(start.elapsed()) / MEGABYTES as f64
+    });
+    Quantiles::of(rounds).median()
 }
 
 /// In millions, over plain HTTP.

@@ -114,6 +114,7 @@ pub(crate) fn write(
     left_out: &[String],
     rows: &[Row],
     promises: &[Promise],
+    notes: &[String],
 ) -> Outcome<()> {
     let machine = machine()?;
     let versions = clients
@@ -145,6 +146,9 @@ pub(crate) fn write(
             "| {what} | {limit} | {} | {kept} |",
             short(promise.measured)
         )?;
+    }
+    for note in notes {
+        writeln!(page, "\n{note}")?;
     }
     print!("{page}");
     fs::write(Path::new(DIRECTORY).join("bench.md"), page)?;
