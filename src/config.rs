@@ -6,6 +6,7 @@
 mod proxy;
 mod url;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -226,7 +227,7 @@ pub(crate) fn load(options: &Options, env: &Env) -> Result<Config, Local> {
     if let Some(proxy) = &proxy {
         origins.push(Origin::new("proxy", proxy, &proxy.source));
     }
-    let mut warnings: Vec<String> = files.iter().filter_map(ConfigFile::warning).collect();
+    let mut warnings: Vec<String> = files.iter().flat_map(ConfigFile::warnings).collect();
     if !base_url.is_https && !base_url.authority.is_loopback() {
         let warning = format!("{base_url} is plain http: the key can be read on the way");
         warnings.push(warning);
@@ -252,6 +253,7 @@ const DEFAULT: &str = "default";
 /// The names in a file; others are ignored, for skills keep their own settings in such files.
 const API_KEY: &str = "api_key";
 const BASE_URL_KEY: &str = "base_url";
+const FIELDS: [&str; 2] = [API_KEY, BASE_URL_KEY];
 
 /// More than any configuration or collection of certificates, and not all of /dev/zero.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -272,10 +274,10 @@ fn find_key(env: &Env, files: &[ConfigFile]) -> Result<(Key, String), Fault> {
     let variables = ["COZE_API_KEY", "COZE_API_TOKEN"];
     let mut looked_at = Vec::new();
     for place in places(variables, API_KEY, env, files) {
-        let note = match place.content.as_deref().map(Key::parse) {
+        let note = match place.content.map(|text| Key::parse(&text)) {
             Ok(Ok(key)) => return Ok((key, place.name)),
             Ok(Err(KeyFault::ControlCharacter)) => return Err(Fault::KeyWithControl(place.name)),
-            Ok(Err(KeyFault::Placeholder)) => "a placeholder",
+            Ok(Err(KeyFault::Placeholder)) => "a placeholder".into(),
             Err(note) => note,
         };
         looked_at.push(format!("{} ({note})", place.name));
@@ -294,7 +296,7 @@ fn find_base_url(
 ) -> Result<(BaseUrl, String), Fault> {
     let option = Place {
         name: "--base-url".to_owned(),
-        content: options.base_url.clone().ok_or("not given"),
+        content: options.base_url.clone().ok_or("not given".into()),
     };
     let variables = ["COZE_BASE_URL", "COZE_API_BASE"];
     let (text, source) = std::iter::once(option)
@@ -337,7 +339,7 @@ fn find_roots(
 /// Somewhere a field may stand, and what it holds: a text, or why there is none.
 struct Place {
     name: String,
-    content: Result<String, &'static str>,
+    content: Result<String, Cow<'static, str>>,
 }
 
 /// The variables, then the files, of one field.
@@ -349,7 +351,7 @@ fn places(
 ) -> impl Iterator<Item = Place> {
     let variables = variables.into_iter().map(|name| Place {
         name: name.to_owned(),
-        content: env.text(name).ok_or("not set"),
+        content: env.text(name).ok_or("not set".into()),
     });
     let files = files.iter().map(move |file| Place {
         name: file.path.display().to_string(),
@@ -383,39 +385,66 @@ struct ConfigFile {
 
 enum Content {
     Absent,
+    /// It may be there, but nobody lets us see.
+    OutOfReach,
     /// Not read, for whoever can put a file there could have the key sent to another machine.
     Distrusted,
     Fields {
         fields: BTreeMap<&'static str, String>,
+        /// The names of what is not ours, or misspelt.
+        others: Vec<String>,
         /// Others than the owner may read or write it.
         is_open: bool,
     },
 }
 
 impl ConfigFile {
-    fn text(&self, field: &str) -> Result<String, &'static str> {
+    fn text(&self, field: &str) -> Result<String, Cow<'static, str>> {
         match &self.content {
-            Content::Absent => Err("not there"),
-            Content::Distrusted => Err("not read: everyone may write in its directory"),
-            Content::Fields { fields, .. } => fields.get(field).cloned().ok_or("not in it"),
+            Content::Absent => Err("not there".into()),
+            Content::OutOfReach => Err("out of reach".into()),
+            Content::Distrusted => Err("not read: everyone may write in its directory".into()),
+            Content::Fields { fields, .. } => match (fields.get(field), self.misspelt(field)) {
+                (Some(text), _) => Ok(text.clone()),
+                (None, Some(other)) => Err(format!("not in it, but {other:?} is").into()),
+                (None, None) => Err("not in it".into()),
+            },
         }
     }
 
-    fn warning(&self) -> Option<String> {
-        let path = self.path.display();
+    /// What may have been meant as the field, where that is missing.
+    fn misspelt(&self, field: &str) -> Option<&str> {
         match &self.content {
+            Content::Fields { fields, others, .. } if !fields.contains_key(field) => {
+                let others: Vec<&str> = others.iter().map(String::as_str).collect();
+                error::nearest(field, &others)
+            }
+            _ => None,
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let path = self.path.display();
+        let misspelt = FIELDS.into_iter().filter_map(|field| {
+            let other = self.misspelt(field)?;
+            Some(format!("{path} has no {field:?}, but {other:?}"))
+        });
+        let unsafe_file = match &self.content {
             Content::Distrusted => Some(format!(
                 "{path} is not read: everyone may write in its directory"
             )),
-            Content::Fields { fields, is_open } => {
+            Content::Fields {
+                fields, is_open, ..
+            } => {
                 let holds_key = fields
                     .get(API_KEY)
                     .is_some_and(|key| Key::parse(key).is_ok());
                 (*is_open && holds_key)
                     .then(|| format!("{path} holds the key and is open to others: chmod 600 it"))
             }
-            Content::Absent => None,
-        }
+            Content::Absent | Content::OutOfReach => None,
+        };
+        misspelt.chain(unsafe_file).collect()
     }
 }
 
@@ -447,11 +476,13 @@ fn config_files(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Fault> 
         if files.iter().any(|file| file.path == path) {
             continue;
         }
-        let is_for_everyone = || mode(&directory).is_some_and(|mode| mode & 0o002 != 0);
+        let is_for_everyone = || mode(&directory).is_ok_and(|mode| mode & 0o002 != 0);
         let content = match mode(&path) {
-            None => Content::Absent,
-            Some(_) if is_shipped && is_for_everyone() => Content::Distrusted,
-            Some(_) => fields(&path, None)?,
+            // Another user's home is one that we can't look into.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Content::OutOfReach,
+            Err(_) => Content::Absent,
+            Ok(_) if is_shipped && is_for_everyone() => Content::Distrusted,
+            Ok(_) => fields(&path, None)?,
         };
         files.push(ConfigFile { path, content });
     }
@@ -490,10 +521,8 @@ fn state_directory(env: &Env) -> Option<PathBuf> {
     })
 }
 
-/// The permissions of what is there. What can't even be looked at (another user's home) is not
-/// there for us.
-fn mode(path: &Path) -> Option<u32> {
-    Some(fs::metadata(path).ok()?.permissions().mode())
+fn mode(path: &Path) -> io::Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode())
 }
 
 /// Reads a file that must be there. `source` is what named it.
@@ -514,7 +543,7 @@ fn fields(path: &Path, source: Option<&'static str>) -> Result<Content, Fault> {
         return Err(Fault::NotAnObject(path.to_owned()));
     };
     let mut fields = BTreeMap::new();
-    for field in [API_KEY, BASE_URL_KEY] {
+    for field in FIELDS {
         match object.get(field) {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => {
@@ -526,8 +555,13 @@ fn fields(path: &Path, source: Option<&'static str>) -> Result<Content, Fault> {
             }
         }
     }
-    let is_open = mode(path).is_some_and(|mode| mode & 0o077 != 0);
-    Ok(Content::Fields { fields, is_open })
+    let is_ours = |name: &String| FIELDS.contains(&name.as_str());
+    let others = object.keys().filter(|name| !is_ours(name)).cloned();
+    Ok(Content::Fields {
+        fields,
+        others: others.collect(),
+        is_open: mode(path).is_ok_and(|mode| mode & 0o077 != 0),
+    })
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -1053,6 +1087,22 @@ mod tests {
         let json = "\u{feff}{\"api_key\":\"pat_9\",\"base_url\":null,\"workflow_id\":7}\r\n";
         let machine = machine(&[]).write(HOME_FILE, json);
         assert_eq!(machine.key(), "pat_9");
+    }
+
+    #[test]
+    fn a_misspelt_name_is_pointed_out() {
+        let json = r#"{"apiKey":"pat_9","base-url":"https://coze.example","model":"x"}"#;
+        let machine = machine(&[]).write(HOME_FILE, json);
+        let note = r#"config.json (not in it, but "apiKey" is)"#;
+        assert!(machine.refused().contains(note), "{}", machine.refused());
+        let path = machine.path(HOME_FILE);
+        let path = path.display();
+        let machine = machine.var(KEY.0, KEY.1);
+        let warnings = [
+            format!(r#"{path} has no "api_key", but "apiKey""#),
+            format!(r#"{path} has no "base_url", but "base-url""#),
+        ];
+        assert_eq!(machine.config().warnings, warnings);
     }
 
     #[test]
