@@ -258,6 +258,17 @@ impl<'a> Entries<'a> {
             ));
         }
         self.refuse_run_keys("execute_id")?;
+        let interrupt = self.interrupt()?;
+        if interrupt
+            .as_ref()
+            .is_some_and(|inner| inner.has("resume_data"))
+        {
+            let error = Local::usage("resume_data stands inside interrupt");
+            return Err(error.hint(
+                "it belongs beside interrupt: jq -c '. + {resume_data: \"…\"}'",
+                "它应与 interrupt 并列：jq -c '. + {resume_data: \"…\"}'",
+            ));
+        }
         let execute_id = self.id("execute_id")?.ok_or_else(|| {
             let never_started = self.value("status").map(RawValue::get) == Some("\"Fail\"");
             let error = Local::usage("execute_id is empty: there is nothing to watch");
@@ -275,7 +286,7 @@ impl<'a> Entries<'a> {
         Ok(Watch {
             workflow_id: workflow_id.ok_or_else(missing_workflow_id)?,
             execute_id,
-            mode: self.interrupt()?.and_then(|interrupt| interrupt.mode()),
+            mode: interrupt.and_then(|interrupt| interrupt.mode()),
         })
     }
 
@@ -671,6 +682,10 @@ mod tests {
         refused(
             r#"{"execute_id":"9","workflow_id":"7","interrupt":{},"resume_date":"x"}"#,
             r#"unknown key "resume_date" beside execute_id (did you mean "resume_data"?)"#,
+        );
+        refused(
+            r#"{"execute_id":"9","workflow_id":"7","interrupt":{"event_id":"9/1","resume_data":"x"}}"#,
+            r#"resume_data stands inside interrupt (it belongs beside interrupt: jq -c '. + {resume_data: "…"}')"#,
         );
     }
 
