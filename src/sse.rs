@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hint::black_box;
 use std::ops::{Deref, Range};
 
 /// The largest unfinished event that is held, in bytes.
@@ -215,7 +216,8 @@ impl Decoder {
         if self.buffer.len() - self.filled < READ_SIZE {
             let len = match self.filled {
                 ..READ_SIZE => 2 * READ_SIZE,
-                _ => EVENT_LIMIT + READ_SIZE,
+                _ if can_be_had(EVENT_LIMIT + READ_SIZE) => EVENT_LIMIT + READ_SIZE,
+                filled => filled + (filled / 8).max(2 * READ_SIZE),
             };
             // Not `resize`, which would write into all of it.
             let mut roomy = vec![0; len];
@@ -398,6 +400,16 @@ fn in_buffer(buffer: Vec<u8>, start: usize) -> (Data<'static>, bool) {
             (Data::Text(Cow::Owned(data.into_owned())), replaced)
         }
     }
+}
+
+/// Whether there is so much address space: it may be rationed (`ulimit -v`), and whoever asks for more
+/// is ended at once.
+fn can_be_had(len: usize) -> bool {
+    let mut room: Vec<u8> = Vec::new();
+    let had = room.try_reserve_exact(len).is_ok();
+    // Or the compiler leaves it out, and says yes.
+    black_box(room);
+    had
 }
 
 /// The field's name, and where its value begins. A comment has the empty name.

@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::program::Program;
+use crate::support::program::{KEY, Program};
 use crate::support::server::Server;
 use crate::support::wire;
 use crate::{HELLO, RUN, done, message, stream_run};
@@ -44,6 +44,23 @@ fn one_message_of_20_mb_is_told() {
     let peak = program.peak_memory();
     assert!(peak < 96 * MIB, "{} MiB", peak / MIB);
     program.finish().is(0, "", "");
+}
+
+#[test]
+fn a_large_message_is_told_where_address_space_is_rationed() {
+    let text = "好".repeat(1_000_000);
+    let stream = message(0, &text) + &done(1);
+    let server = Server::start(vec![stream_run().sse(stream)]);
+    // Less than the largest event may have.
+    let program = Program::other("sh").args(&["-c", "ulimit -v 32768; exec \"$@\"", "sh"]);
+    let program = program.env("COZE_API_KEY", KEY).args(&[
+        env!("CARGO_BIN_EXE_coze-workflow"),
+        "--base-url",
+        &server.url(),
+    ]);
+    let ended = program.run(RUN);
+    assert_eq!((ended.code, &*ended.stderr), (0, ""));
+    assert!(ended.stdout.contains(&text));
 }
 
 #[test]
