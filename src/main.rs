@@ -175,7 +175,7 @@ fn inputs(options: &Options) -> Result<Vec<Input>, Local> {
     if let Some(request) = &options.request {
         refuse_file_name(request)?;
         let bytes = io::Cursor::new(request.clone().into_bytes());
-        inputs.push(input(bytes, None));
+        inputs.push(input(bytes, None).of_argument());
     }
     for path in &options.files {
         inputs.push(open(path)?);

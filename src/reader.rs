@@ -27,6 +27,8 @@ pub(crate) struct Requests<R> {
     line: usize,
     column: usize,
     at_start: bool,
+    /// It is an argument: behind a fault in it nothing is read.
+    is_argument: bool,
     over: bool,
 }
 
@@ -41,7 +43,17 @@ impl<R: Read> Requests<R> {
             line: 1,
             column: 1,
             at_start: true,
+            is_argument: false,
             over: false,
+        }
+    }
+
+    /// The input is an argument. It stands for one request, so that no line of a text in it, which
+    /// the quoting has let loose, is taken for another.
+    pub(crate) fn of_argument(self) -> Self {
+        Self {
+            is_argument: true,
+            ..self
         }
     }
 
@@ -64,7 +76,8 @@ impl<R: Read> Requests<R> {
         };
         let end = self.scan_value(first)?;
         let bytes = &self.buffer[self.start..end];
-        let text = match check(bytes) {
+        let breaks = self.buffer[end..self.filled].starts_with(b"\n");
+        let text = match check(bytes, breaks) {
             Ok(text) => text.to_owned(),
             Err(fault) => return Err(self.refuse(&fault)),
         };
@@ -171,13 +184,14 @@ impl<R: Read> Requests<R> {
                 "它从前面的行开始，因此其后的内容不再读取",
             );
         }
-        self.skip_line();
-        match fault.lacks_quotes {
-            true => error.hint(
-                r#"names and texts stand in double quotes; in a shell, the whole in single ones: '{"a":"b"}'"#,
-                r#"键和字符串要用双引号；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'"#,
-            ),
-            false => error,
+        if self.is_argument {
+            self.over = true;
+        } else {
+            self.skip_line();
+        }
+        match fault.mistake.map(Mistake::hint) {
+            Some((english, chinese)) => error.hint(english, chinese),
+            None => error,
         }
     }
 
@@ -251,12 +265,44 @@ struct Fault {
     what: String,
     line: usize,
     column: usize,
-    /// Single quotes, or none where a shell has taken them.
-    lacks_quotes: bool,
+    mistake: Option<Mistake>,
 }
 
-/// Whether it is one well-formed value.
-fn check(bytes: &[u8]) -> Result<&str, Fault> {
+/// What people do so often that it can be told from the fault.
+#[derive(Clone, Copy)]
+enum Mistake {
+    /// Single quotes, or none where a shell has taken them.
+    LacksQuotes,
+    /// Those of an input method or a word processor.
+    OtherPunctuation,
+    /// A line ends inside a text.
+    LineBreak,
+    Encoding,
+}
+
+impl Mistake {
+    /// In English and in Chinese.
+    fn hint(self) -> (&'static str, &'static str) {
+        match self {
+            Self::LacksQuotes => (
+                r#"names and texts stand in double quotes; in a shell, the whole in single ones: '{"a":"b"}'"#,
+                r#"键和字符串要用双引号；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'"#,
+            ),
+            Self::OtherPunctuation => (
+                r#"JSON is written with plain " : , { }, not with curly or full-width ones"#,
+                r#"JSON 只用半角的 " : , { }，不能用全角或弯引号"#,
+            ),
+            Self::LineBreak => (
+                r"a line break inside a text is written \n; jq writes it so",
+                r"文本中的换行要写成 \n；用 jq 生成的 JSON 即是如此",
+            ),
+            Self::Encoding => ("save it as UTF-8", "请以 UTF-8 编码保存"),
+        }
+    }
+}
+
+/// Whether it is one well-formed value. `breaks`: a line ends behind it.
+fn check(bytes: &[u8], breaks: bool) -> Result<&str, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line_start = before.iter().rposition(|&byte| byte == b'\n');
@@ -264,7 +310,7 @@ fn check(bytes: &[u8]) -> Result<&str, Fault> {
             what: "not valid UTF-8".to_owned(),
             line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
             column: before.len() + 1 - line_start.map_or(0, |place| place + 1),
-            lacks_quotes: false,
+            mistake: Some(Mistake::Encoding),
         }
     })?;
     match serde_json::from_str::<&RawValue>(text) {
@@ -282,19 +328,26 @@ fn check(bytes: &[u8]) -> Result<&str, Fault> {
                 },
                 line: error.line(),
                 column: error.column(),
-                lacks_quotes: lacks_quotes(text, &error),
+                mistake: match error.is_eof() {
+                    true => breaks.then_some(Mistake::LineBreak),
+                    false => mistake(text, &error),
+                },
             })
         }
     }
 }
 
-/// Whether a name or a text begins at the fault, but not with a double quote.
-fn lacks_quotes(text: &str, error: &serde_json::Error) -> bool {
-    let line = text.lines().nth(error.line().saturating_sub(1));
-    let rest = line.and_then(|line| line.as_bytes().get(error.column().saturating_sub(1)..));
-    let begins = |byte: &u8| *byte == b'\'' || byte.is_ascii_alphabetic();
-    let is_meant_as_object = text.starts_with(['{', '\'']);
-    is_meant_as_object && !error.is_eof() && rest.and_then(<[u8]>::first).is_some_and(begins)
+/// What stands at the fault where a name or a text should begin.
+fn mistake(text: &str, error: &serde_json::Error) -> Option<Mistake> {
+    let line = text.lines().nth(error.line().checked_sub(1)?)?;
+    let found = line.get(error.column().checked_sub(1)?..)?.chars().next()?;
+    match found {
+        '“' | '”' | '‘' | '’' | '＂' | '：' | '，' | '｛' | '｝' => {
+            Some(Mistake::OtherPunctuation)
+        }
+        '\'' | 'a'..='z' | 'A'..='Z' if text.starts_with(['{', '\'']) => Some(Mistake::LacksQuotes),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -399,7 +452,9 @@ mod tests {
             "{}\n  {\"a\":\"x\n{}\n",
             &[
                 Ok("{}"),
-                Err("line 2, column 9: not valid JSON: EOF while parsing a string"),
+                Err(
+                    r"line 2, column 9: not valid JSON: EOF while parsing a string (a line break inside a text is written \n; jq writes it so)",
+                ),
                 Ok("{}"),
             ],
         );
@@ -418,6 +473,25 @@ mod tests {
                 Ok("{}"),
             ],
         );
+    }
+
+    #[test]
+    fn behind_a_fault_in_an_argument_nothing_is_read() {
+        let mut requests = Requests::new(&b"{}\n{\"a\":\"x\n{}\ny\"}"[..], None).of_argument();
+        assert_eq!(requests.next(), Some(Ok("{}".to_owned())));
+        assert!(requests.next().unwrap().is_err());
+        assert_eq!(requests.next(), None);
+    }
+
+    #[test]
+    fn punctuation_of_another_kind_is_told_so() {
+        for input in ["{“a”:1}", "{\"a\"：1}", "{\"a\":1，\"b\":2}", "｛\"a\":1}"] {
+            let said = read(input.as_bytes(), usize::MAX).remove(0).unwrap_err();
+            assert!(
+                said.ends_with("not with curly or full-width ones)"),
+                "{said}"
+            );
+        }
     }
 
     #[test]
@@ -469,7 +543,7 @@ mod tests {
         let items = read(b"{\"a\":\"\xff\"}\n{}", usize::MAX);
         assert_eq!(
             items[0],
-            Err("line 1, column 7: not valid UTF-8".to_owned())
+            Err("line 1, column 7: not valid UTF-8 (save it as UTF-8)".to_owned())
         );
         assert_eq!(items[1], Ok("{}".to_owned()));
     }
