@@ -34,9 +34,17 @@ impl Drop for Replaces {
 }
 
 impl OutputFile {
-    /// Makes sure that the file can be written. What is no regular file (a pipe, `/dev/stdout`) is
-    /// opened as it is.
+    /// Makes sure that the file can be written. What is no regular file (a pipe, `/dev/stdout` when it
+    /// is one) is opened as it is.
     pub(crate) fn prepare(name: &Path) -> Result<Self, Local> {
+        if names_descriptor(name) && fs::metadata(name).is_ok_and(|metadata| metadata.is_file()) {
+            let sentence = "leads to a file that is open already and would be replaced";
+            let local = Local::usage(format!("{} {sentence}", name.display()));
+            return Err(local.hint(
+                "to print the output itself: -r",
+                "要直接输出 output 本身，请用 -r",
+            ));
+        }
         Self::open(name).map_err(|error| {
             Local::usage(format!("cannot write {}: {error}", name.display())).hint(
                 "-o needs a file in a directory that can be written",
@@ -102,6 +110,16 @@ impl OutputFile {
         }
         Ok(())
     }
+}
+
+/// Whether it is another name for what this process has open.
+fn names_descriptor(name: &Path) -> bool {
+    let streams = ["/dev/stdin", "/dev/stdout", "/dev/stderr"];
+    let directories = ["/dev/fd", "/proc/self/fd"];
+    streams.into_iter().any(|stream| name == Path::new(stream))
+        || directories
+            .into_iter()
+            .any(|directory| name.starts_with(directory))
 }
 
 #[cfg(test)]
