@@ -299,11 +299,25 @@ fn find_base_url(
         content: options.base_url.clone().ok_or("not given".into()),
     };
     let variables = ["COZE_BASE_URL", "COZE_API_BASE"];
-    let (text, source) = std::iter::once(option)
+    let found = std::iter::once(option)
         .chain(places(variables, BASE_URL_KEY, env, files))
         .filter_map(|place| Some((place.content.ok()?, place.name)))
-        .find(|(text, _)| !is_url_placeholder(text.trim()))
-        .unwrap_or((BASE_URL.to_owned(), DEFAULT.to_owned()));
+        .find(|(text, _)| !is_url_placeholder(text.trim()));
+    let Some((text, source)) = found else {
+        // To pass it over would send the key to the default instead.
+        let misspelt = |file: &ConfigFile| {
+            let other = file.misspelt(BASE_URL_KEY)?.to_owned();
+            let path = file.path.clone();
+            Some(Fault::Misspelt { path, other })
+        };
+        return match files.iter().find_map(misspelt) {
+            Some(fault) => Err(fault),
+            None => Ok((
+                BaseUrl::parse(BASE_URL).expect("a good URL"),
+                DEFAULT.to_owned(),
+            )),
+        };
+    };
     match BaseUrl::parse(text.trim()) {
         Ok(base_url) => Ok((base_url, source)),
         Err(reason) => Err(Fault::BaseUrl { source, reason }),
@@ -598,6 +612,11 @@ enum Fault {
         column: usize,
     },
     NotAnObject(PathBuf),
+    /// What may have been meant as the base URL.
+    Misspelt {
+        path: PathBuf,
+        other: String,
+    },
     NotAString {
         path: PathBuf,
         field: &'static str,
@@ -634,6 +653,11 @@ impl fmt::Display for Fault {
                 path.display()
             ),
             Self::NotAnObject(path) => write!(f, "{} is not a JSON object", path.display()),
+            Self::Misspelt { path, other } => write!(
+                f,
+                "{} has no {BASE_URL_KEY:?}, but {other:?}",
+                path.display()
+            ),
             Self::NotAString { path, field } => {
                 write!(f, "{field:?} in {} is not a string", path.display())
             }
@@ -664,6 +688,10 @@ impl From<Fault> for Local {
             Fault::NotAnObject(_) => local.hint(
                 r#"for example {"api_key": "pat_xxx"}"#,
                 r#"例如 {"api_key": "pat_xxx"}"#,
+            ),
+            Fault::Misspelt { .. } => local.hint(
+                "correct its name, or set COZE_BASE_URL",
+                "请改正键名，或设置 COZE_BASE_URL",
             ),
             // Their sentences say so themselves.
             Fault::KeyWithControl(_)
@@ -1095,9 +1123,13 @@ mod tests {
         let machine = machine(&[]).write(HOME_FILE, json);
         let note = r#"config.json (not in it, but "apiKey" is)"#;
         assert!(machine.refused().contains(note), "{}", machine.refused());
+        let machine = machine.var(KEY.0, KEY.1);
+        let hint = "(correct its name, or set COZE_BASE_URL)";
+        let misspelt = format!(r#"/{HOME_FILE} has no "base_url", but "base-url" {hint}"#);
+        assert_eq!(machine.refused(), misspelt);
         let path = machine.path(HOME_FILE);
         let path = path.display();
-        let machine = machine.var(KEY.0, KEY.1);
+        let machine = machine.var("COZE_BASE_URL", BASE_URL);
         let warnings = [
             format!(r#"{path} has no "api_key", but "apiKey""#),
             format!(r#"{path} has no "base_url", but "base-url""#),

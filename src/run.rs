@@ -522,7 +522,14 @@ impl Attempt<'_> {
             (Some(code), _) if code::is_refusal(code, status) => self.over(trouble(Kind::Refused)),
             (Some(_), _) => self.unclear(trouble(Kind::Unknown)),
             (None, 200..=299) if names_run => self.accepted(&envelope),
-            (None, 300..=407 | 409..=499) if !names_run => self.over(trouble(Kind::Refused)),
+            (None, 300..=399) if !names_run => self.over(trouble(Kind::Refused)),
+            (None, 400..=407 | 409..=499) if !names_run => {
+                let hint = self.language().pick(
+                    "check the base URL: this is no answer of Coze's",
+                    "请检查服务地址：这不是扣子的回答",
+                );
+                self.over(trouble(Kind::Refused).hint(hint))
+            }
             (None, _) => self.unclear(trouble(Kind::Unknown)),
         }
     }
@@ -809,12 +816,13 @@ fn cause_hint(cause: Cause, language: Language) -> Option<&'static str> {
             "it may be too large, or not welcome there",
             "请求可能太大，或不被对方接受",
         ),
-        Cause::Tls
-        | Cause::Certificate
-        | Cause::Deadline
-        | Cause::Silent
-        | Cause::Cut
-        | Cause::TooLarge => return None,
+        Cause::Tls => (
+            "check that the base URL is an https one indeed, and what stands before it",
+            "请确认服务地址确实支持 https，并检查途中的代理",
+        ),
+        Cause::Certificate | Cause::Deadline | Cause::Silent | Cause::Cut | Cause::TooLarge => {
+            return None;
+        }
     };
     Some(language.pick(english, chinese))
 }
