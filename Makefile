@@ -51,8 +51,8 @@ build:
 demo: build
 	@cargo run --quiet --locked --example demo -- $(BUILT)
 
-stand-in:
-	@cargo run --quiet --locked --example demo -- serve $(PORT)
+stand-in: build
+	@cargo run --quiet --locked --example demo -- serve $(abspath $(dir $(BUILT))) $(PORT)
 
 test:
 	cargo test --locked

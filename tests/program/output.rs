@@ -324,12 +324,12 @@ fn a_full_disk_is_told_and_the_response_is_on_standard_error() {
 fn a_file_that_standard_output_goes_to_is_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
-    std::fs::write(&log, "earlier\n").unwrap();
+    fs::write(&log, "earlier\n").unwrap();
     let append = File::options().append(true).open(&log).unwrap();
     let program = Program::at(&nowhere()).args(&["-o", "/dev/stdout"]);
     let ended = program.stdout_to(append).run(RUN);
     assert_eq!(ended.code, 2);
-    let log = std::fs::read_to_string(&log).unwrap();
+    let log = fs::read_to_string(&log).unwrap();
     assert!(log.starts_with("earlier\n{"), "{log}");
 }
 

@@ -24,6 +24,8 @@ struct Trial {
     before: &'static str,
     files: &'static [(&'static str, &'static str)],
     argument: &'static str,
+    /// The key lacks the permission `listRunHistory`.
+    may_not_look: bool,
     /// How many times in a row it is run.
     times: usize,
     /// How many runs that starts in all.
@@ -37,6 +39,7 @@ const TRIAL: Trial = Trial {
     before: "",
     files: &[],
     argument: "",
+    may_not_look: false,
     times: 1,
     starts: 1,
     check: |_| (),
@@ -93,13 +96,23 @@ const README: &[Trial] = &[
         ..TRIAL
     },
     Trial {
+        mark: "while [ $status -eq 6 ]",
+        may_not_look: true,
+        check: |outcome| {
+            assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (6, ""));
+            assert_eq!((outcome.counts.run, outcome.counts.stream_run), (1, 0));
+            assert!(!outcome.read("run.json").contains(r#""execute_id":"""#));
+        },
+        ..TRIAL
+    },
+    Trial {
         mark: "*/10 6-8 * * *",
         before: "mkdir -p var/lib/report",
         files: &[
             ("etc/coze.json", r#"{"api_key":"pat_no_real_key"}"#),
             (
                 "etc/report.json",
-                r#"{"workflow_id":"7xxxxxxxxxxxxxxxxxx","parameters":{"day":1}}"#,
+                r#"{"id":"report","workflow_id":"7xxxxxxxxxxxxxxxxxx","parameters":{"day":1}}"#,
             ),
         ],
         times: 2,
@@ -111,6 +124,8 @@ const README: &[Trial] = &[
                     .read("var/lib/report/2026-01-31.journal")
                     .contains("Success")
             );
+            let response = outcome.read("var/lib/report/2026-01-31.response");
+            assert!(response.contains(r#""status":"Success""#), "{response}");
             outcome.ended.is(0, "", "");
         },
         ..TRIAL
@@ -126,7 +141,33 @@ const README: &[Trial] = &[
         ..TRIAL
     },
     Trial {
-        mark: "jq -r .image_url",
+        mark: "*/10 6-8 * * *",
+        workflow_id: coze::FAILS,
+        before: "mkdir -p var/lib/report",
+        files: &[
+            ("etc/coze.json", r#"{"api_key":"pat_no_real_key"}"#),
+            ("etc/report.json", QUESTION),
+        ],
+        times: 2,
+        check: |outcome| {
+            outcome.ended.is(1, "", "");
+            let told = outcome.read("var/lib/report/2026-01-31.log");
+            assert!(told.contains("coze-workflow: failed: "), "{told}");
+        },
+        ..TRIAL
+    },
+    Trial {
+        mark: ".image_url // empty",
+        workflow_id: coze::ECHO,
+        argument: PROMPT,
+        check: |outcome| {
+            assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (1, ""));
+            assert!(outcome.ended.stderr.starts_with("no image_url in {"));
+        },
+        ..TRIAL
+    },
+    Trial {
+        mark: ".image_url // empty",
         workflow_id: coze::IMAGE,
         argument: PROMPT,
         check: |outcome| {
@@ -139,7 +180,7 @@ const README: &[Trial] = &[
         ..TRIAL
     },
     Trial {
-        mark: "jq -r .image_url",
+        mark: ".image_url // empty",
         workflow_id: coze::UNPUBLISHED,
         starts: 0,
         check: |outcome| assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (4, "")),
@@ -164,12 +205,29 @@ const README: &[Trial] = &[
         },
         ..TRIAL
     },
+    // As comma-separated values, and in another encoding.
+    Trial {
+        mark: "rows.tsv",
+        files: &[("rows.tsv", "id,text\nr1,hello\n")],
+        starts: 0,
+        check: |outcome| assert_ne!(outcome.ended.code, 0),
+        ..TRIAL
+    },
+    Trial {
+        mark: "rows.tsv",
+        before: r"printf 'id\ttext\nr1\t\304\343\272\303\n' > rows.tsv",
+        starts: 0,
+        check: |outcome| assert!(outcome.ended.stderr.contains("not two columns of UTF-8")),
+        ..TRIAL
+    },
     Trial {
         mark: "--events request.json",
         files: &[("request.json", WITH_QUOTES)],
         check: |outcome| {
             let spoken = r#"正在处理，请稍候……{"output":{"text":"\"a\"\nb"}}"#;
-            assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (0, spoken));
+            let response = outcome.ended.stdout.strip_prefix(spoken).unwrap();
+            let response: Value = serde_json::from_str(response).unwrap();
+            outcome.is_echo(&response, &json!({"text": "\"a\"\nb"}));
         },
         ..TRIAL
     },
@@ -184,6 +242,17 @@ const README: &[Trial] = &[
                 format!(r#"{{"answer":"{city}"}}"#)
             );
             assert_eq!(outcome.counts.resumed.len(), 1);
+        },
+        ..TRIAL
+    },
+    // One that asks nothing.
+    Trial {
+        mark: "question.json",
+        workflow_id: coze::FAILS,
+        files: &[("request.json", QUESTION)],
+        check: |outcome| {
+            assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (1, ""));
+            assert!(outcome.read("question.json").contains("failed"));
         },
         ..TRIAL
     },
@@ -369,7 +438,10 @@ impl Outcome {
 /// Runs a block as its reader would, who has put in a workflow and a key.
 #[track_caller]
 fn run(language: Language, block: &str, trial: &Trial) {
-    let coze = Coze::start(Options::default());
+    let coze = Coze::start(Options {
+        may_look: !trial.may_not_look,
+        ..Options::default()
+    });
     let filled = |text: &str| text.replace("7xxxxxxxxxxxxxxxxxx", trial.workflow_id);
     let tools = tools();
     let path = format!("{}:{}", tools.path().display(), env::var("PATH").unwrap());

@@ -1,7 +1,7 @@
 //! The demonstration: `demo PROGRAM` runs the built program against the stand-in Coze, shows what
 //! goes in and what comes out, and fails if that is not what was promised; `demo EMULATOR PROGRAM`
-//! does so with one for another machine. `demo serve PORT` keeps the stand-in running, for commands
-//! typed by hand. Needs no network and no account.
+//! does so with one for another machine. `demo serve DIRECTORY [PORT]` keeps the stand-in running, for
+//! commands typed by hand with the program in that directory. Needs no network and no account.
 
 #[path = "mod.rs"]
 mod support;
@@ -9,6 +9,7 @@ mod support;
 use std::env;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -25,9 +26,14 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        ["serve"] => serve(0),
-        ["serve", port] => port.parse().map_err(Into::into).and_then(serve),
-        [] => Err("usage: demo [EMULATOR] PROGRAM, or demo serve [PORT]".into()),
+        ["serve", directory] => serve(directory, 0),
+        ["serve", directory, port] => port
+            .parse()
+            .map_err(|_| format!("{port} is no port: a number below 65536 is").into())
+            .and_then(|port| serve(directory, port)),
+        [] | ["serve"] => {
+            Err("usage: demo [EMULATOR] PROGRAM, or demo serve DIRECTORY [PORT]".into())
+        }
         _ => demonstrate(&arguments),
     };
     match done {
@@ -157,13 +163,17 @@ fn show(program: &[&str], coze: &Coze, request: &str) -> Outcome<Answer> {
     })
 }
 
-fn serve(port: u16) -> Outcome<()> {
+fn serve(directory: &str, port: u16) -> Outcome<()> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|error| format!("cannot listen on port {port}: {error}; give another: PORT=…"))?;
     let coze = Coze::start(Options {
         port,
         delay: Duration::from_millis(300),
         ..Options::default()
     });
     println!("替身已启动 A stand-in for Coze listens at {}\n", coze.url());
+    // A proxy that leads abroad does not lead here.
+    println!("export PATH=\"{directory}:$PATH\" no_proxy=127.0.0.1");
     println!("export COZE_API_KEY={KEY} COZE_BASE_URL={}", coze.url());
     let workflows = [
         (coze::ECHO, "回显 gives the parameters back"),
@@ -182,6 +192,9 @@ fn serve(port: u16) -> Outcome<()> {
     for (workflow_id, what) in workflows {
         let request = request(workflow_id, r#"{"city":"北京"}"#);
         println!("\n# {what}\necho '{request}' | coze-workflow");
+        if workflow_id == coze::QUESTION {
+            println!("# …| jq -c '. + {{resume_data: \"Hangzhou\"}}' | coze-workflow");
+        }
     }
     println!("\nCtrl-C 结束 ends it.");
     loop {
