@@ -29,7 +29,7 @@ use crate::response::{Response, Trouble, Verdict};
 use crate::sse::{Decoder, Frame};
 use crate::text::Text;
 use crate::time::{Clock, Deadline};
-use crate::transcript::{Ended, NodeMessage, Transcript};
+use crate::transcript::{Ended, Learned, NodeMessage, Transcript};
 
 /// The most that is read of an answer that is neither a stream nor a history: a refusal is short.
 const ANSWER_LIMIT: usize = 1 << 20;
@@ -193,6 +193,17 @@ enum Next {
     Wait,
 }
 
+/// What came behind an Error, and so may tell whether it was a refusal.
+#[derive(Clone, Copy)]
+enum Behind {
+    /// The end of the stream.
+    Nothing,
+    /// A Done that says nothing, the same Error, silence, or a break.
+    NotKnown,
+    /// Something of a run.
+    More,
+}
+
 impl Attempt<'_> {
     fn carry_out(&mut self, task: &Task) -> Verdict {
         match task {
@@ -342,14 +353,20 @@ impl Attempt<'_> {
                 Err(failure) => break Some((failure.detail, failure.cause)),
             }
         };
-        if let Some(Ended::Error { .. }) = transcript.ended() {
-            self.read_behind_error(&mut decoder, &mut transcript, body.as_mut());
-        }
+        let behind = match transcript.ended() {
+            Some(Ended::Error { .. }) => {
+                self.read_behind_error(&mut decoder, &mut transcript, body.as_mut())
+            }
+            _ => Behind::Nothing,
+        };
         if transcript.execute_id.is_none() {
             transcript.execute_id = tail_id.or(field::execute_id_of_tail(&decoder.tail()));
         }
         let names_run = transcript.execute_id.is_some() || transcript.mentions_run;
-        let alone = !names_run && !decoder.has_dropped();
+        let behind = match names_run || decoder.has_dropped() {
+            true => Behind::More,
+            false => behind,
+        };
         self.take_transcript(&mut transcript);
         match (transcript.ended(), broken) {
             (Some(ended), _) => {
@@ -362,7 +379,11 @@ impl Attempt<'_> {
                         first,
                     } => {
                         let trouble = self.coze_says(Kind::Failed, code, Some(message), None);
-                        self.stream_error(trouble, first && alone, status, retry_after)
+                        let proves = match first {
+                            true => behind,
+                            false => Behind::More,
+                        };
+                        self.stream_error(trouble, proves, status, retry_after)
                     }
                     Ended::Done => self.done(),
                     Ended::Interrupt(interrupt) => {
@@ -382,23 +403,31 @@ impl Attempt<'_> {
         decoder: &mut Decoder,
         transcript: &mut Transcript,
         body: &mut dyn Body,
-    ) {
+    ) -> Behind {
         let patience = Deadline::after(self.runner.clock, Some(BEHIND_ERROR));
-        loop {
-            while let Ok(Some(frame)) = decoder.next() {
+        let (mut done, mut repeated, mut more) = (false, false, false);
+        let behind = loop {
+            while !done && let Ok(Some(frame)) = decoder.next() {
                 self.observer.note(&Note::Event(&frame));
-                if transcript.learn(&frame) {
-                    return;
+                match transcript.learn(&frame) {
+                    Learned::Done => done = true,
+                    Learned::Error => repeated = true,
+                    Learned::Other => more = true,
                 }
             }
             let told = transcript.execute_id.is_some() || transcript.mentions_run;
-            if told || patience.is_over(self.runner.clock) {
-                return;
+            if done || told || patience.is_over(self.runner.clock) {
+                break Behind::NotKnown;
             }
             match body.read_tail(decoder.space()) {
                 Ok(count @ 1..) => decoder.filled(count),
-                Ok(0) | Err(_) => return,
+                Ok(0) if !repeated => break Behind::Nothing,
+                Ok(0) | Err(_) => break Behind::NotKnown,
             }
+        };
+        match more || decoder.has_begun() {
+            true => Behind::More,
+            false => behind,
         }
     }
 
@@ -444,31 +473,30 @@ impl Attempt<'_> {
         self.lost("the run is done, but text of it is missing", Cause::Cut)
     }
 
-    /// An Error event. It may be a refusal only when nothing came before it and it names no run.
+    /// An Error event. It may be a refusal only when it stands alone and names no run.
     fn stream_error(
-        &self,
+        &mut self,
         trouble: Trouble,
-        nothing_started: bool,
+        behind: Behind,
         status: u16,
         retry_after: Option<String>,
     ) -> Next {
         let code = trouble.code;
-        if nothing_started && code::is_rate_limit(code, status) {
-            return Next::Again {
-                trouble: Trouble {
-                    kind: Kind::Unreachable,
-                    ..trouble
-                },
+        let is_refusal = code.is_some_and(|code| code::is_refusal(code, status));
+        let of_kind = |kind| Trouble { kind, ..trouble };
+        match behind {
+            Behind::Nothing if code::is_rate_limit(code, status) => Next::Again {
+                trouble: of_kind(Kind::Unreachable),
                 rate: true,
                 retry_after,
-            };
+            },
+            // To be sent again it would have to be certain.
+            Behind::NotKnown if code::is_rate_limit(code, status) => {
+                self.unclear(of_kind(Kind::Unknown))
+            }
+            Behind::Nothing | Behind::NotKnown if is_refusal => self.over(of_kind(Kind::Refused)),
+            Behind::Nothing | Behind::NotKnown | Behind::More => self.over(of_kind(Kind::Failed)),
         }
-        let refused = code.is_some_and(|code| code::is_refusal(code, status));
-        let kind = match nothing_started && refused {
-            true => Kind::Refused,
-            false => Kind::Failed,
-        };
-        self.over(Trouble { kind, ..trouble })
     }
 
     /// An answer that is no stream. Coze's code decides; without one, the HTTP status does.

@@ -187,6 +187,11 @@ impl Decoder {
         self.dropped
     }
 
+    /// Whether an event has begun and has not ended.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.start < self.filled
+    }
+
     /// The data of the unfinished event, its unfinished line included.
     pub(crate) fn tail(&self) -> Cow<'_, [u8]> {
         let line = &self.buffer[self.line..self.filled];

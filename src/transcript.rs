@@ -49,6 +49,15 @@ impl std::fmt::Display for TooMuchText {
     }
 }
 
+/// What came behind the event that ends a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learned {
+    Done,
+    /// The same once more, perhaps.
+    Error,
+    Other,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
     /// The run's id, from the first event that told it.
@@ -80,12 +89,18 @@ impl Transcript {
         Ok(())
     }
 
-    /// Takes from a frame behind the end what it tells of the run. True for Done: nothing more comes.
-    pub(crate) fn learn(&mut self, frame: &Frame<'_>) -> bool {
-        event::parse(frame).is_some_and(|event| {
-            self.learn_event(&event);
-            matches!(event.kind, EventKind::Done { .. })
-        })
+    /// Takes from a frame behind the end what it tells of the run.
+    pub(crate) fn learn(&mut self, frame: &Frame<'_>) -> Learned {
+        self.mentions_run |= field::mentions_run(&frame.data);
+        let Some(event) = event::parse(frame) else {
+            return Learned::Other;
+        };
+        self.learn_event(&event);
+        match event.kind {
+            EventKind::Done { understood: true } => Learned::Done,
+            EventKind::Error { .. } => Learned::Error,
+            _ => Learned::Other,
+        }
     }
 
     /// How the stream ended; nothing while it goes on, or when it was lost.

@@ -888,6 +888,38 @@ fn the_done_behind_an_error_names_the_run_however_the_stream_is_cut() {
 }
 
 #[test]
+fn whatever_is_cut_or_said_behind_an_error_keeps_it_from_being_sent_again() {
+    let told = "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
+    let error = |code| format!("id: 0\nevent: Error\ndata: {{\"error_code\":{code}}}\n\n");
+    for cut in 1..told.len() - 3 {
+        for code in [4000, 4009] {
+            let begun = || sse(&(error(code) + &told[..cut]));
+            for cut in [begun(), begun().then_fails(Cause::Cut)] {
+                assert_eq!(run(vec![cut]).response.exit_code(), 1);
+            }
+        }
+    }
+    // Right behind it, only a clean end proves that nothing follows.
+    run(vec![sse(&error(4009)).then_fails(Cause::Cut)]).is(8, "", "");
+    run(vec![sse(&error(4000)).then_fails(Cause::Cut)]).is(4, "", "");
+    for behind in [
+        r#"Done|{"data":{"execute_id":"9"}}"#,
+        r#"Done|{"debug_url":"https://w/?execute_id=%37"}"#,
+        r#"Interrupt|{"interrupt_data":{"event_id":"abc"}}"#,
+        r#"Message|{"content":"a","node_title":"End"}"#,
+        "PING|{}",
+    ] {
+        let (name, data) = behind.split_once('|').unwrap();
+        let event = format!("id: 1\nevent: {name}\ndata: {data}\n\n");
+        run(vec![sse(&(error(4009) + &event))]).is(1, "", "");
+    }
+    run(vec![sse(
+        &(error(4009) + "id: 1\nevent: Done\ndata: {}\n\n")
+    )])
+    .is(8, "", "");
+}
+
+#[test]
 fn an_event_without_data_is_before_an_error_too() {
     for code in [4000, 4009] {
         let error = format!("event: Error\ndata: {{\"error_code\":{code}}}\n\n");
