@@ -32,7 +32,7 @@ struct Detail<'a> {
 impl<'a> Envelope<'a> {
     /// Nothing for a body that is no JSON object.
     pub(crate) fn parse(body: &'a str) -> Option<Self> {
-        serde_json::from_str(body).ok()
+        field::object(body)
     }
 
     /// Coze's code; 0, `null` and no code at all all mean that nothing is wrong.
@@ -45,7 +45,7 @@ impl<'a> Envelope<'a> {
     }
 
     pub(crate) fn logid(&self) -> Option<String> {
-        let detail: Detail<'_> = serde_json::from_str(self.detail?.0).ok()?;
+        let detail: Detail<'_> = field::object(self.detail?.0)?;
         field::nonempty(detail.logid).map(Cow::into_owned)
     }
 

@@ -106,9 +106,7 @@ struct InterruptFields<'a> {
 impl<'a> Fields<'a> {
     fn parse(data: &'a str) -> Option<Self> {
         Self::parse_flat(data).or_else(|| {
-            // serde would take an array for a struct.
-            let object = data.trim_start().starts_with('{');
-            let mut fields: Self = serde_json::from_str(data).ok().filter(|_| object)?;
+            let mut fields: Self = field::object(data)?;
             // What the short way takes has a text.
             fields.content_has_no_text = !fields.content.is_none_or(has_text);
             Some(fields)
@@ -193,9 +191,15 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
             .and_then(message)
             .map_or(EventKind::Malformed, EventKind::Message)
     } else if is("PING") {
-        EventKind::Ping
+        let is_empty = |Json(json)| matches!(json, r#""{}""# | r#""""#);
+        match fields.content.is_none_or(is_empty) {
+            true => EventKind::Ping,
+            // The text of a Message whose end was lost.
+            false => EventKind::Malformed,
+        }
     } else if is("Done") {
-        let understood = known || data.is_empty();
+        // A text in it was a Message's, whose end was lost.
+        let understood = data.is_empty() || known && fields.content.is_none();
         EventKind::Done { understood }
     } else if is("Error") {
         error(&fields, data, known)
@@ -219,10 +223,8 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
                 field::execute_id_of_event(&interrupt.event_id).map(|id| Cow::Owned(id.to_owned()))
             }
             // Broken JSON may name the run all the same.
-            EventKind::Malformed | EventKind::Done { .. } | EventKind::Error { .. } => {
-                field::execute_id_of_tail(data.as_bytes()).map(Cow::Owned)
-            }
-            EventKind::Message(_) | EventKind::Ping | EventKind::Unknown => None,
+            _ if !known => field::execute_id_of_tail(data.as_bytes()).map(Cow::Owned),
+            _ => None,
         });
     Some(Event {
         kind,
@@ -241,7 +243,7 @@ fn has_text(Json(json): Json<'_>) -> bool {
 /// The interrupt in an event's or a history's `interrupt_data`; nothing without its `event_id`,
 /// which is what an answer is addressed to.
 pub(crate) fn interrupt(data: Raw<'_>, node_title: Raw<'_>) -> Option<Interrupt> {
-    let fields: InterruptFields<'_> = serde_json::from_str(data?.0).ok()?;
+    let fields: InterruptFields<'_> = field::object(data?.0)?;
     Some(Interrupt {
         event_id: field::nonempty(fields.event_id)?.into_owned(),
         r#type: field::number(fields.r#type)?,

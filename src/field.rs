@@ -64,6 +64,12 @@ pub(crate) fn flag(raw: Raw<'_>) -> bool {
     raw.is_some_and(|Json(json)| matches!(json.trim_matches('"'), "true" | "True" | "1"))
 }
 
+/// A struct out of a JSON object; nothing for anything else. serde would take an array for one.
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
+    let is_object = json.trim_ascii_start().starts_with('{');
+    is_object.then(|| serde_json::from_str(json).ok())?
+}
+
 /// Whether a text so much as speaks of a run, even where no id can be read out of it.
 pub(crate) fn mentions_run(text: &str) -> bool {
     text.contains("execute_id") || text.contains("event_id")

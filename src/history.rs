@@ -154,7 +154,7 @@ pub(crate) fn node_output(status: u16, body: &[u8]) -> Option<Text> {
     if status != 200 || envelope.code().is_some() {
         return None;
     }
-    let node: Node<'_> = serde_json::from_str(envelope.data?.0).ok()?;
+    let node: Node<'_> = field::object(envelope.data?.0)?;
     field::text(node.node_output).map(|text| Text::from_plain(&text))
 }
 
@@ -187,10 +187,16 @@ fn without_envelope(server: Server, status: u16) -> Look {
 
 /// `data` is an array of one; a lone object is taken as well.
 fn look(server: Server, execute_id: &str, data: &str) -> Look {
-    let records = serde_json::from_str::<Vec<Fields<'_>>>(data)
-        .or_else(|_| serde_json::from_str(data).map(|record| vec![record]));
-    let mut records = records.unwrap_or_default().into_iter();
-    let Some(fields) = records.find(|record| !is_of_another(execute_id, record.execute_id)) else {
+    let mut records = objects::<Fields<'_>>(data);
+    let ours = records
+        .iter()
+        .position(|record| named_run(record).as_deref() == Some(execute_id))
+        .or_else(|| {
+            records
+                .iter()
+                .position(|record| named_run(record).is_none())
+        });
+    let Some(fields) = ours.map(|place| records.swap_remove(place)) else {
         return Look::Unclear {
             code: None,
             message: "the history has no entry for the run".to_owned(),
@@ -226,11 +232,28 @@ fn look(server: Server, execute_id: &str, data: &str) -> Look {
     }
 }
 
-/// Whether a record says that it is of another run. Studio's numbers are not held against it, for
-/// something on the way may have rounded them; nor is an id that is masked, as in published samples.
-fn is_of_another(execute_id: &str, told: Raw<'_>) -> bool {
-    let told = told.filter(|Json(json)| json.starts_with('"') && !json.contains('*'));
-    field::nonempty(told).is_some_and(|told| told != execute_id)
+/// An object, or an array of such.
+fn objects<'a, T: Deserialize<'a>>(json: &'a str) -> Vec<T> {
+    match serde_json::from_str::<Vec<&RawValue>>(json) {
+        Ok(values) => values
+            .into_iter()
+            .filter_map(|value| field::object(value.get()))
+            .collect(),
+        Err(_) => field::object(json).into_iter().collect(),
+    }
+}
+
+/// The run that a record says it is of. Studio's numbers do not count, for something on the way may
+/// have rounded them; nor does an id that is masked, as in published samples.
+fn named_run(record: &Fields<'_>) -> Option<String> {
+    let told = match record.execute_id {
+        Some(Json(json)) if !json.starts_with('"') => None,
+        id => field::nonempty(id).map(Cow::into_owned).or_else(|| {
+            let url = field::nonempty(record.debug_url)?;
+            field::execute_id_of_url(&url).map(str::to_owned)
+        }),
+    };
+    told.filter(|told| !told.contains('*'))
 }
 
 fn record(server: Server, fields: &Fields<'_>) -> Record {
@@ -334,11 +357,7 @@ fn trimmed_nodes(status: Raw<'_>) -> Vec<TrimmedNode> {
     let text = text.unwrap_or_default();
     let mut nodes = Vec::new();
     for (node_title, value) in field::entries(&text).unwrap_or_default() {
-        let executions: Vec<Execution<'_>> = match serde_json::from_str(value.get()) {
-            Ok(executions) => executions,
-            Err(_) => serde_json::from_str(value.get()).into_iter().collect(),
-        };
-        for execution in executions {
+        for execution in objects::<Execution<'_>>(value.get()) {
             let uuid = field::nonempty(execution.node_execute_uuid).unwrap_or_default();
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
             if !uuid.is_empty() && uuid.bytes().all(plain) {
@@ -674,6 +693,18 @@ mod tests {
             (&about("\"753529864030853****\""), Some("x")),
             (&about("7535298640308535000"), Some("x")),
             (&about("\"\""), Some("x")),
+            (
+                &format!("{},{ours}", about("\"\"").replace("\"x\"", "\"anon\"")),
+                Some("x"),
+            ),
+            (
+                &another.replace(
+                    "\"execute_id\":\"",
+                    "\"debug_url\":\"https://w/?execute_id=",
+                ),
+                None,
+            ),
+            (&r#"["7535298640308535332","Success","x"]"#.to_owned(), None),
         ] {
             let body = format!(r#"{{"code":0,"data":[{records}]}}"#);
             match looked(Server::Coze, 200, body.as_bytes()) {

@@ -31,8 +31,9 @@ use crate::text::Text;
 use crate::time::{Clock, Deadline};
 use crate::transcript::{Ended, Learned, NodeMessage, Transcript};
 
-/// The most that is read of an answer that is neither a stream nor a history: a refusal is short.
-const ANSWER_LIMIT: usize = 1 << 20;
+/// The most that is read of an answer that is neither a stream nor a history. A refusal is short, but
+/// whatever the answer is, it may name a run.
+const ANSWER_LIMIT: usize = 8 << 20;
 
 /// How long the Done behind an Error is waited for.
 const BEHIND_ERROR: Duration = Duration::from_secs(1);
@@ -288,10 +289,14 @@ impl Attempt<'_> {
             Ok(count) => count,
             Err(failure) => return self.lost(&failure.detail, failure.cause),
         };
-        let head = decoder.space()[..first].trim_ascii_start();
-        let head = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(head);
-        let is_stream = content_type == "text/event-stream" || (200..300).contains(&status);
-        if is_stream && !matches!(head, [] | [b'{' | b'<', ..]) {
+        let space = decoder.space();
+        let is_stream = match content(&space[..first]) {
+            // All blank lines, as many as fit, or nothing at all.
+            [] => first == space.len() && content_type == "text/event-stream",
+            [b'{' | b'<', ..] => false,
+            _ => content_type == "text/event-stream" || (200..300).contains(&status),
+        };
+        if is_stream {
             decoder.filled(first);
             return self.stream(status, retry_after, decoder, body);
         }
@@ -299,7 +304,8 @@ impl Attempt<'_> {
         let (text, cut) = read_answer(body.as_mut(), head);
         self.known.rest = Some(body);
         let text = String::from_utf8_lossy(&text);
-        let text = text.trim_start_matches('\u{feff}');
+        let text = text.trim_start();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         self.document(status, retry_after, text, cut)
     }
 
@@ -773,11 +779,20 @@ pub(crate) fn unreachable(failure: &Failure, language: Language) -> Trouble {
     }
 }
 
-/// Reads until something else than white space came, or the end: an event stream may begin with a
-/// blank line, which tells it from nothing. How much there is.
+const BOM: &[u8] = "\u{feff}".as_bytes();
+
+/// What stands behind white space and a byte order mark.
+fn content(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.trim_ascii_start();
+    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
+    bytes.trim_ascii_start()
+}
+
+/// Reads until it can be told what begins, or the end: an event stream may begin with a blank line or
+/// a byte order mark, which tell it from nothing. How much there is.
 fn read_first(body: &mut dyn Body, space: &mut [u8]) -> Result<usize, Failure> {
     let mut filled = 0;
-    while filled < space.len() && space[..filled].trim_ascii().is_empty() {
+    while filled < space.len() && BOM.starts_with(content(&space[..filled])) {
         match body.read(&mut space[filled..])? {
             0 => break,
             count => filled += count,
@@ -791,7 +806,8 @@ fn read_first(body: &mut dyn Body, space: &mut [u8]) -> Result<usize, Failure> {
 fn read_answer(body: &mut dyn Body, mut bytes: Vec<u8>) -> (Vec<u8>, bool) {
     let mut buffer = vec![0; 16 << 10];
     let is_whole = |bytes: &[u8]| {
-        bytes.trim_ascii_end().ends_with(b"}") && serde_json::from_slice::<&RawValue>(bytes).is_ok()
+        let json = content(bytes).trim_ascii_end();
+        json.ends_with(b"}") && serde_json::from_slice::<&RawValue>(json).is_ok()
     };
     let mut failed = false;
     while bytes.len() < ANSWER_LIMIT && !is_whole(&bytes) {
@@ -805,7 +821,7 @@ fn read_answer(body: &mut dyn Body, mut bytes: Vec<u8>) -> (Vec<u8>, bool) {
         }
     }
     // Where only the end of the connection ends a body, a cut looks like an end.
-    let begun = bytes.trim_ascii_start().starts_with(b"{") && !is_whole(&bytes);
+    let begun = content(&bytes).starts_with(b"{") && !is_whole(&bytes);
     (bytes, failed || begun)
 }
 

@@ -928,6 +928,49 @@ fn an_event_without_data_is_before_an_error_too() {
 }
 
 #[test]
+fn an_array_is_no_refusal() {
+    run(vec![refusal(502, "[4009]")]).is(8, "", "");
+    run(vec![refusal(500, "[4200]")]).is(8, "", "");
+}
+
+#[test]
+fn a_stream_whose_first_piece_is_a_byte_order_mark_or_blank_is_a_stream() {
+    let whole = end("hi", 0, true) + DONE;
+    for first in [&b"\xef\xbb\xbf"[..], b"\xef", b"\n\n", b"\n\xef\xbb"] {
+        let rest: &[u8] = match first {
+            b"\xef" => b"\xbb\xbf",
+            b"\n\xef\xbb" => b"\xbf\n",
+            _ => b"",
+        };
+        let mut apart = sse("");
+        apart.pieces = vec![Ok(first.to_vec()), Ok([rest, whole.as_bytes()].concat())];
+        run(vec![apart]).is(0, "9", "hi");
+    }
+}
+
+#[test]
+fn any_event_names_the_run_although_its_json_is_broken() {
+    for name in ["PING", "workflow_start", "Message", "Done"] {
+        let event = format!("id: 0\nevent: {name}\ndata: {{\"execute_id\":\"9\",\"a\":\n\n");
+        let outcome = run(vec![
+            sse(&event).then_fails(Cause::Cut),
+            look(200, SUCCEEDED),
+        ]);
+        outcome.is(0, "9", "whole");
+    }
+}
+
+#[test]
+fn a_text_in_a_ping_or_a_done_was_a_messages_whose_end_was_lost() {
+    let text = r#"{"content":"x","node_title":"End","debug_url":"https://w/?execute_id=9"}"#;
+    let ping = format!("id: 0\nevent: PING\ndata: {text}\n\nid: 1\nevent: Done\ndata: {{}}\n\n");
+    let done = format!("id: 0\nevent: Done\ndata: {text}\n\n");
+    for stream in [ping, done] {
+        run(vec![sse(&stream), look(200, SUCCEEDED)]).is(0, "9", "whole");
+    }
+}
+
+#[test]
 fn a_refusal_that_was_cut_proves_nothing() {
     let begun = r#"{"code":4009,"msg":"m","debug_url":"https://w/?exec"#;
     for status in [200, 400, 429] {
@@ -936,6 +979,7 @@ fn a_refusal_that_was_cut_proves_nothing() {
         run(vec![refusal(status, begun).then_fails(Cause::Cut)]).is(8, "", "");
     }
     run(vec![refusal(429, "").then_fails(Cause::Cut)]).is(8, "", "");
+    run(vec![refusal(429, &format!("\u{feff}{begun}"))]).is(8, "", "");
     let named = r#"{"code":4009,"debug_url":"https://w/?execute_id=9&workfl"#;
     run(vec![refusal(429, named), look(200, SUCCEEDED)]).is(0, "9", "whole");
 }
