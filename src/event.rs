@@ -40,7 +40,10 @@ pub(crate) enum EventKind<'a> {
     /// An event of a name we don't know: it only uses up its id.
     Unknown,
     /// A Message or Interrupt that can't be understood: something is lost.
-    Malformed,
+    Malformed {
+        /// It says that it is the End node's.
+        is_end: bool,
+    },
 }
 
 /// A piece of what a node says.
@@ -184,18 +187,20 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     let fields = fields.unwrap_or_default();
     let name = frame.event.as_ref();
     let is = |expected: &str| name == expected || name.eq_ignore_ascii_case(expected);
+    let malformed = || EventKind::Malformed {
+        is_end: is_end(&fields),
+    };
     let kind = if is("Message") {
         // What had to be replaced is not what was said.
-        let fields = Some(&fields).filter(|_| !frame.replaced);
-        fields
-            .and_then(message)
-            .map_or(EventKind::Malformed, EventKind::Message)
+        let said = Some(&fields).filter(|_| !frame.replaced);
+        said.and_then(message)
+            .map_or_else(malformed, EventKind::Message)
     } else if is("PING") {
         let is_empty = |Json(json)| matches!(json, r#""{}""# | r#""""#);
         match fields.content.is_none_or(is_empty) {
             true => EventKind::Ping,
             // The text of a Message whose end was lost.
-            false => EventKind::Malformed,
+            false => malformed(),
         }
     } else if is("Done") {
         // A text in it was a Message's, whose end was lost.
@@ -205,10 +210,10 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
         error(&fields, data, known)
     } else if is("Interrupt") {
         let title = fields.node_title;
-        interrupt(fields.interrupt_data, title).map_or(EventKind::Malformed, EventKind::Interrupt)
+        interrupt(fields.interrupt_data, title).map_or_else(malformed, EventKind::Interrupt)
     } else if fields.content.is_some() {
         // Whatever it is called, it may be a piece of text.
-        EventKind::Malformed
+        malformed()
     } else {
         EventKind::Unknown
     };
@@ -258,22 +263,27 @@ fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
     if fields.content_has_no_text {
         return None;
     }
-    let node_title = field::text(fields.node_title);
-    let node_id = field::nonempty(fields.node_id);
-    let is_end = match (field::nonempty(fields.node_type), &node_id, &node_title) {
-        (Some(node_type), _, _) => node_type == "End" || node_type.eq_ignore_ascii_case("End"),
-        (None, Some(id), _) => id == "900001",
-        (None, None, Some(title)) => title.is_empty() || title == "End",
-        (None, None, None) => false,
-    };
     Some(Message {
         content,
-        node_title,
+        node_title: field::text(fields.node_title),
         node_seq_id: field::number(fields.node_seq_id),
         node_is_finish: field::flag(fields.node_is_finish),
-        is_end,
-        node_id,
+        is_end: is_end(fields),
+        node_id: field::nonempty(fields.node_id),
     })
+}
+
+/// Whether the End node speaks.
+fn is_end(fields: &Fields<'_>) -> bool {
+    let title = || field::text(fields.node_title);
+    match (
+        field::nonempty(fields.node_type),
+        field::nonempty(fields.node_id),
+    ) {
+        (Some(node_type), _) => node_type == "End" || node_type.eq_ignore_ascii_case("End"),
+        (None, Some(id)) => id == "900001",
+        (None, None) => title().is_some_and(|title| title.is_empty() || title == "End"),
+    }
 }
 
 /// Coze sends `error_code` and `error_message`; Coze Studio, when a stream breaks, plain text.
@@ -307,7 +317,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn is_end(data: &str) -> bool {
+    fn is_of_end(data: &str) -> bool {
         match parse(&frame("Message", data)).unwrap().kind {
             EventKind::Message(message) => message.is_end,
             other => panic!("{other:?}"),
@@ -316,22 +326,22 @@ mod tests {
 
     #[test]
     fn the_first_of_type_id_and_title_that_is_there_tells_the_end_node() {
-        assert!(is_end(
+        assert!(is_of_end(
             r#"{"content":"","node_type":"End","node_id":"1","node_title":"x"}"#
         ));
-        assert!(!is_end(
+        assert!(!is_of_end(
             r#"{"content":"","node_type":"Message","node_id":"900001","node_title":"End"}"#
         ));
-        assert!(is_end(
+        assert!(is_of_end(
             r#"{"content":"","node_id":"900001","node_title":"结束"}"#
         ));
-        assert!(!is_end(
+        assert!(!is_of_end(
             r#"{"content":"","node_id":"900002","node_title":"End"}"#
         ));
-        assert!(is_end(r#"{"content":"","node_title":""}"#));
-        assert!(is_end(r#"{"content":"","node_title":"End"}"#));
-        assert!(!is_end(r#"{"content":"","node_title":"Message"}"#));
-        assert!(!is_end(r#"{"content":""}"#));
+        assert!(is_of_end(r#"{"content":"","node_title":""}"#));
+        assert!(is_of_end(r#"{"content":"","node_title":"End"}"#));
+        assert!(!is_of_end(r#"{"content":"","node_title":"Message"}"#));
+        assert!(!is_of_end(r#"{"content":""}"#));
     }
 
     #[test]
@@ -362,7 +372,10 @@ mod tests {
         ] {
             let frame = frame("Message", data);
             let kind = parse(&frame).unwrap().kind;
-            assert!(matches!(kind, EventKind::Malformed), "{data}: {kind:?}");
+            assert!(
+                matches!(kind, EventKind::Malformed { .. }),
+                "{data}: {kind:?}"
+            );
         }
     }
 

@@ -71,9 +71,10 @@ impl Text {
         Self::from_valid(format!("\"{}\"", &self.json()[from + 1..=to]))
     }
 
-    /// Whether its last part is the text of a JSON string, written the same way.
-    pub(crate) fn ends_with(&self, json: &str) -> bool {
-        self.json().len() >= json.len() && self.json().ends_with(&json[1..])
+    /// Whether from a place on, which was once its `len`, it is the text of a JSON string, written the
+    /// same way.
+    pub(crate) fn is_from(&self, from: usize, json: &str) -> bool {
+        self.json()[from + 1..] == json[1..]
     }
 
     /// With its quotes.

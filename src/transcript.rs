@@ -49,6 +49,15 @@ impl std::fmt::Display for TooMuchText {
     }
 }
 
+/// A Message whose text is the end of what is held.
+#[derive(Debug)]
+struct Piece {
+    is_end: bool,
+    node_seq_id: Option<u64>,
+    /// The `len` of that text before.
+    from: usize,
+}
+
 /// What came behind the event that ends a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Learned {
@@ -67,6 +76,8 @@ pub(crate) struct Transcript {
     /// An Error spoke of a run, whether or not its id could be read.
     pub(crate) mentions_run: bool,
     ended: Option<Ended>,
+    /// The last event, if it was a Message.
+    last: Option<Piece>,
     end: EndText,
     others: Others,
     ids: Ids,
@@ -150,14 +161,18 @@ impl Transcript {
         );
         self.learn_event(&event);
         if place == Place::Repeat && !ends {
-            self.ids.broken |= !self.says_again(&event.kind);
+            self.drop_repeat(&event.kind);
             return Ok(None);
         }
         // An end is an end, even under an id that was there already; but the ids do not lead to it.
         self.ids.broken |= place == Place::Repeat;
+        self.last = None;
         match event.kind {
             EventKind::Message(message) => return self.push_message(&message, buffer),
-            EventKind::Malformed => self.malformed += 1,
+            EventKind::Malformed { is_end } => {
+                self.malformed += 1;
+                self.end.broken |= is_end;
+            }
             EventKind::Ping | EventKind::Unknown => {}
             EventKind::Done { understood } => {
                 self.malformed += u64::from(!understood);
@@ -175,17 +190,30 @@ impl Transcript {
         Ok(None)
     }
 
-    /// Whether a repeat brings nothing that was not said just before. Else two events have one id, and
-    /// that the ids are contiguous does not prove that nothing is lost.
-    fn says_again(&self, kind: &EventKind<'_>) -> bool {
-        let EventKind::Message(message) = kind else {
-            return !matches!(kind, EventKind::Malformed);
+    /// A repeat brings nothing that was not said just before. Else two events have one id: that the
+    /// ids are contiguous does not prove then that nothing is lost, nor do the End node's own counts
+    /// if that other event was a piece of its text.
+    fn drop_repeat(&mut self, kind: &EventKind<'_>) {
+        let (is_repeat, is_end) = match kind {
+            EventKind::Message(message) => (self.says_again(message), message.is_end),
+            EventKind::Malformed { is_end } => (false, *is_end),
+            _ => (true, false),
         };
-        let content = message.content.0;
-        match message.is_end {
-            true => self.end.text.ends_with(content) && self.end.node_seq_id == message.node_seq_id,
-            false => self.others.text.ends_with(content),
-        }
+        self.ids.broken |= !is_repeat;
+        self.end.broken |= is_end && !is_repeat;
+    }
+
+    /// Whether the last event was just this one.
+    fn says_again(&self, message: &Message<'_>) -> bool {
+        self.last.as_ref().is_some_and(|last| {
+            let text = match last.is_end {
+                true => &self.end.text,
+                false => &self.others.text,
+            };
+            last.is_end == message.is_end
+                && last.node_seq_id == message.node_seq_id
+                && text.is_from(last.from, message.content.0)
+        })
     }
 
     fn learn_event(&mut self, event: &Event<'_>) {
@@ -205,6 +233,14 @@ impl Transcript {
         if held + message.content.0.len() > TEXT_LIMIT {
             return Err(TooMuchText);
         }
+        self.last = Some(Piece {
+            is_end: message.is_end,
+            node_seq_id: message.node_seq_id,
+            from: match message.is_end {
+                true => self.end.text.len(),
+                false => self.others.text.len(),
+            },
+        });
         if !message.is_end {
             self.others.push(message);
             return Ok(None);
@@ -229,8 +265,6 @@ fn remember(known: &mut Option<String>, told: Option<&str>) {
 struct EndText {
     text: Text,
     has_spoken: bool,
-    /// Of the last piece.
-    node_seq_id: Option<u64>,
     /// How many pieces came, each with the number that was due.
     contiguous: u64,
     broken: bool,
@@ -240,7 +274,6 @@ struct EndText {
 impl EndText {
     fn count(&mut self, message: &Message<'_>) {
         self.has_spoken = true;
-        self.node_seq_id = message.node_seq_id;
         if message.node_seq_id == Some(self.contiguous) {
             self.contiguous += 1;
         } else {
@@ -588,6 +621,30 @@ mod tests {
         );
         folds_to(&[&first, &first, "1|Done"], true, "a", 0);
         folds_to(&[&first, &again, "1|Done"], false, "a", 0);
+        let finished = piece("0", "End", 0, true, "a");
+        let more = piece("0", "End", 1, true, "b");
+        folds_to(&[&finished, &more, "1|Done"], false, "a", 0);
+        // Its text is the end of the other's, or it says the same once more.
+        for (one, other) in [("xab", "b"), (r"line\n", "n"), ("a", "a")] {
+            let message = |id: u64, text: &str| {
+                format!(r#"{id}|Message|{{"content":"{text}","node_title":"End"}}"#)
+            };
+            let text = one.replace(r"\n", "\n");
+            let ping = if one == other { "1|PING" } else { "0|PING" };
+            let id = u64::from(one == other);
+            let events = [&message(0, one), ping, &message(id, other), "2|Done"];
+            let mut transcript = fold(&stream(&events));
+            assert!(!transcript.is_whole(), "{events:?}");
+            assert_eq!(transcript.take_output().plain(), text);
+        }
+    }
+
+    #[test]
+    fn a_piece_of_end_that_cannot_be_understood_breaks_its_count() {
+        let whole = piece("0", "End", 0, true, "a");
+        let broken = |title| piece("1", title, 1, true, r"\ud83d");
+        folds_to(&[&whole, &broken("End"), "2|Done"], false, "a", 1);
+        folds_to(&[&whole, &broken("Out"), "2|Done"], true, "a", 1);
     }
 
     #[test]
