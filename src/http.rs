@@ -146,7 +146,8 @@ impl Api for Http {
         let mut unsent = call.body().unwrap_or_default().as_bytes();
         self.stuck.store(false, Ordering::Relaxed);
         let sent = self.send(call, limits, &mut unsent);
-        self.kept.expected.store(false, Ordering::Relaxed);
+        let broke = matches!(&sent, Err(error) if !matches!(error, ureq::Error::Timeout(_)));
+        self.kept.used(broke);
         let whole = call.body().unwrap_or_default().len();
         let stage = if !unsent.is_empty() && unsent.len() < whole {
             Stage::Stopped

@@ -273,6 +273,13 @@ impl Kept {
         }
     }
 
+    /// A call has gone over it, if no new connection was made for it.
+    pub(super) fn used(&self, broke: bool) {
+        if self.expected.swap(false, Ordering::Relaxed) && broke {
+            self.disappointed.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// A new connection is made.
     pub(super) fn replaced(&self) {
         if self.expected.swap(false, Ordering::Relaxed) && self.is_fresh() {
@@ -329,6 +336,13 @@ mod tests {
             MAX_IDLE_AGE,
             "a look starts nothing"
         );
+        let kept = Kept::default();
+        kept.renew();
+        kept.used(true);
+        assert_eq!(kept.max_idle_age(true), MAX_IDLE_AGE, "it was a new one");
+        kept.expected.store(true, Ordering::Relaxed);
+        kept.used(true);
+        assert_eq!(kept.max_idle_age(true), Duration::ZERO, "it was closed");
     }
 
     #[test]

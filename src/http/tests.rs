@@ -571,6 +571,24 @@ fn an_answer_that_does_not_end_costs_its_connection_and_a_second() {
 }
 
 #[test]
+fn a_run_that_was_lost_on_a_kept_connection_is_the_last_on_such() {
+    let script = vec![
+        get().json(200, "{}"),
+        post().hangs_up(),
+        get().json(200, "{}"),
+        post().sse("done"),
+    ];
+    let server = Server::start(script);
+    let http = http(&config(&server.url()));
+    for is_lost in [true, false] {
+        let looked = http.call(LOOK, PATIENT).expect("an answer");
+        looked.body.finish();
+        assert_eq!(http.call(RUN, PATIENT).is_err(), is_lost);
+    }
+    assert_eq!(connections(server), [0, 0, 1, 2]);
+}
+
+#[test]
 fn an_answer_that_is_dropped_costs_its_connection() {
     let server = Server::start(vec![post().sse("done"), get().json(200, "{}")]);
     let http = http(&config(&server.url()));
