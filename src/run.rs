@@ -431,7 +431,7 @@ impl Attempt<'_> {
                 Ok(0) | Err(_) => break Behind::NotKnown,
             }
         };
-        match more || decoder.has_begun() {
+        match more || !done && decoder.has_begun() {
             true => Behind::More,
             false => behind,
         }

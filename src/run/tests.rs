@@ -899,6 +899,9 @@ fn whatever_is_cut_or_said_behind_an_error_keeps_it_from_being_sent_again() {
             }
         }
     }
+    // What stands behind a Done is no part of it.
+    let done = "event: Done\ndata: {}\n\n\n: bye";
+    run(vec![sse(&(error(4000) + done))]).is(4, "", "");
     // Right behind it, only a clean end proves that nothing follows.
     run(vec![sse(&error(4009)).then_fails(Cause::Cut)]).is(8, "", "");
     run(vec![sse(&error(4000)).then_fails(Cause::Cut)]).is(4, "", "");
