@@ -391,6 +391,12 @@ fn is_url_placeholder(text: &str) -> bool {
     is_placeholder(text) && !text.contains("://")
 }
 
+/// The letters and digits of a name, in lower case.
+fn letters(name: &str) -> String {
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
 /// A place for a configuration file, and what was found there.
 struct ConfigFile {
     path: PathBuf,
@@ -405,7 +411,7 @@ enum Content {
     Distrusted,
     Fields {
         fields: BTreeMap<&'static str, String>,
-        /// The names of what is not ours, or misspelt.
+        /// The names of the other texts in it: a skill's own, or ours misspelt.
         others: Vec<String>,
         /// Others than the owner may read or write it.
         is_open: bool,
@@ -426,12 +432,16 @@ impl ConfigFile {
         }
     }
 
-    /// What may have been meant as the field, where that is missing.
+    /// What may have been meant as the field, where that is missing: only what can't be a skill's own.
     fn misspelt(&self, field: &str) -> Option<&str> {
+        let meant = match field {
+            API_KEY => ["apikey", "cozeapikey", "cozeapitoken"],
+            _ => ["baseurl", "cozebaseurl", "cozeapibase"],
+        };
         match &self.content {
             Content::Fields { fields, others, .. } if !fields.contains_key(field) => {
-                let others: Vec<&str> = others.iter().map(String::as_str).collect();
-                error::nearest(field, &others)
+                let is_meant = |other: &&String| meant.contains(&letters(other).as_str());
+                others.iter().find(is_meant).map(String::as_str)
             }
             _ => None,
         }
@@ -569,11 +579,14 @@ fn fields(path: &Path, source: Option<&'static str>) -> Result<Content, Fault> {
             }
         }
     }
-    let is_ours = |name: &String| FIELDS.contains(&name.as_str());
-    let others = object.keys().filter(|name| !is_ours(name)).cloned();
+    let is_other = |(name, value): &(&String, &Value)| {
+        let text = value.as_str().map(str::trim).unwrap_or_default();
+        !is_url_placeholder(text) && !FIELDS.contains(&name.as_str())
+    };
+    let others = object.iter().filter(is_other);
     Ok(Content::Fields {
         fields,
-        others: others.collect(),
+        others: others.map(|(name, _)| name.clone()).collect(),
         is_open: mode(path).is_ok_and(|mode| mode & 0o077 != 0),
     })
 }
@@ -1135,6 +1148,35 @@ mod tests {
             format!(r#"{path} has no "base_url", but "base-url""#),
         ];
         assert_eq!(machine.config().warnings, warnings);
+    }
+
+    #[test]
+    fn a_skills_own_names_and_what_is_not_filled_in_are_passed_over() {
+        for own in [
+            r#""image_url":"https://coze.example","base_dir":"/srv","case_url":"x","url":"y""#,
+            r#""baseURL":"","base-url":"<url>""#,
+        ] {
+            let json = format!(r#"{{"api_key":"pat_9",{own}}}"#);
+            let config = machine(&[]).write(HOME_FILE, &json).config();
+            assert_eq!(
+                (config.base_url.as_str(), config.warnings.len()),
+                (BASE_URL, 0)
+            );
+        }
+        for meant in [
+            "baseURL",
+            "BASE_URL",
+            "base url",
+            "COZE_BASE_URL",
+            "coze_api_base",
+        ] {
+            let json = format!(r#"{{"api_key":"pat_9","{meant}":"https://coze.example"}}"#);
+            let refused = machine(&[]).write(HOME_FILE, &json).refused();
+            assert!(
+                refused.contains(&format!("no \"base_url\", but {meant:?}")),
+                "{refused}"
+            );
+        }
     }
 
     #[test]
