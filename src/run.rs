@@ -359,11 +359,12 @@ impl Attempt<'_> {
                 Err(failure) => break Some((failure.detail, failure.cause)),
             }
         };
-        let behind = match transcript.ended() {
-            Some(Ended::Error { .. }) => {
+        let behind = match (transcript.ended(), &broken) {
+            (Some(Ended::Error { .. }), None) => {
                 self.read_behind_error(&mut decoder, &mut transcript, body.as_mut())
             }
-            _ => Behind::Nothing,
+            // The stream ended without its blank line: who knows what else is missing.
+            _ => Behind::NotKnown,
         };
         if transcript.execute_id.is_none() {
             transcript.execute_id = tail_id.or(field::execute_id_of_tail(&decoder.tail()));

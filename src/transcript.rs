@@ -54,8 +54,11 @@ impl std::fmt::Display for TooMuchText {
 struct Piece {
     is_end: bool,
     node_seq_id: Option<u64>,
+    node_is_finish: bool,
     /// The `len` of that text before.
     from: usize,
+    /// Of the event's data.
+    length: usize,
 }
 
 /// What came behind the event that ends a stream.
@@ -94,7 +97,8 @@ impl Transcript {
         if matches!(event.kind, EventKind::Error { .. }) {
             self.mentions_run = field::mentions_run(&frame.data);
         }
-        if let Some(place) = self.push_event(event, frame.data.buffer())? {
+        let (buffer, length) = (frame.data.buffer(), frame.data.len());
+        if let Some(place) = self.push_event(event, buffer, length)? {
             self.end.text = Text::in_place(frame.data.into_buffer(), place);
         }
         Ok(())
@@ -146,10 +150,12 @@ impl Transcript {
     }
 
     /// Gives back the place of a text that should stay where it is, if the event comes in a `buffer`.
+    /// `length`: of its data.
     fn push_event(
         &mut self,
         event: Event<'_>,
         buffer: Option<&str>,
+        length: usize,
     ) -> Result<Option<Range<usize>>, TooMuchText> {
         // An id above 0 tells of others that were lost.
         let first = self.events == 0 && matches!(event.id, None | Some(0));
@@ -161,14 +167,14 @@ impl Transcript {
         );
         self.learn_event(&event);
         if place == Place::Repeat && !ends {
-            self.drop_repeat(&event.kind);
+            self.drop_repeat(&event.kind, length);
             return Ok(None);
         }
         // An end is an end, even under an id that was there already; but the ids do not lead to it.
         self.ids.broken |= place == Place::Repeat;
         self.last = None;
         match event.kind {
-            EventKind::Message(message) => return self.push_message(&message, buffer),
+            EventKind::Message(message) => return self.push_message(&message, buffer, length),
             EventKind::Malformed { is_end } => {
                 self.malformed += 1;
                 self.end.broken |= is_end;
@@ -193,27 +199,41 @@ impl Transcript {
     /// A repeat brings nothing that was not said just before. Else two events have one id: that the
     /// ids are contiguous does not prove then that nothing is lost, nor do the End node's own counts
     /// if that other event was a piece of its text.
-    fn drop_repeat(&mut self, kind: &EventKind<'_>) {
-        let (is_repeat, is_end) = match kind {
-            EventKind::Message(message) => (self.says_again(message), message.is_end),
+    fn drop_repeat(&mut self, kind: &EventKind<'_>, length: usize) {
+        let (is_repeat, touches_end) = match kind {
+            EventKind::Message(message) => (
+                self.says_again(message, length),
+                message.is_end && !self.is_counted(message),
+            ),
             EventKind::Malformed { is_end } => (false, *is_end),
             _ => (true, false),
         };
         self.ids.broken |= !is_repeat;
-        self.end.broken |= is_end && !is_repeat;
+        self.end.broken |= touches_end && !is_repeat;
     }
 
     /// Whether the last event was just this one.
-    fn says_again(&self, message: &Message<'_>) -> bool {
+    fn says_again(&self, message: &Message<'_>, length: usize) -> bool {
         self.last.as_ref().is_some_and(|last| {
-            let text = match last.is_end {
-                true => &self.end.text,
-                false => &self.others.text,
+            let (text, is_same_node) = match last.is_end {
+                true => (&self.end.text, true),
+                false => (&self.others.text, self.others.is_last(message)),
             };
             last.is_end == message.is_end
                 && last.node_seq_id == message.node_seq_id
+                && last.node_is_finish == message.node_is_finish
+                && last.length == length
+                && is_same_node
                 && text.is_from(last.from, message.content.0)
         })
+    }
+
+    /// Whether a piece of End with this number was there, and not just now: it is all said again.
+    fn is_counted(&self, message: &Message<'_>) -> bool {
+        let last = self.last.as_ref().filter(|last| last.is_end);
+        let is_last = last.is_some_and(|last| last.node_seq_id == message.node_seq_id);
+        let number = message.node_seq_id;
+        number.is_some_and(|number| number < self.end.contiguous) && !is_last
     }
 
     fn learn_event(&mut self, event: &Event<'_>) {
@@ -228,6 +248,7 @@ impl Transcript {
         &mut self,
         message: &Message<'_>,
         buffer: Option<&str>,
+        length: usize,
     ) -> Result<Option<Range<usize>>, TooMuchText> {
         let held = self.end.text.len() + self.others.size();
         if held + message.content.0.len() > TEXT_LIMIT {
@@ -236,6 +257,8 @@ impl Transcript {
         self.last = Some(Piece {
             is_end: message.is_end,
             node_seq_id: message.node_seq_id,
+            node_is_finish: message.node_is_finish,
+            length,
             from: match message.is_end {
                 true => self.end.text.len(),
                 false => self.others.text.len(),
@@ -294,6 +317,8 @@ struct Others {
     messages: Vec<OtherMessage>,
     /// Those that may still get more pieces; nodes can speak at the same time.
     open: Vec<usize>,
+    /// The one that got the last piece.
+    last: usize,
     overhead: usize,
 }
 
@@ -309,6 +334,7 @@ impl Others {
         let begin = self.text.len();
         self.text.push_json(message.content.0);
         let index = self.message_for(message);
+        self.last = index;
         let pieces = &mut self.messages[index].pieces;
         match pieces.last_mut().filter(|piece| piece.end == begin) {
             Some(piece) => piece.end = self.text.len(),
@@ -317,6 +343,14 @@ impl Others {
         if message.node_is_finish {
             self.open.retain(|&open| open != index);
         }
+    }
+
+    /// Whether the node is that of the last piece.
+    fn is_last(&self, message: &Message<'_>) -> bool {
+        self.messages.get(self.last).is_some_and(|last| {
+            last.node_title == message.node_title.as_deref().unwrap_or_default()
+                && last.node_id == message.node_id.as_deref().unwrap_or_default()
+        })
     }
 
     /// The open message of the same node, or a new one.
@@ -637,6 +671,39 @@ mod tests {
             assert!(!transcript.is_whole(), "{events:?}");
             assert_eq!(transcript.take_output().plain(), text);
         }
+    }
+
+    #[test]
+    fn a_repeat_is_one_in_all_that_it_says() {
+        let said = |title: &str, more: &str| {
+            format!(r#"0|Message|{{"content":"ha","node_title":"{title}"{more}}}"#)
+        };
+        let finish = |is: bool| format!(r#","node_is_finish":{is}"#);
+        folds_to(
+            &[&said("Out1", ""), &said("Out1", ""), "1|Done"],
+            true,
+            "ha",
+            0,
+        );
+        for (one, other) in [
+            (said("Out1", ""), said("Out2", "")),
+            (said("End", &finish(false)), said("End", &finish(true))),
+            (
+                said("End", ""),
+                said("End", r#","usage":{"token_count":1}"#),
+            ),
+        ] {
+            folds_to(&[&one, &other, "1|Done"], false, "ha", 0);
+        }
+    }
+
+    #[test]
+    fn what_is_all_said_again_is_dropped_by_the_count_of_end() {
+        let a = piece("0", "End", 0, false, "a");
+        let b = piece("1", "End", 1, true, "b");
+        folds_to(&[&a, &b, &a, &b, "2|Done"], true, "ab", 0);
+        let other = piece("1", "End", 1, true, "c");
+        folds_to(&[&a, &b, &other, "2|Done"], false, "ab", 0);
     }
 
     #[test]

@@ -899,6 +899,8 @@ fn whatever_is_cut_or_said_behind_an_error_keeps_it_from_being_sent_again() {
             }
         }
     }
+    run(vec![sse(error(4009).trim_end())]).is(8, "", "");
+    run(vec![sse(error(4000).trim_end())]).is(4, "", "");
     // What stands behind a Done is no part of it.
     let done = "event: Done\ndata: {}\n\n\n: bye";
     run(vec![sse(&(error(4000) + done))]).is(4, "", "");
