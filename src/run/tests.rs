@@ -933,6 +933,13 @@ fn an_event_without_data_is_before_an_error_too() {
 }
 
 #[test]
+fn a_long_answer_names_its_run_at_its_end() {
+    let long = "x".repeat(3 << 20);
+    let answer = format!(r#"{{"code":0,"data":"{long}","execute_id":"9"}}"#);
+    run(vec![refusal(200, &answer), look(200, SUCCEEDED)]).is(0, "9", "whole");
+}
+
+#[test]
 fn an_array_is_no_refusal() {
     run(vec![refusal(502, "[4009]")]).is(8, "", "");
     run(vec![refusal(500, "[4200]")]).is(8, "", "");
