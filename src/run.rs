@@ -363,7 +363,7 @@ impl Attempt<'_> {
             (Some(Ended::Error { .. }), None) => {
                 self.read_behind_error(&mut decoder, &mut transcript, body.as_mut())
             }
-            // The stream ended without its blank line: who knows what else is missing.
+            // An Error without its blank line, with which the stream ended: who knows what is missing.
             _ => Behind::NotKnown,
         };
         if transcript.execute_id.is_none() {
