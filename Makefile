@@ -178,8 +178,8 @@ budget: static
 # Of the very texts that --help prints.
 man:
 	@mkdir -p $(MAN)/man1 $(MAN)/zh_CN/man1
-	@awk -v version=$(VERSION) -f src/help/man.awk src/help/en.txt > $(MAN)/man1/$(NAME).1
-	@awk -v version=$(VERSION) -v name=名称 -f src/help/man.awk src/help/zh.txt > $(MAN)/zh_CN/man1/$(NAME).1
+	@awk -v version=$(VERSION) -f src/cli/help/man.awk src/cli/help/en.txt > $(MAN)/man1/$(NAME).1
+	@awk -v version=$(VERSION) -v name=名称 -f src/cli/help/man.awk src/cli/help/zh.txt > $(MAN)/zh_CN/man1/$(NAME).1
 
 install: build man
 	install -d $(DESTDIR)$(PREFIX)/bin

@@ -1,8 +1,9 @@
 //! Many requests: read one by one, no faster than they are answered, by one worker or several; what
 //! each comes to is handed to `Output`, and all together to one exit code. Knows no HTTP.
 
-pub(crate) mod file;
+pub(crate) mod fingerprint;
 pub(crate) mod journal;
+pub(crate) mod output_file;
 mod recorded;
 
 use std::collections::VecDeque;
@@ -12,13 +13,14 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use self::file::OutputFile;
 use self::journal::{Claim, Journal, Recall};
-use crate::api::{Api, Body, Mode};
-use crate::error::{Kind, Local};
-use crate::reader::Requests;
-use crate::request::{Manner, Request};
-use crate::response::{Response, Trouble, Verdict};
+use self::output_file::OutputFile;
+use crate::coze::call::Mode;
+use crate::error::{Error, Kind};
+use crate::http::{Api, Body};
+use crate::input::reader::Requests;
+use crate::input::request::{Manner, Request};
+use crate::response::{Response, Verdict};
 use crate::run::{Answered, Note, Observer, Rules, Runner, Shared};
 use crate::sse::Frame;
 use crate::text::Text;
@@ -168,9 +170,8 @@ impl<'a> Batch<'a> {
         }
         let taken = lock(&self.intake).taken;
         if taken == 0 {
-            let error = Local::usage("there is no request").hint("see --help", "见 --help");
-            let trouble = Trouble::local(error, self.rules.language);
-            self.respond(0, &mut Response::unsent(trouble), true);
+            let error = Error::usage("there is no request").hint("see --help", "见 --help");
+            self.respond(0, &mut Response::unsent(error), true);
         }
         let progress = self.progress();
         if taken > 1 {
@@ -223,13 +224,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Called in the order of the input, which is what the journal goes by.
-    fn understand(&self, number: u64, item: Result<String, Local>) -> Taken {
+    fn understand(&self, number: u64, item: Result<String, Error>) -> Taken {
         let mut request = match item {
             Ok(text) => Request::parse(&text, self.manner),
             Err(error) => Request::refused(error),
         };
         if number > 0 && self.output_file.is_some() {
-            let error = Local::usage("-o takes one request, and this is another one");
+            let error = Error::usage("-o takes one request, and this is another one");
             request.task = Err(error.hint(
                 "leave out -o, or run them one by one",
                 "请去掉 -o，或逐个运行",
@@ -256,7 +257,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The answer, and whether the journal could take it.
-    fn answer(&self, api: &dyn Api, taken: Taken) -> (Answered, Result<(), Trouble>) {
+    fn answer(&self, api: &dyn Api, taken: Taken) -> (Answered, Result<(), Error>) {
         let Taken {
             number,
             mut request,
@@ -319,11 +320,8 @@ impl<'a> Batch<'a> {
                 response.output = Text::default();
             }
             Err(sentence) => {
-                let hint = self
-                    .rules
-                    .language
-                    .pick("output holds the text", "文本在 output 中");
-                let trouble = Trouble::new(Kind::Io, sentence).hint(hint);
+                let trouble = Error::new(Kind::Io, sentence)
+                    .hint("output holds the text", "文本在 output 中");
                 response.verdict = Verdict::Unwritten(trouble);
             }
         }
@@ -353,13 +351,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The run is what it is; that the journal doesn't know it is said as well.
-fn tell_unrecorded(response: &mut Response, why: &Trouble) {
+fn tell_unrecorded(response: &mut Response, why: &Error) {
     match &mut response.verdict {
         Verdict::Success => response.verdict = Verdict::Unwritten(why.clone()),
-        Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) if trouble.kind != Kind::Io => {
+        Verdict::Error(trouble) | Verdict::Unwritten(trouble) if trouble.kind != Kind::Io => {
             trouble.message = format!("{}; {}", trouble.message, why.message);
         }
-        Verdict::Trouble(_) | Verdict::Unwritten(_) | Verdict::Interrupted(..) => {}
+        Verdict::Error(_) | Verdict::Unwritten(_) | Verdict::Interrupted(..) => {}
     }
 }
 
@@ -371,17 +369,17 @@ struct Witness<'a> {
 }
 
 impl Observer for Witness<'_> {
-    fn starting(&self) -> Result<(), Trouble> {
+    fn starting(&self) -> Result<(), Error> {
         match self.entry {
             Some((journal, claim)) => journal.starting(claim),
             None => Ok(()),
         }
     }
 
-    fn may_send(&self) -> Result<(), Trouble> {
+    fn may_send(&self) -> Result<(), Error> {
         match self.output.is_broken() {
             false => Ok(()),
-            true => Err(Trouble::new(
+            true => Err(Error::new(
                 Kind::Io,
                 "not sent, for nothing more can be written to standard output",
             )),

@@ -2,6 +2,8 @@
 //! clusters of short ones, `--` before file names that begin with a dash. Where an option that takes
 //! a value is repeated, the last one counts, as in curl.
 
+pub(crate) mod help;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -10,8 +12,7 @@ use std::time::Duration;
 
 use lexopt::Arg::{Long, Short, Value};
 
-use crate::error::{self, Local};
-use crate::help;
+use crate::error::{self, Error};
 
 pub(crate) const VERSION: &str = concat!("coze-workflow ", env!("CARGO_PKG_VERSION"));
 
@@ -63,7 +64,7 @@ pub(crate) struct Options {
 }
 
 /// Understands the arguments, without the program's own name.
-pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Local> {
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut parser = lexopt::Parser::from_args(args);
     let mut options = Options::default();
     let mut check = false;
@@ -370,7 +371,7 @@ impl fmt::Display for UsageError {
     }
 }
 
-impl From<UsageError> for Local {
+impl From<UsageError> for Error {
     fn from(error: UsageError) -> Self {
         let local = Self::usage(error.to_string());
         match error {

@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::Options;
-use crate::error::{self, Local};
+use crate::error::{self, Error};
 use crate::language::Language;
 
 use self::proxy::ProxyFault;
@@ -190,7 +190,7 @@ pub(crate) fn language(env: &Env) -> Language {
 }
 
 /// Puts the configuration together, or says what is missing or wrong and where.
-pub(crate) fn load(options: &Options, env: &Env) -> Result<Config, Local> {
+pub(crate) fn load(options: &Options, env: &Env) -> Result<Config, Error> {
     let files = config_files(options, env)?;
     let (key, key_source) = find_key(env, &files)?;
     let (base_url, base_url_source) = find_base_url(options, env, &files)?;
@@ -678,7 +678,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl From<Fault> for Local {
+impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         let local = Self::config(fault.to_string());
         match fault {
@@ -798,7 +798,7 @@ mod tests {
             self.write(name, json)
         }
 
-        fn load(&self) -> Result<Config, Local> {
+        fn load(&self) -> Result<Config, Error> {
             load(&self.options, &self.env)
         }
 

@@ -3,6 +3,8 @@
 //! and escapes control characters before they reach a terminal. The only file beside `main` that
 //! prints.
 
+mod status_line;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -13,13 +15,15 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use self::status_line::Status;
 use crate::batch::{Output, Tally};
 use crate::config::Key;
-use crate::field;
+use crate::coze::fields;
+use crate::error::Hint;
+use crate::language::Language;
 use crate::response::{Response, Verdict};
 use crate::run::Note;
 use crate::sse::Frame;
-use crate::status::Status;
 use crate::time::Clock;
 
 /// Lines up to here are written at once.
@@ -44,6 +48,7 @@ pub(crate) struct Show {
 
 pub(crate) struct Console<'a> {
     show: Show,
+    language: Language,
     key: Option<&'a Key>,
     clock: &'a dyn Clock,
     /// Held while something is written, so that lines of several jobs never mix.
@@ -88,9 +93,10 @@ impl Screen {
 }
 
 impl<'a> Console<'a> {
-    pub(crate) fn new(show: Show, clock: &'a dyn Clock) -> Self {
+    pub(crate) fn new(show: Show, language: Language, clock: &'a dyn Clock) -> Self {
         Self {
             show,
+            language,
             key: None,
             clock,
             screen: Mutex::new(Screen::new()),
@@ -239,7 +245,10 @@ impl Output for Console<'_> {
         response.logid = response.logid.as_ref().map(|logid| self.mask(logid));
         if let Some(error) = response.error_mut() {
             error.message = self.mask(&error.message);
-            error.hint = error.hint.as_ref().map(|hint| self.mask(hint));
+            let translated = error.clone().translate(self.language);
+            error.hint = translated
+                .hint
+                .map(|hint| Hint::from(self.mask(hint.text())));
             error.logid = error.logid.as_ref().map(|logid| self.mask(logid));
         }
     }
@@ -282,7 +291,7 @@ impl Output for Console<'_> {
         if !self.show.events {
             return;
         }
-        let one_line = serde_json::from_str(&frame.data).map(field::one_line);
+        let one_line = serde_json::from_str(&frame.data).map(fields::one_line);
         // A reader that has gone away keeps no run from ending: the response says so.
         let _ = self.print(&Line {
             event: &frame.event,

@@ -1,11 +1,16 @@
-//! The words every failure is told in: `Kind`, its exit code, and `Local`, a failure that was
-//! found before anything was sent. The sentences themselves stand beside the code that finds the
-//! fault; this file only carries them. Never prints, never exits.
+//! The one type of error: its kind with the exit code, its message, and a hint in two languages. The
+//! sentences are written where the fault is found; this file only carries them. Never prints, never
+//! exits.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::language::Language;
 
 /// Why a request did not end in plain success: the word in `error.kind`, one for each exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     /// The run ended in failure.
     Failed,
@@ -59,59 +64,118 @@ impl Kind {
     }
 }
 
-/// A failure found on this machine, before anything was sent.
-///
-/// `message` is one line: lower case, no full stop, naming the thing. `hint` says what to do, in
-/// either language: which one is chosen when somebody is to be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Local {
+/// Why a request did not end in plain success: the response's `error`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Error {
     pub(crate) kind: Kind,
+    /// Coze's own code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<i64>,
+    /// Coze's own words, or ours: one line, lower case, no full stop, naming the thing.
     pub(crate) message: String,
+    /// What to do about it, when that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<Hint>,
+    /// What Coze's support asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logid: Option<String>,
 }
 
-impl Local {
+impl Error {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: None,
+            message: message.into(),
+            hint: None,
+            logid: None,
+        }
+    }
+
+    /// A bad option or request.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Usage,
-            message: message.into(),
-            hint: None,
-        }
+        Self::new(Kind::Usage, message)
     }
 
+    /// Something on this machine is not as it must be.
     pub(crate) fn config(message: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Config,
-            message: message.into(),
-            hint: None,
-        }
+        Self::new(Kind::Config, message)
     }
 
-    pub(crate) fn hint(mut self, english: impl Into<String>, chinese: impl Into<String>) -> Self {
-        self.hint = Some(Hint {
-            english: english.into(),
-            chinese: chinese.into(),
-        });
+    pub(crate) fn hint(self, english: impl Into<Words>, chinese: impl Into<Words>) -> Self {
+        self.with_hint(Some(Hint::new(english, chinese)))
+    }
+
+    /// Keeps the hint that it has when there is no other.
+    pub(crate) fn with_hint(mut self, hint: Option<Hint>) -> Self {
+        self.hint = hint.or(self.hint);
         self
     }
+
+    /// The same, its hint in that language alone.
+    pub(crate) fn translate(self, language: Language) -> Self {
+        let hint = self.hint.map(|hint| hint.in_language(language));
+        Self { hint, ..self }
+    }
+
+    /// `kind: words (code 4200; hint)`, for standard error.
+    pub(crate) fn line(&self) -> String {
+        let code = self.code.map(|code| format!("code {code}"));
+        let hint = self.hint.as_ref().map(|hint| hint.english.to_string());
+        let asides: Vec<_> = code.into_iter().chain(hint).collect();
+        let kind = self.kind.word();
+        if asides.is_empty() {
+            format!("{kind}: {}", self.message)
+        } else {
+            format!("{kind}: {} ({})", self.message, asides.join("; "))
+        }
+    }
 }
 
-/// The same in both languages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+type Words = Cow<'static, str>;
+
+/// What to do about an error, in both languages. Which one is shown is chosen where it is printed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub(crate) struct Hint {
-    english: String,
-    chinese: String,
+    english: Words,
+    chinese: Words,
 }
 
 impl Hint {
-    pub(crate) fn in_language(self, language: Language) -> String {
-        language.pick(self.english, self.chinese)
+    pub(crate) fn new(english: impl Into<Words>, chinese: impl Into<Words>) -> Self {
+        Self {
+            english: english.into(),
+            chinese: chinese.into(),
+        }
+    }
+
+    fn in_language(self, language: Language) -> Self {
+        let text = language.pick(self.english, self.chinese);
+        Self::new(text.clone(), text)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.english
+    }
+}
+
+/// A hint that was read back, or translated, is the same text in either language.
+impl From<String> for Hint {
+    fn from(text: String) -> Self {
+        Self::new(text.clone(), text)
+    }
+}
+
+impl From<Hint> for String {
+    fn from(hint: Hint) -> Self {
+        hint.english.into_owned()
     }
 }
 
 /// For tests, which compare whole sentences.
 #[cfg(test)]
-impl std::fmt::Display for Local {
+impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)?;
         match &self.hint {
@@ -180,9 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn a_local_failure_is_a_sentence_and_what_to_do() {
-        let local = Local::usage("unknown option --frob").hint("see --help", "见 --help");
-        assert_eq!(local.to_string(), "unknown option --frob (see --help)");
+    fn an_error_is_a_sentence_and_what_to_do() {
+        let error = Error::usage("unknown option --frob").hint("see --help", "见 --help");
+        assert_eq!(error.to_string(), "unknown option --frob (see --help)");
     }
 
     #[test]

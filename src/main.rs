@@ -7,31 +7,21 @@
     allow(clippy::unwrap_used, reason = "a test that panics has failed")
 )]
 
-mod api;
 mod batch;
 mod cli;
-mod code;
 mod config;
 mod console;
-mod envelope;
+mod coze;
 mod error;
-mod event;
-mod field;
-mod fingerprint;
-mod help;
-mod history;
 mod http;
+mod input;
 mod json;
 mod language;
-mod reader;
-mod request;
 mod response;
 mod run;
 mod sse;
-mod status;
 mod text;
 mod time;
-mod transcript;
 
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
@@ -45,19 +35,18 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::api::{Api, Call, Limits};
-use crate::batch::file::OutputFile;
 use crate::batch::journal::Journal;
+use crate::batch::output_file::OutputFile;
 use crate::batch::{Batch, Input, Output, Settings};
-use crate::cli::{Command, Options};
+use crate::cli::{Command, Options, help};
 use crate::config::{Config, Env, Origin};
 use crate::console::{Console, Show};
-use crate::error::Local;
-use crate::http::Http;
-use crate::language::Language;
-use crate::reader::Requests;
-use crate::request::Manner;
-use crate::response::{Response, Trouble};
+use crate::coze::call::Call;
+use crate::error::Error;
+use crate::http::{Api, Http, Limits};
+use crate::input::reader::Requests;
+use crate::input::request::Manner;
+use crate::response::Response;
 use crate::run::Rules;
 use crate::time::{Clock, SystemClock};
 
@@ -71,27 +60,27 @@ fn main() -> ExitCode {
         Ok(Command::Version) => print_text(&format!("{}\n", cli::VERSION)),
         Ok(Command::Check(options)) => check(&options, &env, &clock),
         Ok(Command::Run(options)) => run(&options, &env, &clock),
-        Err(error) => refuse(&Console::new(Show::default(), &clock), error, language),
+        Err(error) => refuse(&Console::new(Show::default(), language, &clock), error),
     };
     ExitCode::from(exit_code)
 }
 
 fn run(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
     let language = config::language(env);
-    let console = Console::new(show(options), clock);
+    let console = Console::new(show(options), language, clock);
     if options.files.is_empty() && options.request.is_none() && io::stdin().is_terminal() {
         let usage = help::short(language);
         let _ = io::stderr().lock().write_all(usage.as_bytes());
-        let error = Local::usage("there is no request, and standard input is a terminal");
-        return refuse(&console, error, language);
+        let error = Error::usage("there is no request, and standard input is a terminal");
+        return refuse(&console, error);
     }
     let config = match config::load(options, env) {
         Ok(config) => config,
-        Err(error) => return refuse(&console, error, language),
+        Err(error) => return refuse(&console, error),
     };
     let console = console.mask_key(&config.key);
     explain(&console, &config);
-    match prepare(options, &config, language, clock) {
+    match prepare(options, &config, clock) {
         Ok((apis, inputs, output_file, journal)) => {
             let settings = Settings {
                 manner: Manner {
@@ -99,7 +88,7 @@ fn run(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
                     asynchronous: options.asynchronous,
                     no_wait: options.no_wait,
                 },
-                rules: rules(options, &config, language),
+                rules: rules(options, &config),
                 numbered: apis.len() > 1 || journal.is_some(),
                 clock,
                 output: &console,
@@ -108,7 +97,7 @@ fn run(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
             };
             console.with_status(|| Batch::new(inputs, settings).run(&apis))
         }
-        Err(error) => refuse(&console, error, language),
+        Err(error) => refuse(&console, error),
     }
 }
 
@@ -138,9 +127,8 @@ fn is_same(one: &Path, other: &Path) -> bool {
 fn prepare<'a>(
     options: &Options,
     config: &Config,
-    language: Language,
     clock: &'a SystemClock,
-) -> Result<Prepared<'a>, Local> {
+) -> Result<Prepared<'a>, Error> {
     let jobs = options.jobs.map_or(1, std::num::NonZero::get);
     let apis = (0..jobs)
         .map(|_| Http::new(config))
@@ -150,7 +138,7 @@ fn prepare<'a>(
         && is_same(output, journal)
     {
         let sentence = "--output and --journal name the same file";
-        return Err(Local::usage(sentence).hint(
+        return Err(Error::usage(sentence).hint(
             "the output would overwrite the journal",
             "output 会覆盖运行记录",
         ));
@@ -164,13 +152,13 @@ fn prepare<'a>(
     let journal = options
         .journal
         .as_deref()
-        .map(|path| Journal::open(path, &config.base_url, rerun_unknown, language, clock))
+        .map(|path| Journal::open(path, &config.base_url, rerun_unknown, clock))
         .transpose()?;
     Ok((apis, inputs, output_file, journal))
 }
 
 /// Where requests come from: `--request`, then the files, else standard input.
-fn inputs(options: &Options) -> Result<Vec<Input>, Local> {
+fn inputs(options: &Options) -> Result<Vec<Input>, Error> {
     let mut inputs = Vec::new();
     if let Some(request) = &options.request {
         refuse_file_name(request)?;
@@ -187,27 +175,27 @@ fn inputs(options: &Options) -> Result<Vec<Input>, Local> {
 }
 
 /// `--request` with the name of a file is a mistake that JSON's own errors would hardly explain.
-fn refuse_file_name(request: &str) -> Result<(), Local> {
+fn refuse_file_name(request: &str) -> Result<(), Error> {
     let is_json = request.trim_start().starts_with(['{', '[']);
     let extension = Path::new(request).extension();
     let names_json = extension.is_some_and(|extension| extension == "json" || extension == "jsonl");
     if is_json || !(names_json || Path::new(request).is_file()) {
         return Ok(());
     }
-    let error = Local::usage("--request takes JSON, not the name of a file");
+    let error = Error::usage("--request takes JSON, not the name of a file");
     Err(error.hint(
         "give it as FILE, without --request",
         "请直接把它作为文件参数，不用 --request",
     ))
 }
 
-fn open(path: &Path) -> Result<Input, Local> {
+fn open(path: &Path) -> Result<Input, Error> {
     if path == Path::new("-") {
         return Ok(input(io::stdin(), Some("-".to_owned())));
     }
     let name = path.display().to_string();
     let cannot = |error: io::Error| {
-        let local = Local::usage(format!("cannot read {name}: {error}"));
+        let local = Error::usage(format!("cannot read {name}: {error}"));
         match name.starts_with('{') {
             true => local.hint(
                 "to give a request as an argument: --request",
@@ -218,7 +206,7 @@ fn open(path: &Path) -> Result<Input, Local> {
     };
     let file = File::open(path).map_err(cannot)?;
     if file.metadata().map_err(cannot)?.is_dir() {
-        return Err(Local::usage(format!(
+        return Err(Error::usage(format!(
             "cannot read {name}: it is a directory"
         )));
     }
@@ -238,7 +226,7 @@ fn show(options: &Options) -> Show {
     }
 }
 
-fn rules(options: &Options, config: &Config, language: Language) -> Rules {
+fn rules(options: &Options, config: &Config) -> Rules {
     Rules {
         timeout: config.timeout,
         idle_timeout: config.idle_timeout,
@@ -246,7 +234,6 @@ fn rules(options: &Options, config: &Config, language: Language) -> Rules {
         retries: config.retries,
         no_wait: options.no_wait,
         batch: options.journal.is_some() || options.jobs.is_some_and(|jobs| jobs.get() > 1),
-        language,
     }
 }
 
@@ -254,16 +241,16 @@ fn rules(options: &Options, config: &Config, language: Language) -> Rules {
 /// does not send the key.
 fn check(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
     let language = config::language(env);
-    let console = Console::new(show(options), clock);
+    let console = Console::new(show(options), language, clock);
     let config = match config::load(options, env) {
         Ok(config) => config,
-        Err(error) => return refuse(&console, error, language),
+        Err(error) => return refuse(&console, error),
     };
     let console = console.mask_key(&config.key);
     explain(&console, &config);
     let http = match Http::new(&config) {
         Ok(http) => http,
-        Err(error) => return refuse(&console, error, language),
+        Err(error) => return refuse(&console, error),
     };
     let limits = Limits {
         total: config.timeout,
@@ -272,7 +259,7 @@ fn check(options: &Options, env: &Env, clock: &SystemClock) -> u8 {
     let before = clock.now();
     let answer = http.call(Call::Check, limits);
     let error = answer.as_ref().err();
-    let error = error.map(|failure| run::unreachable(failure, language));
+    let error = error.map(|failure| run::unreachable(failure).translate(language));
     if let Some(error) = error.as_ref().filter(|_| !options.quiet) {
         console.complain(&error.line());
     }
@@ -302,7 +289,7 @@ struct Report<'a> {
     output: &'a str,
     debug_url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Trouble>,
+    error: Option<Error>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
     milliseconds: u128,
@@ -324,8 +311,8 @@ fn explain(console: &Console<'_>, config: &Config) {
 }
 
 /// One response and one line for what was found before any request was read.
-fn refuse(console: &Console<'_>, error: Local, language: Language) -> u8 {
-    let mut response = Response::unsent(Trouble::local(error, language));
+fn refuse(console: &Console<'_>, error: Error) -> u8 {
+    let mut response = Response::unsent(error);
     match console.respond(&mut response) {
         true => response.exit_code(),
         false => error::Kind::Io.exit_code(),

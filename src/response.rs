@@ -5,12 +5,11 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::api::Mode;
-use crate::error::{Kind, Local};
-use crate::event::Interrupt;
-use crate::language::Language;
+use crate::coze::call::Mode;
+use crate::coze::event::Interrupt;
+use crate::coze::transcript::NodeMessage;
+use crate::error::{Error, Kind};
 use crate::text::Text;
-use crate::transcript::NodeMessage;
 
 /// One response. The first four keys are always there, always strings.
 #[derive(Debug)]
@@ -47,57 +46,17 @@ pub(crate) enum Verdict {
     /// The run waits for an answer, to be given the way it was started.
     Interrupted(Interrupt, Mode),
     /// Anything else.
-    Trouble(Trouble),
+    Error(Error),
     /// The run succeeded, but its output could not be written.
-    Unwritten(Trouble),
-}
-
-/// The response's `error`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    pub(crate) kind: Kind,
-    /// Coze's own code.
-    pub(crate) code: Option<i64>,
-    /// Coze's own words, or ours when it said nothing.
-    pub(crate) message: String,
-    /// What to do about it.
-    pub(crate) hint: Option<String>,
-    /// Of the answer that told it.
-    pub(crate) logid: Option<String>,
-}
-
-impl Trouble {
-    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            code: None,
-            message: message.into(),
-            hint: None,
-            logid: None,
-        }
-    }
-
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl Trouble {
-    pub(crate) fn local(local: Local, language: Language) -> Self {
-        Self {
-            hint: local.hint.map(|hint| hint.in_language(language)),
-            ..Self::new(local.kind, local.message)
-        }
-    }
+    Unwritten(Error),
 }
 
 impl Response {
     /// A response to a request that was never sent.
-    pub(crate) fn unsent(trouble: Trouble) -> Self {
+    pub(crate) fn unsent(trouble: Error) -> Self {
         Self {
             execute_id: String::new(),
-            verdict: Verdict::Trouble(trouble),
+            verdict: Verdict::Error(trouble),
             output: Text::default(),
             debug_url: String::new(),
             workflow_id: None,
@@ -115,7 +74,7 @@ impl Response {
         match &self.verdict {
             Verdict::Success => None,
             Verdict::Interrupted(..) => Some(Kind::Interrupted),
-            Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) => Some(trouble.kind),
+            Verdict::Error(trouble) | Verdict::Unwritten(trouble) => Some(trouble.kind),
         }
     }
 
@@ -123,18 +82,18 @@ impl Response {
         self.kind().map_or(0, Kind::exit_code)
     }
 
-    pub(crate) fn error(&self) -> Option<&Trouble> {
+    pub(crate) fn error(&self) -> Option<&Error> {
         match &self.verdict {
             Verdict::Success | Verdict::Interrupted(..) => None,
-            Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) => Some(trouble),
+            Verdict::Error(trouble) | Verdict::Unwritten(trouble) => Some(trouble),
         }
     }
 
     /// The `error`, to be masked where the service's words quote the key.
-    pub(crate) fn error_mut(&mut self) -> Option<&mut Trouble> {
+    pub(crate) fn error_mut(&mut self) -> Option<&mut Error> {
         match &mut self.verdict {
             Verdict::Success | Verdict::Interrupted(..) => None,
-            Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) => Some(trouble),
+            Verdict::Error(trouble) | Verdict::Unwritten(trouble) => Some(trouble),
         }
     }
 
@@ -143,7 +102,7 @@ impl Response {
         match &self.verdict {
             Verdict::Success | Verdict::Unwritten(_) => "Success",
             Verdict::Interrupted(..) => "Running",
-            Verdict::Trouble(trouble) => match trouble.kind {
+            Verdict::Error(trouble) => match trouble.kind {
                 Kind::Failed
                 | Kind::Usage
                 | Kind::Config
@@ -163,7 +122,7 @@ impl Response {
                 let event_id = &interrupt.event_id;
                 format!("interrupted: the run waits for an answer to {event_id}")
             }
-            Verdict::Trouble(trouble) | Verdict::Unwritten(trouble) => trouble.line(),
+            Verdict::Error(trouble) | Verdict::Unwritten(trouble) => trouble.line(),
         };
         if !self.execute_id.is_empty() {
             line = format!("{line} [execute_id {}]", self.execute_id);
@@ -172,19 +131,6 @@ impl Response {
             line = format!("{line} [id {id}]");
         }
         Some(line)
-    }
-}
-
-impl Trouble {
-    /// `kind: words (code 4200; hint)`.
-    pub(crate) fn line(&self) -> String {
-        let code = self.code.map(|code| format!("code {code}"));
-        let asides: Vec<_> = code.into_iter().chain(self.hint.clone()).collect();
-        let kind = self.kind.word();
-        match asides.is_empty() {
-            true => format!("{kind}: {}", self.message),
-            false => format!("{kind}: {} ({})", self.message, asides.join("; ")),
-        }
     }
 }
 
@@ -257,24 +203,6 @@ impl Serialize for Rest<'_> {
     }
 }
 
-impl Serialize for Trouble {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", self.kind.word())?;
-        if let Some(code) = self.code {
-            map.serialize_entry("code", &code)?;
-        }
-        map.serialize_entry("message", &self.message)?;
-        if let Some(hint) = &self.hint {
-            map.serialize_entry("hint", hint)?;
-        }
-        if let Some(logid) = &self.logid {
-            map.serialize_entry("logid", logid)?;
-        }
-        map.end()
-    }
-}
-
 struct InterruptKeys<'a>(&'a Interrupt, Mode);
 
 impl Serialize for InterruptKeys<'_> {
@@ -322,7 +250,7 @@ mod tests {
     fn response(verdict: Verdict) -> Response {
         Response {
             verdict,
-            ..Response::unsent(Trouble::new(Kind::Usage, ""))
+            ..Response::unsent(Error::new(Kind::Usage, ""))
         }
     }
 
@@ -371,9 +299,9 @@ mod tests {
 
     #[test]
     fn an_error_says_kind_code_message_and_hint() {
-        let mut trouble = Trouble::new(Kind::Refused, "not published").hint("publish it");
+        let mut trouble = Error::new(Kind::Refused, "not published").hint("publish it", "请发布");
         trouble.code = Some(4200);
-        let refused = response(Verdict::Trouble(trouble));
+        let refused = response(Verdict::Error(trouble));
         assert!(json(&refused).ends_with(
             r#""error":{"kind":"refused","code":4200,"message":"not published","hint":"publish it"}}"#
         ));
@@ -401,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_status_of_every_kind() {
-        let status = |kind| response(Verdict::Trouble(Trouble::new(kind, ""))).status();
+        let status = |kind| response(Verdict::Error(Error::new(kind, ""))).status();
         for kind in [
             Kind::Failed,
             Kind::Usage,
@@ -414,13 +342,13 @@ mod tests {
         for kind in [Kind::Running, Kind::Unknown] {
             assert_eq!(status(kind), "Running");
         }
-        let unwritten = Verdict::Unwritten(Trouble::new(Kind::Io, "disk full"));
+        let unwritten = Verdict::Unwritten(Error::new(Kind::Io, "disk full"));
         assert_eq!(response(unwritten).status(), "Success");
     }
 
     #[test]
     fn the_run_is_named_in_the_complaint() {
-        let mut running = response(Verdict::Trouble(Trouble::new(Kind::Running, "deadline")));
+        let mut running = response(Verdict::Error(Error::new(Kind::Running, "deadline")));
         running.execute_id = "9".to_owned();
         let line = "running: deadline [execute_id 9]";
         assert_eq!(running.complaint().as_deref(), Some(line));

@@ -18,18 +18,18 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use self::pace::Gate;
-use crate::api::{Answer, Api, Body, Call, Cause, Failure, Limits, Mode, Started};
-use crate::code;
-use crate::envelope::Envelope;
-use crate::error::Kind;
-use crate::field;
-use crate::language::Language;
-use crate::request::{Request, Resume, Task};
-use crate::response::{Response, Trouble, Verdict};
+use crate::coze::call::{Call, Mode};
+use crate::coze::code;
+use crate::coze::envelope::Envelope;
+use crate::coze::fields;
+use crate::coze::transcript::{Ended, Learned, NodeMessage, Transcript};
+use crate::error::{Error, Hint, Kind};
+use crate::http::{Answer, Api, Body, Cause, Failure, Limits, Started};
+use crate::input::request::{Request, Resume, Task};
+use crate::response::{Response, Verdict};
 use crate::sse::{Decoder, Frame};
 use crate::text::Text;
 use crate::time::{Clock, Deadline};
-use crate::transcript::{Ended, Learned, NodeMessage, Transcript};
 
 /// The most that is read of an answer that is neither a stream nor a history. A refusal is short, but
 /// whatever the answer is, it may name a run.
@@ -50,8 +50,6 @@ pub(crate) struct Rules {
     pub(crate) no_wait: bool,
     /// Many requests: a rate refusal makes all of them wait, and uses up no retries.
     pub(crate) batch: bool,
-    /// Of the hints.
-    pub(crate) language: Language,
 }
 
 /// What all requests of the process know of one another.
@@ -59,7 +57,7 @@ pub(crate) struct Rules {
 pub(crate) struct Shared {
     gate: Gate,
     /// The refusal that every further run would meet as well.
-    stopped: Mutex<Option<Trouble>>,
+    stopped: Mutex<Option<Error>>,
     /// The server has no `run_histories`: found out once.
     studio: std::sync::atomic::AtomicBool,
 }
@@ -91,9 +89,9 @@ pub(crate) enum Note<'a> {
 pub(crate) trait Observer {
     /// A run, or the answer to an interrupt, is about to be sent for the first time. An error keeps
     /// it from being sent.
-    fn starting(&self) -> Result<(), Trouble>;
+    fn starting(&self) -> Result<(), Error>;
     /// Asked before each time that it is sent.
-    fn may_send(&self) -> Result<(), Trouble> {
+    fn may_send(&self) -> Result<(), Error> {
         Ok(())
     }
     /// The run's id is known. Told as soon as it is, once.
@@ -139,7 +137,7 @@ impl Runner<'_> {
         };
         let verdict = match request.task {
             Ok(task) => attempt.carry_out(&task),
-            Err(error) => Verdict::Trouble(Trouble::local(error, self.rules.language)),
+            Err(error) => Verdict::Error(error),
         };
         attempt.into_answered(verdict, request.id)
     }
@@ -182,13 +180,13 @@ enum Next {
     Over(Verdict),
     /// Nothing was started, for sure: it may be sent again.
     Again {
-        trouble: Trouble,
+        trouble: Error,
         rate: bool,
         retry_after: Option<String>,
     },
     /// The run is known, its end is not.
     Watch {
-        why: Trouble,
+        why: Error,
     },
     /// A background run was started, or answered.
     Wait,
@@ -239,24 +237,24 @@ impl Attempt<'_> {
     /// Sends a POST until it is certain that it started something, or that it never will.
     fn start(&mut self, call: Call<'_>) -> Verdict {
         if let Err(trouble) = self.wait_at_gate() {
-            return Verdict::Trouble(trouble);
+            return Verdict::Error(trouble);
         }
         if let Some(trouble) = self.stopped() {
-            return Verdict::Trouble(trouble);
+            return Verdict::Error(trouble);
         }
         if let Err(trouble) = self.observer.starting() {
-            return Verdict::Trouble(trouble);
+            return Verdict::Error(trouble);
         }
         loop {
             if let Err(trouble) = self.observer.may_send() {
-                return Verdict::Trouble(trouble);
+                return Verdict::Error(trouble);
             }
             match self.start_once(call) {
                 Next::Over(verdict) => return verdict,
                 Next::Watch { why } => return self.watch(&watch::Reason::Lost(why)),
                 Next::Wait if self.runner.rules.no_wait => {
                     let message = "the run was started in the background";
-                    return Verdict::Trouble(self.still_running(message));
+                    return Verdict::Error(Self::still_running(message));
                 }
                 Next::Wait => return self.watch(&watch::Reason::Background),
                 Next::Again {
@@ -265,7 +263,7 @@ impl Attempt<'_> {
                     retry_after,
                 } => {
                     if let Err(trouble) = self.pause(trouble, rate, retry_after.as_deref()) {
-                        return Verdict::Trouble(trouble);
+                        return Verdict::Error(trouble);
                     }
                 }
             }
@@ -313,14 +311,14 @@ impl Attempt<'_> {
     fn not_answered(&mut self, failure: &Failure) -> Next {
         match failure.started {
             Started::No => {
-                let trouble = unreachable(failure, self.language());
+                let trouble = unreachable(failure);
                 match failure.is_transient() && !self.deadline_is_over() {
                     true => Next::Again {
                         trouble,
                         rate: false,
                         retry_after: None,
                     },
-                    false => Next::Over(Verdict::Trouble(trouble)),
+                    false => Next::Over(Verdict::Error(trouble)),
                 }
             }
             Started::Maybe => self.lost(&failure.detail, failure.cause),
@@ -346,7 +344,7 @@ impl Attempt<'_> {
             match body.read(decoder.space()) {
                 Ok(0) => {
                     // Before `finish`, which takes the unfinished event away.
-                    tail_id = field::execute_id_of_tail(&decoder.tail());
+                    tail_id = fields::execute_id_of_tail(&decoder.tail());
                     if let Some(frame) = decoder.finish() {
                         self.observer.note(&Note::Event(&frame));
                         // Above the limit it is lost like the rest.
@@ -367,7 +365,7 @@ impl Attempt<'_> {
             _ => Behind::NotKnown,
         };
         if transcript.execute_id.is_none() {
-            transcript.execute_id = tail_id.or(field::execute_id_of_tail(&decoder.tail()));
+            transcript.execute_id = tail_id.or(fields::execute_id_of_tail(&decoder.tail()));
         }
         let names_run = transcript.execute_id.is_some() || transcript.mentions_run;
         let behind = match names_run || decoder.has_dropped() {
@@ -483,14 +481,14 @@ impl Attempt<'_> {
     /// An Error event. It may be a refusal only when it stands alone and names no run.
     fn stream_error(
         &mut self,
-        trouble: Trouble,
+        trouble: Error,
         behind: Behind,
         status: u16,
         retry_after: Option<String>,
     ) -> Next {
         let code = trouble.code;
         let is_refusal = code.is_some_and(|code| code::is_refusal(code, status));
-        let of_kind = |kind| Trouble { kind, ..trouble };
+        let of_kind = |kind| Error { kind, ..trouble };
         match behind {
             Behind::Nothing if code::is_rate_limit(code, status) => Next::Again {
                 trouble: of_kind(Kind::Unreachable),
@@ -519,7 +517,7 @@ impl Attempt<'_> {
         // A body that was cut, or is no good JSON, may name the run all the same.
         let told_id = envelope
             .execute_id()
-            .or_else(|| field::execute_id_of_tail(body.as_bytes()));
+            .or_else(|| fields::execute_id_of_tail(body.as_bytes()));
         let names_run = told_id.is_some();
         self.known.debug_url = envelope.debug_url().or(self.known.debug_url.take());
         if let Some(logid) = envelope.logid() {
@@ -543,7 +541,7 @@ impl Attempt<'_> {
         }
         if !names_run && code::is_rate_limit(code, status) {
             // It speaks of a run that can't be made out: nobody can tell that nothing was started.
-            if field::mentions_run(body) {
+            if fields::mentions_run(body) {
                 return self.unclear(trouble(Kind::Unknown));
             }
             return Next::Again {
@@ -558,13 +556,10 @@ impl Attempt<'_> {
             (Some(_), _) => self.unclear(trouble(Kind::Unknown)),
             (None, 200..=299) if names_run => self.accepted(&envelope),
             (None, 300..=399) if !names_run => self.over(trouble(Kind::Refused)),
-            (None, 400..=407 | 409..=499) if !names_run => {
-                let hint = self.language().pick(
-                    "check the base URL: this is no answer of Coze's",
-                    "请检查服务地址：这不是扣子的回答",
-                );
-                self.over(trouble(Kind::Refused).hint(hint))
-            }
+            (None, 400..=407 | 409..=499) if !names_run => self.over(trouble(Kind::Refused).hint(
+                "check the base URL: this is no answer of Coze's",
+                "请检查服务地址：这不是扣子的回答",
+            )),
             (None, _) => self.unclear(trouble(Kind::Unknown)),
         }
     }
@@ -572,8 +567,9 @@ impl Attempt<'_> {
     /// Coze took the run, or the answer, and will go on in the background.
     fn accepted(&self, envelope: &Envelope<'_>) -> Next {
         let asked = envelope.interrupt();
-        let new =
-            |asked: &crate::event::Interrupt| self.known.answered.as_ref() != Some(&asked.event_id);
+        let new = |asked: &crate::coze::event::Interrupt| {
+            self.known.answered.as_ref() != Some(&asked.event_id)
+        };
         match asked.filter(new) {
             Some(interrupt) => {
                 let mode = self.known.mode.unwrap_or(Mode::Async);
@@ -585,50 +581,46 @@ impl Attempt<'_> {
 
     /// Something may have been started, and its end did not come.
     fn lost(&mut self, sentence: &str, cause: Cause) -> Next {
-        let trouble = Trouble::new(Kind::Unknown, sentence);
+        let trouble = Error::new(Kind::Unknown, sentence);
         match cause {
-            Cause::TooLarge => self.untold(trouble),
+            Cause::TooLarge => Self::untold(trouble),
             _ => self.unclear(trouble),
         }
     }
 
     /// With an id the run can be watched; without one nobody can tell what became of it.
-    fn unclear(&mut self, trouble: Trouble) -> Next {
+    fn unclear(&mut self, trouble: Error) -> Next {
         if self.known.execute_id.is_some() && self.workflow_id.is_some() {
             return Next::Watch { why: trouble };
         }
-        self.untold(trouble)
+        Self::untold(trouble)
     }
 
     /// Nobody can tell what became of the run.
-    fn untold(&self, trouble: Trouble) -> Next {
-        let hint = self.language().pick(
+    fn untold(trouble: Error) -> Next {
+        let hint = Hint::new(
             "the run may have been started: look at Coze before running it again",
             "工作流可能已经开始运行：重新运行之前，请先到扣子上查看",
         );
-        Next::Over(Verdict::Trouble(match trouble.hint {
+        Next::Over(Verdict::Error(match trouble.hint {
             Some(_) => trouble,
-            None => trouble.hint(hint),
+            None => trouble.with_hint(Some(hint)),
         }))
     }
 
-    fn still_running(&self, message: &str) -> Trouble {
-        Trouble::new(Kind::Running, message).hint(self.language().pick(
+    fn still_running(message: &str) -> Error {
+        Error::new(Kind::Running, message).hint(
             "to watch it, send this response as a request",
             "把这行响应作为请求传回，即可继续等待",
-        ))
+        )
     }
 
-    fn language(&self) -> Language {
-        self.runner.rules.language
-    }
-
-    fn over(&self, trouble: Trouble) -> Next {
+    fn over(&self, trouble: Error) -> Next {
         let stops =
             trouble.kind == Kind::Refused && trouble.code.is_some_and(code::stops_everything);
         if stops {
             let mut stopped = lock(&self.runner.shared.stopped);
-            stopped.get_or_insert_with(|| Trouble {
+            stopped.get_or_insert_with(|| Error {
                 message: format!(
                     "not sent, for an earlier request was refused: {}",
                     trouble.message
@@ -636,10 +628,10 @@ impl Attempt<'_> {
                 ..trouble.clone()
             });
         }
-        Next::Over(Verdict::Trouble(trouble))
+        Next::Over(Verdict::Error(trouble))
     }
 
-    fn stopped(&self) -> Option<Trouble> {
+    fn stopped(&self) -> Option<Error> {
         lock(&self.runner.shared.stopped).clone()
     }
 
@@ -649,15 +641,13 @@ impl Attempt<'_> {
         code: Option<i64>,
         message: Option<String>,
         logid: Option<String>,
-    ) -> Trouble {
+    ) -> Error {
         let message = message.filter(|message| !message.is_empty());
-        Trouble {
+        Error {
             kind,
             code,
             message: message.unwrap_or_else(|| "Coze gives no reason".to_owned()),
-            hint: code
-                .and_then(|code| code::hint(code, self.language()))
-                .map(str::to_owned),
+            hint: code.and_then(code::hint),
             logid: logid.or(self.known.logid.clone()),
         }
     }
@@ -683,10 +673,10 @@ impl Attempt<'_> {
     /// Waits before the same POST is sent again; an error when it will not be.
     fn pause(
         &mut self,
-        trouble: Trouble,
+        trouble: Error,
         rate: bool,
         retry_after: Option<&str>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let Runner {
             clock,
             rules,
@@ -706,7 +696,7 @@ impl Attempt<'_> {
         if !self.deadline.has_room_for(*clock, pause) {
             let seconds = pause.as_secs();
             let message = &trouble.message;
-            return Err(Trouble {
+            return Err(Error {
                 message: format!("{message}; the deadline has no room for a pause of {seconds} s"),
                 ..trouble
             });
@@ -723,7 +713,7 @@ impl Attempt<'_> {
     }
 
     /// Another job's rate refusal keeps this one waiting as well.
-    fn wait_at_gate(&self) -> Result<(), Trouble> {
+    fn wait_at_gate(&self) -> Result<(), Error> {
         let clock = self.runner.clock;
         loop {
             let closed_for = self.runner.shared.gate.closed_for(clock.now());
@@ -732,7 +722,7 @@ impl Attempt<'_> {
             }
             if !self.deadline.has_room_for(clock, closed_for) {
                 let message = "Coze asks for a pause that is longer than the deadline leaves";
-                return Err(Trouble::new(Kind::Unreachable, message));
+                return Err(Error::new(Kind::Unreachable, message));
             }
             clock.sleep(closed_for);
         }
@@ -772,12 +762,8 @@ impl Attempt<'_> {
 }
 
 /// What never reached Coze, and what to do about it.
-pub(crate) fn unreachable(failure: &Failure, language: Language) -> Trouble {
-    let trouble = Trouble::new(Kind::Unreachable, &failure.detail);
-    match cause_hint(failure.cause, language) {
-        Some(hint) => trouble.hint(hint),
-        None => trouble,
-    }
+pub(crate) fn unreachable(failure: &Failure) -> Error {
+    Error::new(Kind::Unreachable, &failure.detail).with_hint(cause_hint(failure.cause))
 }
 
 const BOM: &[u8] = "\u{feff}".as_bytes();
@@ -847,7 +833,7 @@ fn status_message(status: u16) -> String {
     }
 }
 
-fn cause_hint(cause: Cause, language: Language) -> Option<&'static str> {
+fn cause_hint(cause: Cause) -> Option<Hint> {
     let (english, chinese) = match cause {
         Cause::Dns | Cause::Connect => (
             "check the base URL and the network; a sandbox may have none",
@@ -869,7 +855,7 @@ fn cause_hint(cause: Cause, language: Language) -> Option<&'static str> {
             return None;
         }
     };
-    Some(language.pick(english, chinese))
+    Some(Hint::new(english, chinese))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -385,7 +385,7 @@ fn manual(locale: &str) -> String {
         ENGLISH => ("en.txt", "name=NAME"),
         _ => ("zh.txt", "name=名称"),
     };
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/help");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/help");
     let arguments = ["-v", "version=1", "-v", name, "-f", "man.awk", file];
     let awk = Command::new("awk")
         .args(arguments)

@@ -16,21 +16,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{lock, recorded};
-use crate::api::Mode;
-use crate::error::{Kind, Local};
-use crate::fingerprint::Fingerprint;
-use crate::language::Language;
-use crate::request::{Request, Resume, Task, Watch};
-use crate::response::{Response, Trouble, Verdict};
+use crate::batch::fingerprint::Fingerprint;
+use crate::coze::call::Mode;
+use crate::error::{Error, Hint, Kind};
+use crate::input::request::{Request, Resume, Task, Watch};
+use crate::response::{Response, Verdict};
 use crate::time::Clock;
 
 /// Of the format.
 const VERSION: u32 = 1;
 
-const LOOK_OR_RERUN: (&str, &str) = (
-    "look at Coze before running it again; --rerun-unknown runs it again",
-    "重新运行之前，请先到扣子上查看；--rerun-unknown 会重新运行",
-);
+fn look_or_rerun() -> Hint {
+    Hint::new(
+        "look at Coze before running it again; --rerun-unknown runs it again",
+        "重新运行之前，请先到扣子上查看；--rerun-unknown 会重新运行",
+    )
+}
 
 /// A journal, locked by this process until it ends.
 pub(crate) struct Journal<'a> {
@@ -38,8 +39,6 @@ pub(crate) struct Journal<'a> {
     file: File,
     clock: &'a dyn Clock,
     rerun_unknown: bool,
-    /// Of the hints.
-    language: Language,
     index: Mutex<HashMap<Fingerprint, Entry>>,
     tail: Mutex<Tail>,
     /// How many lines of this process are on the disk for sure.
@@ -80,10 +79,10 @@ struct Tail {
 }
 
 impl Tail {
-    fn check(&self) -> Result<(), Trouble> {
+    fn check(&self) -> Result<(), Error> {
         match &self.fault {
             None => Ok(()),
-            Some(sentence) => Err(Trouble::new(Kind::Io, sentence)),
+            Some(sentence) => Err(Error::new(Kind::Io, sentence)),
         }
     }
 }
@@ -119,9 +118,8 @@ impl<'a> Journal<'a> {
         path: &Path,
         base_url: &str,
         rerun_unknown: bool,
-        language: Language,
         clock: &'a dyn Clock,
-    ) -> Result<Self, Local> {
+    ) -> Result<Self, Error> {
         let name = path.display().to_string();
         let file = open_locked(path, &name)?;
         let index = if is_journal(&file, &name, base_url)? {
@@ -136,7 +134,6 @@ impl<'a> Journal<'a> {
             file,
             clock,
             rerun_unknown,
-            language,
             index: Mutex::new(index),
             tail: Mutex::default(),
             synced: Mutex::default(),
@@ -146,7 +143,7 @@ impl<'a> Journal<'a> {
     /// The place of the next request of the input; none for one that can't be understood. Requests
     /// must come in the order of the input, for without an `id` those of the same content are told
     /// apart by that.
-    pub(crate) fn claim(&self, request: &Request) -> Result<Option<Claim>, Local> {
+    pub(crate) fn claim(&self, request: &Request) -> Result<Option<Claim>, Error> {
         let mut index = lock(&self.index);
         let content = request.task.as_ref().ok().map(Task::fingerprint);
         let key = match &request.id {
@@ -178,19 +175,19 @@ impl<'a> Journal<'a> {
             (Stage::NotStarted, task) => Recall::Act(task),
             // Whose run it is about is known, so what is to be found out is found out first.
             (Stage::Starting, Task::Resume(resume)) if resume.execute_id.is_some() => {
-                self.look_at_resumed(claim, resume)
+                Self::look_at_resumed(claim, resume)
             }
             (Stage::Starting | Stage::Unanswered, task) if self.rerun_unknown => Recall::Act(task),
-            (Stage::Unanswered, Task::Resume(resume)) => self.look_at_resumed(claim, resume),
-            (Stage::Starting | Stage::Unanswered, _) => answer(self.lost()),
+            (Stage::Unanswered, Task::Resume(resume)) => Self::look_at_resumed(claim, resume),
+            (Stage::Starting | Stage::Unanswered, _) => answer(Self::lost()),
             (Stage::Started, task) => self.look_at_started(claim, task),
             (Stage::Answered, task) => self.answer_again(claim, task),
         }
     }
 
-    fn look_at_resumed(&self, claim: &Claim, resume: Resume) -> Recall {
+    fn look_at_resumed(claim: &Claim, resume: Resume) -> Recall {
         let Some(execute_id) = resume.execute_id else {
-            return answer(self.lost());
+            return answer(Self::lost());
         };
         claim.looked_at.set(true);
         Recall::Act(Task::Watch(Watch {
@@ -200,27 +197,22 @@ impl<'a> Journal<'a> {
         }))
     }
 
-    fn lost(&self) -> Trouble {
+    fn lost() -> Error {
         let message = "an earlier process was about to start the run, and left no execute_id";
-        Trouble::new(Kind::Unknown, message).hint(self.look_or_rerun())
+        Error::new(Kind::Unknown, message).with_hint(Some(look_or_rerun()))
     }
 
-    fn unanswered(&self) -> Trouble {
+    fn unanswered() -> Error {
         let message =
             "an earlier process was about to send the answer, and the run still waits for it";
-        Trouble::new(Kind::Unknown, message).hint(self.language.pick(
+        Error::new(Kind::Unknown, message).hint(
             "look at Coze before answering again; --rerun-unknown answers again",
             "再次回答之前，请先到扣子上查看；--rerun-unknown 会再次回答",
-        ))
-    }
-
-    fn look_or_rerun(&self) -> &'static str {
-        let (english, chinese) = LOOK_OR_RERUN;
-        self.language.pick(english, chinese)
+        )
     }
 
     /// To be called before a run, or an answer to an interrupt, is sent: an error forbids it.
-    pub(crate) fn starting(&self, claim: &Claim) -> Result<(), Trouble> {
+    pub(crate) fn starting(&self, claim: &Claim) -> Result<(), Error> {
         self.append(&self.line(claim, Stage::Starting))?;
         claim.sent.set(true);
         Ok(())
@@ -236,11 +228,11 @@ impl<'a> Journal<'a> {
     }
 
     /// Remembers what it came to. The key must be masked in the response by now.
-    pub(crate) fn settle(&self, claim: &Claim, response: &mut Response) -> Result<(), Trouble> {
+    pub(crate) fn settle(&self, claim: &Claim, response: &mut Response) -> Result<(), Error> {
         if claim.looked_at.get() {
             correct(response);
             if still_waits(claim, response) {
-                response.verdict = Verdict::Trouble(self.unanswered());
+                response.verdict = Verdict::Error(Self::unanswered());
                 return self.append(&self.line(claim, Stage::Unanswered));
             }
         }
@@ -265,7 +257,7 @@ impl<'a> Journal<'a> {
 
     /// It will be looked at again by its `execute_id`. That of a run was told when it was started;
     /// that of an interrupted run was known before, and proved nothing then.
-    fn settle_running(&self, claim: &Claim, response: &Response) -> Result<(), Trouble> {
+    fn settle_running(&self, claim: &Claim, response: &Response) -> Result<(), Error> {
         if let (Some((_, mode)), true) = (&claim.answers, claim.sent.get()) {
             self.started(claim, &response.execute_id, *mode);
         }
@@ -300,11 +292,11 @@ impl<'a> Journal<'a> {
             return answer(self.unreadable("it has changed"));
         };
         match &mut response.verdict {
-            Verdict::Trouble(trouble) if trouble.kind == Kind::Unknown => {
+            Verdict::Error(trouble) if trouble.kind == Kind::Unknown => {
                 if self.rerun_unknown {
                     return Recall::Act(task);
                 }
-                trouble.hint = Some(self.look_or_rerun().to_owned());
+                trouble.hint = Some(look_or_rerun());
             }
             // Since then somebody may have answered it, and looking costs nothing.
             Verdict::Interrupted(..) if matches!(task, Task::Watch(_)) => return Recall::Act(task),
@@ -328,7 +320,7 @@ impl<'a> Journal<'a> {
 
     /// Writes a line and waits until it is on the disk. Jobs that write at the same time are served
     /// by one sync: whoever comes to it first syncs for all.
-    fn append(&self, line: &impl Serialize) -> Result<(), Trouble> {
+    fn append(&self, line: &impl Serialize) -> Result<(), Error> {
         let number = {
             let mut tail = lock(&self.tail);
             tail.check()?;
@@ -353,13 +345,13 @@ impl<'a> Journal<'a> {
     }
 
     /// After half a line, or a sync of which nobody knows what it left out, nothing is written.
-    fn fail(&self, tail: &mut Tail, error: &io::Error) -> Trouble {
+    fn fail(&self, tail: &mut Tail, error: &io::Error) -> Error {
         let sentence = format!("cannot write the journal {}: {error}", self.name);
-        Trouble::new(Kind::Io, tail.fault.get_or_insert(sentence).as_str())
+        Error::new(Kind::Io, tail.fault.get_or_insert(sentence).as_str())
     }
 
     /// The line of an earlier process that tells how far a request came.
-    fn read(&self, claim: &Claim) -> Result<Vec<u8>, Trouble> {
+    fn read(&self, claim: &Claim) -> Result<Vec<u8>, Error> {
         // Lines are appended wherever the file is read, but nobody else may read meanwhile.
         let _tail = lock(&self.tail);
         let mut line = Vec::new();
@@ -370,8 +362,8 @@ impl<'a> Journal<'a> {
         Ok(line)
     }
 
-    fn unreadable(&self, why: &str) -> Trouble {
-        Trouble::new(
+    fn unreadable(&self, why: &str) -> Error {
+        Error::new(
             Kind::Io,
             format!("cannot read the journal {}: {why}", self.name),
         )
@@ -403,7 +395,7 @@ struct Header {
     base_url: String,
 }
 
-fn open_locked(path: &Path, name: &str) -> Result<File, Local> {
+fn open_locked(path: &Path, name: &str) -> Result<File, Error> {
     let file = OpenOptions::new()
         .read(true)
         .append(true)
@@ -413,21 +405,21 @@ fn open_locked(path: &Path, name: &str) -> Result<File, Local> {
         .map_err(|error| unusable(name, &error))?;
     let metadata = file.metadata().map_err(|error| unusable(name, &error))?;
     if !metadata.is_file() {
-        return Err(Local::config(format!("{name} is no regular file")).hint(
+        return Err(Error::config(format!("{name} is no regular file")).hint(
             "a journal must still be there when the program is started again",
             "程序再次启动时，运行记录必须还在",
         ));
     }
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Local::config(format!(
+        Err(TryLockError::WouldBlock) => Err(Error::config(format!(
             "the journal {name} is in use by another process"
         ))
         .hint(
             "wait for its end, or give each process a journal of its own",
             "请等它结束，或让每个进程各用自己的运行记录",
         )),
-        Err(TryLockError::Error(error)) => Err(Local::config(format!(
+        Err(TryLockError::Error(error)) => Err(Error::config(format!(
             "the journal {name} cannot be locked: {error}"
         ))
         .hint(
@@ -437,13 +429,13 @@ fn open_locked(path: &Path, name: &str) -> Result<File, Local> {
     }
 }
 
-fn unusable(name: &str, error: &io::Error) -> Local {
-    Local::config(format!("cannot use the journal {name}: {error}"))
+fn unusable(name: &str, error: &io::Error) -> Error {
+    Error::config(format!("cannot use the journal {name}: {error}"))
 }
 
 /// False for a file that is empty, or whose only line is the beginning of the header that would be
 /// written: an earlier process was killed in the middle of it.
-fn is_journal(file: &File, name: &str, base_url: &str) -> Result<bool, Local> {
+fn is_journal(file: &File, name: &str, base_url: &str) -> Result<bool, Error> {
     /// Of what is no journal no more than this is read. A header is shorter.
     const LIMIT: u64 = 64 << 10;
     let mut line = Vec::new();
@@ -454,7 +446,7 @@ fn is_journal(file: &File, name: &str, base_url: &str) -> Result<bool, Local> {
         return Ok(false);
     }
     let Ok(header) = serde_json::from_slice::<Header>(&line) else {
-        return Err(Local::config(format!("{name} is not a journal")).hint(
+        return Err(Error::config(format!("{name} is not a journal")).hint(
             "it is left as it is; --journal needs a new file or a journal",
             "该文件未作改动；--journal 需要新文件或已有的运行记录",
         ));
@@ -462,7 +454,7 @@ fn is_journal(file: &File, name: &str, base_url: &str) -> Result<bool, Local> {
     if header.coze_workflow_journal != VERSION {
         let version = header.coze_workflow_journal;
         let sentence = format!("the journal {name} is of format {version}, not {VERSION}");
-        return Err(Local::config(sentence).hint(
+        return Err(Error::config(sentence).hint(
             "use the version of the program that wrote it",
             "请使用写下它的那个版本的程序",
         ));
@@ -470,7 +462,7 @@ fn is_journal(file: &File, name: &str, base_url: &str) -> Result<bool, Local> {
     if header.base_url != base_url {
         let other = header.base_url;
         let sentence = format!("the journal {name} is of {other}, not {base_url}");
-        return Err(Local::config(sentence).hint(
+        return Err(Error::config(sentence).hint(
             "give each base URL a journal of its own",
             "请让每个服务地址各用自己的运行记录",
         ));
@@ -503,7 +495,7 @@ fn sync_directory(path: &Path) {
 
 /// Reads what is behind the header, and cuts off a last line that is not whole: it was not synced
 /// yet, so nothing was done because of it.
-fn read_lines(mut file: &File, name: &str) -> Result<HashMap<Fingerprint, Entry>, Local> {
+fn read_lines(mut file: &File, name: &str) -> Result<HashMap<Fingerprint, Entry>, Error> {
     let unusable = |error: io::Error| unusable(name, &error);
     let mut index = HashMap::new();
     file.seek(SeekFrom::Start(0)).map_err(unusable)?;
@@ -523,7 +515,7 @@ fn read_lines(mut file: &File, name: &str) -> Result<HashMap<Fingerprint, Entry>
                 break;
             }
             let sentence = format!("the journal {name} is damaged in line {number}");
-            return Err(Local::config(sentence).hint(
+            return Err(Error::config(sentence).hint(
                 "look at Coze for the run that stood there before using it again",
                 "再次使用之前，请先到扣子上查看该行所记的运行",
             ));
@@ -551,7 +543,7 @@ fn claim_id(
     index: &mut HashMap<Fingerprint, Entry>,
     id: &RawValue,
     content: Option<Fingerprint>,
-) -> Result<Option<Fingerprint>, Local> {
+) -> Result<Option<Fingerprint>, Error> {
     let key = Fingerprint::of(&["id", id.get()]);
     // Of a request that can't be understood only the id counts.
     let entry = index
@@ -559,7 +551,7 @@ fn claim_id(
         .or_insert_with(|| Entry::new(content.unwrap_or(key)));
     if entry.taken > 0 {
         let sentence = format!("the id {} stood in this input before", id.get());
-        return Err(Local::usage(sentence).hint(
+        return Err(Error::usage(sentence).hint(
             "with a journal each request needs an id of its own, or none",
             "使用运行记录时，每个请求的 id 必须各不相同，或都不带 id",
         ));
@@ -567,7 +559,7 @@ fn claim_id(
     entry.taken = 1;
     if content.is_some_and(|content| content != entry.content) {
         let sentence = format!("the journal knows the id {} with other content", id.get());
-        return Err(Local::usage(sentence).hint(
+        return Err(Error::usage(sentence).hint(
             "give what is new a new id, or use another journal",
             "内容不同的请求请换一个 id，或使用另一份运行记录",
         ));
@@ -598,7 +590,7 @@ impl Entry {
 
 /// When a look is refused, the run that was started goes on all the same.
 fn correct(response: &mut Response) {
-    if let Verdict::Trouble(trouble) = &mut response.verdict
+    if let Verdict::Error(trouble) = &mut response.verdict
         && trouble.kind == Kind::Refused
     {
         trouble.kind = Kind::Running;
@@ -616,7 +608,7 @@ fn still_waits(claim: &Claim, response: &Response) -> bool {
     }
 }
 
-fn answer(trouble: Trouble) -> Recall {
+fn answer(trouble: Error) -> Recall {
     Recall::Answer(Box::new(Response::unsent(trouble)))
 }
 
@@ -635,8 +627,8 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::event::Interrupt;
-    use crate::request::Manner;
+    use crate::coze::event::Interrupt;
+    use crate::input::request::Manner;
     use crate::text::Text;
     use crate::time::scripted::ScriptedClock;
 
@@ -660,8 +652,7 @@ mod tests {
 
         fn try_open(&self, base_url: &str) -> Result<Journal<'static>, String> {
             let clock: &'static ScriptedClock = Box::leak(Box::default());
-            Journal::open(&self.path(), base_url, false, Language::English, clock)
-                .map_err(|error| error.message)
+            Journal::open(&self.path(), base_url, false, clock).map_err(|error| error.message)
         }
 
         #[track_caller]
@@ -731,12 +722,12 @@ mod tests {
             verdict,
             execute_id: execute_id.to_owned(),
             output: Text::from_plain("{\"a\":\"\n\"}"),
-            ..Response::unsent(Trouble::new(Kind::Unknown, ""))
+            ..Response::unsent(Error::new(Kind::Unknown, ""))
         }
     }
 
     fn trouble(kind: Kind) -> Verdict {
-        Verdict::Trouble(Trouble::new(kind, "why"))
+        Verdict::Error(Error::new(kind, "why"))
     }
 
     fn interrupted(event_id: &str) -> Verdict {
@@ -779,13 +770,7 @@ mod tests {
     #[test]
     fn a_device_is_no_journal() {
         let clock = ScriptedClock::default();
-        let opened = Journal::open(
-            Path::new("/dev/null"),
-            BASE,
-            false,
-            Language::English,
-            &clock,
-        );
+        let opened = Journal::open(Path::new("/dev/null"), BASE, false, &clock);
         assert_eq!(
             opened.err().unwrap().message,
             "/dev/null is no regular file"
@@ -896,8 +881,8 @@ mod tests {
         let unknown = answers(recall(&bench.open(), RUN));
         let error = unknown.error().unwrap();
         assert_eq!(
-            (error.message.as_str(), error.hint.as_deref()),
-            ("why", Some(LOOK_OR_RERUN.0))
+            (error.message.as_str(), error.hint.clone()),
+            ("why", Some(look_or_rerun()))
         );
         assert!(matches!(
             acts(recall(&bench.open_to_rerun(), RUN)),

@@ -4,18 +4,18 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::Mode;
-use crate::error::Kind;
-use crate::event::Interrupt;
-use crate::response::{Response, Trouble, Verdict};
+use crate::coze::call::Mode;
+use crate::coze::event::Interrupt;
+use crate::coze::transcript::NodeMessage;
+use crate::error::Error;
+use crate::response::{Response, Verdict};
 use crate::text::Text;
-use crate::transcript::NodeMessage;
 
 /// Understands a response; nothing when it is none that a journal holds.
 pub(super) fn parse(json: &str) -> Option<Response> {
     let recorded: Recorded = serde_json::from_str(json).ok()?;
     let verdict = match (recorded.error, recorded.interrupt) {
-        (Some(error), _) => Verdict::Trouble(error.trouble()?),
+        (Some(error), _) => Verdict::Error(error),
         (None, Some(interrupt)) => {
             let mode = mode(&interrupt.mode);
             Verdict::Interrupted(interrupt.interrupt(), mode)
@@ -53,7 +53,7 @@ struct Recorded {
     output: Box<RawValue>,
     debug_url: String,
     workflow_id: Option<String>,
-    error: Option<RecordedError>,
+    error: Option<Error>,
     interrupt: Option<RecordedInterrupt>,
     #[serde(default)]
     messages: Vec<RecordedMessage>,
@@ -62,29 +62,6 @@ struct Recorded {
     #[serde(default)]
     lost_events: u64,
     id: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct RecordedError {
-    kind: String,
-    code: Option<i64>,
-    message: String,
-    hint: Option<String>,
-    logid: Option<String>,
-}
-
-impl RecordedError {
-    fn trouble(self) -> Option<Trouble> {
-        // Of the others nothing is recorded: they are tried again, or looked at again.
-        let kinds = [Kind::Failed, Kind::Unknown];
-        Some(Trouble {
-            kind: kinds.into_iter().find(|kind| kind.word() == self.kind)?,
-            code: self.code,
-            message: self.message,
-            hint: self.hint,
-            logid: self.logid,
-        })
-    }
 }
 
 #[derive(Deserialize)]
@@ -127,6 +104,7 @@ impl RecordedMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[track_caller]
     fn comes_back(json: &str) -> Response {

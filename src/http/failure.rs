@@ -7,9 +7,9 @@ use std::time::Duration;
 use ureq::Timeout;
 use ureq::http::Uri;
 
-use super::MAX_HEADER;
-use super::connection::Lost;
-use crate::api::{Cause, Failure, Started};
+use super::client::MAX_HEADER;
+use super::connect::Lost;
+use super::{Cause, Failure, Started};
 use crate::config::{Config, Proxy};
 
 /// One call on its way, as far as a failure has to tell of it.

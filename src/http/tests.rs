@@ -3,8 +3,10 @@
 use std::net::TcpListener;
 use std::sync::mpsc::channel;
 
+use super::client::*;
+use super::connect::MAX_IDLE_AGE;
 use super::*;
-use crate::api::{Cause, Started};
+use crate::config::{Config, Proxy, ProxyProtocol, Roots};
 use crate::support::proxy::{Asked, Rules};
 use crate::support::server::{Exchange, Server};
 use crate::support::tls::{Authority, Identity};

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use super::tests::{Notes, Pieces, failure};
 use super::*;
-use crate::request::Manner;
+use crate::input::request::Manner;
 use crate::support::oracle::{self, Story};
 use crate::support::session::{History, Session, sessions};
 use crate::time::scripted::ScriptedClock;
@@ -220,7 +220,6 @@ fn answer_of(world: &World<'_>) -> Response {
             retries: 2,
             no_wait: false,
             batch: false,
-            language: Language::English,
         },
         shared: &shared,
     };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
-use crate::request::Manner;
+use crate::input::request::Manner;
 use crate::time::scripted::ScriptedClock;
 
 const DONE: &str = "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
@@ -159,7 +159,7 @@ impl Body for Pieces {
 pub(super) struct Notes(Mutex<Vec<String>>);
 
 impl Observer for Notes {
-    fn starting(&self) -> Result<(), Trouble> {
+    fn starting(&self) -> Result<(), Error> {
         lock(&self.0).push("starting".to_owned());
         Ok(())
     }
@@ -196,7 +196,6 @@ impl Case {
                 retries: 2,
                 no_wait: false,
                 batch: false,
-                language: Language::English,
             },
             for_ever: None,
         }
@@ -415,7 +414,7 @@ fn a_refusal_in_a_stream_goes_by_the_http_status_too() {
 fn an_id_is_told_as_soon_as_an_event_tells_it() {
     struct Impatient(Mutex<Option<String>>);
     impl Observer for Impatient {
-        fn starting(&self) -> Result<(), Trouble> {
+        fn starting(&self) -> Result<(), Error> {
             Ok(())
         }
         fn started(&self, execute_id: &str, _: bool) {
@@ -1010,8 +1009,8 @@ fn in_a_batch_a_rate_refusal_closes_the_gate_and_uses_up_no_retries() {
 fn whoever_watches_can_keep_a_run_from_being_sent() {
     struct Veto;
     impl Observer for Veto {
-        fn starting(&self) -> Result<(), Trouble> {
-            Err(Trouble::new(Kind::Io, "the journal can't be written"))
+        fn starting(&self) -> Result<(), Error> {
+            Err(Error::new(Kind::Io, "the journal can't be written"))
         }
         fn started(&self, _: &str, _: bool) {}
         fn note(&self, _: &Note<'_>) {}

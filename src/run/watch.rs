@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Attempt, Note, pace, read_all};
-use crate::api::{Call, Cause, Failure, Mode};
-use crate::code;
-use crate::error::Kind;
-use crate::history::{self, Look, Record, Server, TrimmedNode};
-use crate::response::{Trouble, Verdict};
-use crate::transcript::{NodeMessage, TEXT_LIMIT};
+use crate::coze::call::{Call, Mode};
+use crate::coze::code;
+use crate::coze::history::{self, Look, Record, Server, TrimmedNode};
+use crate::coze::transcript::{NodeMessage, TEXT_LIMIT};
+use crate::error::{Error, Hint, Kind};
+use crate::http::{Cause, Failure};
+use crate::response::Verdict;
 
 /// Looks in a row that may bring nothing before they are given up.
 const UNCLEAR_LIMIT: u32 = 10;
@@ -27,7 +28,7 @@ pub(super) enum Reason {
     /// It was started, or answered, in the background.
     Background,
     /// The stream did not tell its end, or not all of its text.
-    Lost(Trouble),
+    Lost(Error),
 }
 
 /// A look, or why there was none.
@@ -63,7 +64,7 @@ impl Attempt<'_> {
                 )) => {
                     self.take_record(record);
                     let trouble = self.coze_says(Kind::Failed, code, Some(message), None);
-                    return Verdict::Trouble(trouble);
+                    return Verdict::Error(trouble);
                 }
                 Ok((Look::Interrupted(record, interrupt), _)) => {
                     stale += 1;
@@ -93,7 +94,7 @@ impl Attempt<'_> {
                 }
                 Ok((Look::NotHere, _)) => {
                     let message = "this server has no history of runs";
-                    return self.look_refused(reason, Trouble::new(Kind::Refused, message));
+                    return self.look_refused(reason, Error::new(Kind::Refused, message));
                 }
                 Ok((Look::Unclear { code, message }, retry_after)) => {
                     unclear += 1;
@@ -102,7 +103,7 @@ impl Attempt<'_> {
                         code == Some(code::NO_SUCH_RUN) && matches!(reason, Reason::Request);
                     if absent && unclear >= UNCLEAR_LIMIT {
                         let trouble = self.coze_says(Kind::Refused, code, Some(message), None);
-                        return Verdict::Trouble(trouble);
+                        return Verdict::Error(trouble);
                     }
                     if unclear >= UNCLEAR_LIMIT || self.runner.rules.no_wait {
                         let message = format!("looking failed {unclear} times: {message}");
@@ -191,11 +192,10 @@ impl Attempt<'_> {
             }
             None => {
                 let message = "the run succeeded, but its whole text is not kept in its history";
-                let hint = self.language().pick(
+                Verdict::Error(Error::new(Kind::Unknown, message).hint(
                     "look at its debug_url; results are kept for 7 days",
                     "请打开 debug_url 查看；运行结果只保留 7 天",
-                );
-                Verdict::Trouble(Trouble::new(Kind::Unknown, message).hint(hint))
+                ))
             }
         }
     }
@@ -234,25 +234,25 @@ impl Attempt<'_> {
 
     /// The look was refused. A request that only wanted to look is refused with it; a run that was
     /// started goes on all the same.
-    fn look_refused(&mut self, reason: &Reason, trouble: Trouble) -> Verdict {
+    fn look_refused(&mut self, reason: &Reason, trouble: Error) -> Verdict {
         if matches!(reason, Reason::Request) {
-            return Verdict::Trouble(trouble);
+            return Verdict::Error(trouble);
         }
         let hint = match trouble.code {
             Some(code::NO_PERMISSION) => {
-                let hint = self.language().pick(
+                let hint = Hint::new(
                     "grant the token the permission listRunHistory, then send this response as a \
                      request",
                     "请为令牌添加 listRunHistory 权限，再把这行响应作为请求传回",
                 );
-                Some(hint.to_owned())
+                Some(hint)
             }
             _ => trouble.hint.clone(),
         };
         let message = format!("the run can't be looked at: {}", trouble.message);
         let unfinished = self.unfinished(reason, &message);
         match unfinished {
-            Verdict::Trouble(running) => Verdict::Trouble(Trouble {
+            Verdict::Error(running) => Verdict::Error(Error {
                 code: trouble.code,
                 logid: trouble.logid,
                 hint: hint.or(running.hint),
@@ -272,12 +272,12 @@ impl Attempt<'_> {
             Reason::Lost(why) => format!("{}; {message}", why.message),
             Reason::Request | Reason::Background => message.to_owned(),
         };
-        let trouble = self.still_running(&message);
+        let trouble = Self::still_running(&message);
         let kind = match self.known.done {
             true => Kind::Unknown,
             false => Kind::Running,
         };
-        Verdict::Trouble(Trouble {
+        Verdict::Error(Error {
             kind,
             code,
             ..trouble

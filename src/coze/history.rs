@@ -7,13 +7,13 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::Mode;
-use crate::code;
-use crate::envelope::Envelope;
-use crate::event::{self, Interrupt};
-use crate::field::{self, Json, Raw};
+use crate::coze::call::Mode;
+use crate::coze::code;
+use crate::coze::envelope::Envelope;
+use crate::coze::event::{self, Interrupt};
+use crate::coze::fields::{self, Json, Raw};
+use crate::coze::transcript::NodeMessage;
 use crate::text::Text;
-use crate::transcript::NodeMessage;
 
 /// Whose history it is. Studio gives the End node's result as it is, Coze wraps it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,8 +154,8 @@ pub(crate) fn node_output(status: u16, body: &[u8]) -> Option<Text> {
     if status != 200 || envelope.code().is_some() {
         return None;
     }
-    let node: Node<'_> = field::object(envelope.data?.0)?;
-    field::text(node.node_output).map(|text| Text::from_plain(&text))
+    let node: Node<'_> = fields::object(envelope.data?.0)?;
+    fields::text(node.node_output).map(|text| Text::from_plain(&text))
 }
 
 /// While a run goes on Coze is known to send a body that is no JSON, because a text in it is not
@@ -207,20 +207,20 @@ fn look(server: Server, execute_id: &str, data: &str) -> Look {
     if let Some(interrupt) = event::interrupt(fields.interrupt_data, fields.node_title) {
         return Look::Interrupted(record, interrupt);
     }
-    let status = field::text(fields.execute_status).unwrap_or_default();
+    let status = fields::text(fields.execute_status).unwrap_or_default();
     match status.as_ref() {
         "Success" => Look::Success(record),
         // Studio says `<UNSET>` of a run that waits, before its interrupt is there to be seen.
         "Running" | "<UNSET>" => Look::Running(record),
         "Fail" | "Failed" | "Cancel" | "Canceled" | "Cancelled" => {
-            let message = field::nonempty(fields.error_message)
-                .or(field::nonempty(fields.error_msg))
+            let message = fields::nonempty(fields.error_message)
+                .or(fields::nonempty(fields.error_msg))
                 .unwrap_or_else(|| match status.starts_with("Cancel") {
                     true => "the run was cancelled".into(),
                     false => "the run failed; Coze gives no reason".into(),
                 });
             Look::Failed {
-                code: field::number(fields.error_code).filter(|&code: &i64| code != 0),
+                code: fields::number(fields.error_code).filter(|&code: &i64| code != 0),
                 message: message.into_owned(),
                 record,
             }
@@ -237,9 +237,9 @@ fn objects<'a, T: Deserialize<'a>>(json: &'a str) -> Vec<T> {
     match serde_json::from_str::<Vec<&RawValue>>(json) {
         Ok(values) => values
             .into_iter()
-            .filter_map(|value| field::object(value.get()))
+            .filter_map(|value| fields::object(value.get()))
             .collect(),
-        Err(_) => field::object(json).into_iter().collect(),
+        Err(_) => fields::object(json).into_iter().collect(),
     }
 }
 
@@ -248,29 +248,29 @@ fn objects<'a, T: Deserialize<'a>>(json: &'a str) -> Vec<T> {
 fn named_run(record: &Fields<'_>) -> Option<String> {
     let told = match record.execute_id {
         Some(Json(json)) if !json.starts_with('"') => None,
-        id => field::nonempty(id).map(Cow::into_owned).or_else(|| {
-            let url = field::nonempty(record.debug_url)?;
-            field::execute_id_of_url(&url).map(str::to_owned)
+        id => fields::nonempty(id).map(Cow::into_owned).or_else(|| {
+            let url = fields::nonempty(record.debug_url)?;
+            fields::execute_id_of_url(&url).map(str::to_owned)
         }),
     };
     told.filter(|told| !told.contains('*'))
 }
 
 fn record(server: Server, fields: &Fields<'_>) -> Record {
-    let owned = |raw| field::nonempty(raw).map(Cow::into_owned);
-    let trimmed = field::flag(fields.is_output_trimmed);
+    let owned = |raw| fields::nonempty(raw).map(Cow::into_owned);
+    let trimmed = fields::flag(fields.is_output_trimmed);
     let mut record = Record {
         debug_url: owned(fields.debug_url),
         logid: owned(fields.logid).or(owned(fields.log_id)),
-        usage: fields.usage.map(field::one_line),
-        mode: match field::number(fields.run_mode) {
+        usage: fields.usage.map(fields::one_line),
+        mode: match fields::number(fields.run_mode) {
             Some(1) => Some(Mode::Stream),
             Some(2) => Some(Mode::Async),
             _ => None,
         },
         ..Record::default()
     };
-    let output = field::text(fields.output);
+    let output = fields::text(fields.output);
     match server {
         Server::Coze => unwrap(output.as_deref(), &mut record),
         Server::Studio => record.output = output.as_deref().map(Text::from_plain),
@@ -286,7 +286,7 @@ fn record(server: Server, fields: &Fields<'_>) -> Record {
 /// Text that is no such object is the result itself, but not one that is broken.
 fn unwrap(output: Option<&str>, record: &mut Record) {
     let is_wrapper = |(key, _): &(String, &RawValue)| key == "Output" || key == "node_status";
-    let entries = output.and_then(field::entries);
+    let entries = output.and_then(fields::entries);
     let is_json = entries.is_some();
     let Some(entries) = entries.filter(|entries| entries.iter().any(is_wrapper)) else {
         let broken = |text: &&str| {
@@ -319,7 +319,7 @@ fn unwrap(output: Option<&str>, record: &mut Record) {
 /// "type_for_model":2}`, with exactly these keys and perhaps `original_result`.
 fn end_text(value: &RawValue) -> Option<String> {
     let text = text_or_json(value)?;
-    let Some(mut wrapper) = field::entries(&text) else {
+    let Some(mut wrapper) = fields::entries(&text) else {
         return Some(text);
     };
     wrapper.retain(|(key, _)| key != "original_result");
@@ -336,7 +336,7 @@ fn end_text(value: &RawValue) -> Option<String> {
 
 /// A string's text, or what else it is as JSON; nothing for a string with a lone surrogate.
 fn text_or_json(value: &RawValue) -> Option<String> {
-    match field::text(Some(value.into())) {
+    match fields::text(Some(value.into())) {
         Some(text) => Some(text.into_owned()),
         None if value.get().starts_with('"') => None,
         None => Some(value.get().to_owned()),
@@ -353,12 +353,12 @@ fn trimmed_nodes(status: Raw<'_>) -> Vec<TrimmedNode> {
     }
 
     // A JSON string that holds the object has been seen as well.
-    let text = field::text(status).or(status.map(|Json(json)| json.into()));
+    let text = fields::text(status).or(status.map(|Json(json)| json.into()));
     let text = text.unwrap_or_default();
     let mut nodes = Vec::new();
-    for (node_title, value) in field::entries(&text).unwrap_or_default() {
+    for (node_title, value) in fields::entries(&text).unwrap_or_default() {
         for execution in objects::<Execution<'_>>(value.get()) {
-            let uuid = field::nonempty(execution.node_execute_uuid).unwrap_or_default();
+            let uuid = fields::nonempty(execution.node_execute_uuid).unwrap_or_default();
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
             if !uuid.is_empty() && uuid.bytes().all(plain) {
                 nodes.push(TrimmedNode {
@@ -376,18 +376,18 @@ mod tests {
     use super::*;
 
     const VARIABLES: &[u8] =
-        include_bytes!("../tests/wire/cozecn_run_histories_success_variables.json");
-    const TEXT_MODE: &[u8] = include_bytes!("../tests/wire/doc_run_histories_textmode.json");
+        include_bytes!("../../tests/wire/cozecn_run_histories_success_variables.json");
+    const TEXT_MODE: &[u8] = include_bytes!("../../tests/wire/doc_run_histories_textmode.json");
     const INVALID: &[u8] =
-        include_bytes!("../tests/wire/cozecn_run_histories_running_INVALID_JSON.json");
+        include_bytes!("../../tests/wire/cozecn_run_histories_running_INVALID_JSON.json");
     const STUDIO: &[u8] =
-        include_bytes!("../tests/wire/derived_studio_get_run_history_numeric_ids.json");
+        include_bytes!("../../tests/wire/derived_studio_get_run_history_numeric_ids.json");
     const STUDIO_401: &[u8] =
-        include_bytes!("../tests/wire/derived_studio_401_missing_session.json");
-    const NODE: &[u8] = include_bytes!("../tests/wire/doc_execute_node_response.json");
-    const GATEWAY: &[u8] = include_bytes!("../tests/wire/gateway_504.html");
-    const NO_PERMISSION: &[u8] = include_bytes!("../tests/wire/envelope_4101.json");
-    const BAD_TOKEN: &[u8] = include_bytes!("../tests/wire/envelope_700012006_http401.json");
+        include_bytes!("../../tests/wire/derived_studio_401_missing_session.json");
+    const NODE: &[u8] = include_bytes!("../../tests/wire/doc_execute_node_response.json");
+    const GATEWAY: &[u8] = include_bytes!("../../tests/wire/gateway_504.html");
+    const NO_PERMISSION: &[u8] = include_bytes!("../../tests/wire/envelope_4101.json");
+    const BAD_TOKEN: &[u8] = include_bytes!("../../tests/wire/envelope_700012006_http401.json");
 
     /// A look at the run of `VARIABLES`.
     fn looked(server: Server, status: u16, body: &[u8]) -> Look {

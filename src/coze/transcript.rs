@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use crate::event::{self, Event, EventKind, Interrupt, Message};
-use crate::field;
+use crate::coze::event::{self, Event, EventKind, Interrupt, Message};
+use crate::coze::fields;
 use crate::sse::Frame;
 use crate::text::Text;
 
@@ -95,7 +95,7 @@ impl Transcript {
             return Ok(());
         };
         if matches!(event.kind, EventKind::Error { .. }) {
-            self.mentions_run = field::mentions_run(&frame.data);
+            self.mentions_run = fields::mentions_run(&frame.data);
         }
         let (buffer, length) = (frame.data.buffer(), frame.data.len());
         if let Some(place) = self.push_event(event, buffer, length)? {
@@ -106,7 +106,7 @@ impl Transcript {
 
     /// Takes from a frame behind the end what it tells of the run.
     pub(crate) fn learn(&mut self, frame: &Frame<'_>) -> Learned {
-        self.mentions_run |= field::mentions_run(&frame.data);
+        self.mentions_run |= fields::mentions_run(&frame.data);
         let Some(event) = event::parse(frame) else {
             return Learned::Other;
         };
@@ -240,7 +240,7 @@ impl Transcript {
         remember(&mut self.execute_id, event.execute_id.as_deref());
         remember(&mut self.debug_url, event.debug_url.as_deref());
         if let Some(usage) = event.usage {
-            self.usage = Some(field::one_line(usage));
+            self.usage = Some(fields::one_line(usage));
         }
     }
 
@@ -471,13 +471,15 @@ mod tests {
     use super::*;
     use crate::sse::Decoder;
 
-    const MESSAGES: &[u8] = include_bytes!("../tests/wire/doc_stream_messages_done.sse");
-    const INTERRUPT: &[u8] = include_bytes!("../tests/wire/doc_stream_interrupt.sse");
-    const ERROR: &[u8] = include_bytes!("../tests/wire/doc_stream_error.sse");
-    const PINGS: &[u8] = include_bytes!("../tests/wire/cozecn_ping_message_done.sse");
-    const NUMBERS: &[u8] = include_bytes!("../tests/wire/recon_cozecn_end_variables_numbers.sse");
-    const STUDIO: &[u8] = include_bytes!("../tests/wire/studio_pre_v030_lowercase_interrupt.sse");
-    const NO_SPACE: &[u8] = include_bytes!("../tests/wire/test_cozego_nospace_ping_unknown.sse");
+    const MESSAGES: &[u8] = include_bytes!("../../tests/wire/doc_stream_messages_done.sse");
+    const INTERRUPT: &[u8] = include_bytes!("../../tests/wire/doc_stream_interrupt.sse");
+    const ERROR: &[u8] = include_bytes!("../../tests/wire/doc_stream_error.sse");
+    const PINGS: &[u8] = include_bytes!("../../tests/wire/cozecn_ping_message_done.sse");
+    const NUMBERS: &[u8] =
+        include_bytes!("../../tests/wire/recon_cozecn_end_variables_numbers.sse");
+    const STUDIO: &[u8] =
+        include_bytes!("../../tests/wire/studio_pre_v030_lowercase_interrupt.sse");
+    const NO_SPACE: &[u8] = include_bytes!("../../tests/wire/test_cozego_nospace_ping_unknown.sse");
 
     fn fold(input: &[u8]) -> Transcript {
         let mut decoder = Decoder::default();

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 
 use serde_json::value::RawValue;
 
-use crate::error::Local;
+use crate::error::Error;
 
 /// The largest request, in bytes: Coze takes no more than 20 MB.
 pub(crate) const REQUEST_LIMIT: usize = 20 << 20;
@@ -59,7 +59,7 @@ impl<R: Read> Requests<R> {
 
     /// The text of the next request: a JSON object, well formed. An error stands for one request
     /// that can't be one; whether more follow is for the next call to say.
-    pub(crate) fn next(&mut self) -> Option<Result<String, Local>> {
+    pub(crate) fn next(&mut self) -> Option<Result<String, Error>> {
         if self.over {
             return None;
         }
@@ -69,7 +69,7 @@ impl<R: Read> Requests<R> {
         }
     }
 
-    fn next_value(&mut self) -> Result<Option<String>, Local> {
+    fn next_value(&mut self) -> Result<Option<String>, Error> {
         let Some(first) = self.skip_white_space()? else {
             self.over = true;
             return Ok(None);
@@ -83,13 +83,13 @@ impl<R: Read> Requests<R> {
         };
         self.advance(end);
         match first {
-            _ if text.len() > REQUEST_LIMIT => Err(Local::usage(self.at(TOO_LARGE))),
+            _ if text.len() > REQUEST_LIMIT => Err(Error::usage(self.at(TOO_LARGE))),
             b'{' => Ok(Some(text)),
-            b'[' => Err(Local::usage(self.at("an array is not a request")).hint(
+            b'[' => Err(Error::usage(self.at("an array is not a request")).hint(
                 "send its elements one by one: jq -c '.[]'",
                 "请逐个发送其中的元素：jq -c '.[]'",
             )),
-            _ => Err(Local::usage(self.at("a request is a JSON object")).hint(
+            _ => Err(Error::usage(self.at("a request is a JSON object")).hint(
                 r#"such as {"workflow_id":"…","parameters":{}}"#,
                 r#"例如 {"workflow_id":"…","parameters":{}}"#,
             )),
@@ -97,7 +97,7 @@ impl<R: Read> Requests<R> {
     }
 
     /// Moves to the next byte that is no white space and tells it; nothing at the end.
-    fn skip_white_space(&mut self) -> Result<Option<u8>, Local> {
+    fn skip_white_space(&mut self) -> Result<Option<u8>, Error> {
         loop {
             while self.start < self.filled {
                 let rest = &self.buffer[self.start..self.filled];
@@ -126,7 +126,7 @@ impl<R: Read> Requests<R> {
 
     /// Finds the end of the value that begins at `start`, reading on as needed. A line that ends
     /// inside a string, the limit, and the end of the input end a value that is none.
-    fn scan_value(&mut self, first: u8) -> Result<usize, Local> {
+    fn scan_value(&mut self, first: u8) -> Result<usize, Error> {
         let mut length = 0;
         let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
         loop {
@@ -169,14 +169,14 @@ impl<R: Read> Requests<R> {
     /// Says what is wrong, and goes to where reading can go on: behind the line, when the value
     /// began on the line of the fault. Of a value over several lines nobody can tell where the next
     /// one begins, so it ends the input: a half request must never be sent.
-    fn refuse(&mut self, fault: &Fault) -> Local {
+    fn refuse(&mut self, fault: &Fault) -> Error {
         let column = match fault.line {
             1 => self.column + fault.column.saturating_sub(1),
             _ => fault.column,
         };
         let line = self.line + fault.line - 1;
         let place = format!("line {line}, column {column}: {}", fault.what);
-        let error = Local::usage(self.at(&place));
+        let error = Error::usage(self.at(&place));
         if fault.line > 1 {
             self.over = true;
             return error.hint(
@@ -231,7 +231,7 @@ impl<R: Read> Requests<R> {
     }
 
     /// Reads more; false at the end of the input.
-    fn fill(&mut self) -> Result<bool, Local> {
+    fn fill(&mut self) -> Result<bool, Error> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.filled, 0);
             self.filled -= self.start;
@@ -251,7 +251,7 @@ impl<R: Read> Requests<R> {
                 Err(error) => {
                     self.over = true;
                     let name = self.name.as_deref().unwrap_or("the requests");
-                    return Err(Local::usage(format!("cannot read {name}: {error}")));
+                    return Err(Error::usage(format!("cannot read {name}: {error}")));
                 }
             }
         }

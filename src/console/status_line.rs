@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::batch::Tally;
-use crate::event::{self, EventKind};
+use crate::coze::event::{self, EventKind};
 use crate::run::Note;
 
 /// The width of a line that no terminal wraps.

@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
 
-use crate::api::Mode;
-use crate::error::{Local, nearest};
-use crate::field;
-use crate::fingerprint::Fingerprint;
+use crate::batch::fingerprint::Fingerprint;
+use crate::coze::call::Mode;
+use crate::coze::fields;
+use crate::error::{Error, nearest};
 
 /// The keys of a run, all of which Coze knows.
 const RUN_KEYS: [&str; 8] = [
@@ -43,7 +43,7 @@ pub(crate) struct Request {
     pub(crate) id: Option<Box<RawValue>>,
     /// For the response: feeding it back needs it.
     pub(crate) workflow_id: Option<String>,
-    pub(crate) task: Result<Task, Local>,
+    pub(crate) task: Result<Task, Error>,
 }
 
 /// What is to be done.
@@ -118,14 +118,14 @@ impl Request {
         };
         let workflow_id = entries.id("workflow_id");
         Self {
-            id: entries.value("id").map(|id| field::one_line(id.into())),
+            id: entries.value("id").map(|id| fields::one_line(id.into())),
             workflow_id: workflow_id.as_ref().ok().cloned().flatten(),
             task: entries.task(manner),
         }
     }
 
     /// A request of which nothing could be understood.
-    pub(crate) fn refused(error: Local) -> Self {
+    pub(crate) fn refused(error: Error) -> Self {
         Self {
             id: None,
             workflow_id: None,
@@ -138,14 +138,14 @@ impl Request {
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Entries<'a> {
-    fn parse(text: &'a str) -> Result<Self, Local> {
-        let entries = field::entries(text)
-            .ok_or_else(|| Local::usage("a request is a JSON object with plain keys"))?;
+    fn parse(text: &'a str) -> Result<Self, Error> {
+        let entries = fields::entries(text)
+            .ok_or_else(|| Error::usage("a request is a JSON object with plain keys"))?;
         let mut before = HashSet::new();
         for (key, _) in &entries {
             if !before.insert(key) {
                 let sentence = format!("the key {key:?} stands twice");
-                return Err(Local::usage(sentence).hint(
+                return Err(Error::usage(sentence).hint(
                     "which one is meant, nobody can tell",
                     "无法判断以哪一个为准",
                 ));
@@ -154,7 +154,7 @@ impl<'a> Entries<'a> {
         Ok(Self(entries))
     }
 
-    fn task(&self, manner: Manner) -> Result<Task, Local> {
+    fn task(&self, manner: Manner) -> Result<Task, Error> {
         let workflow_id = self.id("workflow_id");
         if self.has("resume_data") {
             let task = self.resume(workflow_id?, manner)?;
@@ -167,16 +167,16 @@ impl<'a> Entries<'a> {
         self.run(workflow_id?, manner)
     }
 
-    fn run(&self, workflow_id: Option<String>, manner: Manner) -> Result<Task, Local> {
+    fn run(&self, workflow_id: Option<String>, manner: Manner) -> Result<Task, Error> {
         let workflow_id = workflow_id.ok_or_else(missing_workflow_id)?;
         if self.value("bot_id").is_some() && self.value("app_id").is_some() {
-            return Err(Local::usage("bot_id and app_id can't stand together")
+            return Err(Error::usage("bot_id and app_id can't stand together")
                 .hint("leave one of them out", "请去掉其中一个"));
         }
         let background = manner.asynchronous || self.boolean("is_async")?;
         if manner.no_wait && !background {
             return Err(
-                Local::usage("--no-wait can't be used on a streamed run").hint(
+                Error::usage("--no-wait can't be used on a streamed run").hint(
                     "start it in the background: --async",
                     "请在后台运行：--async",
                 ),
@@ -190,7 +190,7 @@ impl<'a> Entries<'a> {
         })
     }
 
-    fn run_body(&self, workflow_id: &str, background: bool) -> Result<String, Local> {
+    fn run_body(&self, workflow_id: &str, background: bool) -> Result<String, Error> {
         let mut body = Object::new();
         body.string("workflow_id", workflow_id);
         for (key, value) in &self.0 {
@@ -207,7 +207,7 @@ impl<'a> Entries<'a> {
                     }
                 }
                 "ext" if !matches!(value.get().as_bytes(), [b'{', ..] | b"null") => {
-                    return Err(Local::usage("ext must be an object")
+                    return Err(Error::usage("ext must be an object")
                         .hint(r#"such as {"user_id":"…"}"#, r#"例如 {"user_id":"…"}"#));
                 }
                 _ => body.raw(key, value.get()),
@@ -220,7 +220,7 @@ impl<'a> Entries<'a> {
     }
 
     /// An unknown key of a run may be a misspelt `parameters`, and the run would be paid for.
-    fn check_run_keys(&self, manner: Manner) -> Result<(), Local> {
+    fn check_run_keys(&self, manner: Manner) -> Result<(), Error> {
         let known = |key: &str| key == "id" || RUN_KEYS.contains(&key);
         let unknown = self.0.iter().find(|(key, _)| !known(key));
         let Some((key, _)) = unknown.filter(|_| !manner.allow_unknown_fields) else {
@@ -228,13 +228,13 @@ impl<'a> Entries<'a> {
         };
         if self.has("status") && self.has("debug_url") {
             return Err(
-                Local::usage("this is a response without its execute_id").hint(
+                Error::usage("this is a response without its execute_id").hint(
                     "look at Coze before running it again",
                     "重新运行之前，请先到扣子上查看",
                 ),
             );
         }
-        let error = Local::usage(format!("unknown key {key:?} in a run"));
+        let error = Error::usage(format!("unknown key {key:?} in a run"));
         Err(match nearest(key, &RUN_KEYS) {
             Some(near) => error.hint(
                 format!("did you mean {near:?}?"),
@@ -248,10 +248,10 @@ impl<'a> Entries<'a> {
         })
     }
 
-    fn watch(&self, workflow_id: Option<String>) -> Result<Watch, Local> {
+    fn watch(&self, workflow_id: Option<String>) -> Result<Watch, Error> {
         let misspelt = |(key, _): &&(String, _)| nearest(key, &["resume_data"]).is_some();
         if let Some((key, _)) = self.0.iter().find(misspelt) {
-            let error = Local::usage(format!("unknown key {key:?} beside execute_id"));
+            let error = Error::usage(format!("unknown key {key:?} beside execute_id"));
             return Err(error.hint(
                 "did you mean \"resume_data\"?",
                 "您是想写 \"resume_data\" 吗？",
@@ -263,7 +263,7 @@ impl<'a> Entries<'a> {
             .as_ref()
             .is_some_and(|inner| inner.has("resume_data"))
         {
-            let error = Local::usage("resume_data stands inside interrupt");
+            let error = Error::usage("resume_data stands inside interrupt");
             return Err(error.hint(
                 "it belongs beside interrupt: jq -c '. + {resume_data: \"…\"}'",
                 "它应与 interrupt 并列：jq -c '. + {resume_data: \"…\"}'",
@@ -271,7 +271,7 @@ impl<'a> Entries<'a> {
         }
         let execute_id = self.id("execute_id")?.ok_or_else(|| {
             let never_started = self.value("status").map(RawValue::get) == Some("\"Fail\"");
-            let error = Local::usage("execute_id is empty: there is nothing to watch");
+            let error = Error::usage("execute_id is empty: there is nothing to watch");
             match never_started {
                 true => error.hint(
                     "a response is never run again; send the request itself",
@@ -290,7 +290,7 @@ impl<'a> Entries<'a> {
         })
     }
 
-    fn resume(&self, workflow_id: Option<String>, manner: Manner) -> Result<Resume, Local> {
+    fn resume(&self, workflow_id: Option<String>, manner: Manner) -> Result<Resume, Error> {
         self.refuse_run_keys("resume_data")?;
         let workflow_id = workflow_id.ok_or_else(missing_workflow_id)?;
         let interrupt = self.interrupt()?;
@@ -301,7 +301,7 @@ impl<'a> Entries<'a> {
             _ => (self.string("event_id")?, self.value("interrupt_type")),
         };
         let incomplete = || {
-            Local::usage("resume_data needs the interrupt that it answers").hint(
+            Error::usage("resume_data needs the interrupt that it answers").hint(
                 "give event_id and interrupt_type, or the whole response with its interrupt",
                 "请给出 event_id 和 interrupt_type，或带有 interrupt 的整个响应",
             )
@@ -310,12 +310,12 @@ impl<'a> Entries<'a> {
             .filter(|id| !id.is_empty())
             .ok_or_else(incomplete)?;
         let interrupt_type: i64 =
-            field::number(interrupt_type.map(Into::into)).ok_or_else(incomplete)?;
+            fields::number(interrupt_type.map(Into::into)).ok_or_else(incomplete)?;
         let mode = interrupt
             .and_then(|interrupt| interrupt.mode())
             .unwrap_or(Mode::Stream);
         if manner.no_wait && mode == Mode::Stream {
-            return Err(Local::usage(
+            return Err(Error::usage(
                 "--no-wait can't be used on a resume that is streamed",
             ));
         }
@@ -324,7 +324,7 @@ impl<'a> Entries<'a> {
         body.string("event_id", &event_id);
         body.raw("interrupt_type", &interrupt_type.to_string());
         body.string("resume_data", &self.resume_data()?);
-        let execute_id = field::execute_id_of_event(&event_id).map(str::to_owned);
+        let execute_id = fields::execute_id_of_event(&event_id).map(str::to_owned);
         Ok(Resume {
             workflow_id,
             execute_id: execute_id.or(self.id("execute_id").ok().flatten()),
@@ -335,22 +335,22 @@ impl<'a> Entries<'a> {
     }
 
     /// A string, or an object that is sent as its text.
-    fn resume_data(&self) -> Result<String, Local> {
+    fn resume_data(&self) -> Result<String, Error> {
         let raw = self.value("resume_data").map_or("", RawValue::get);
         if raw.starts_with('{') {
             return Ok(raw.to_owned());
         }
         self.string("resume_data")?
-            .ok_or_else(|| Local::usage("resume_data must be a string or an object"))
+            .ok_or_else(|| Error::usage("resume_data must be a string or an object"))
     }
 
-    fn interrupt(&self) -> Result<Option<Entries<'a>>, Local> {
+    fn interrupt(&self) -> Result<Option<Entries<'a>>, Error> {
         let Some(raw) = self.value("interrupt") else {
             return Ok(None);
         };
         match Self::parse(raw.get()) {
             Ok(entries) => Ok(Some(entries)),
-            Err(_) => Err(Local::usage("interrupt must be the object of a response")),
+            Err(_) => Err(Error::usage("interrupt must be the object of a response")),
         }
     }
 
@@ -362,7 +362,7 @@ impl<'a> Entries<'a> {
     }
 
     /// What only a run has makes a watch or resume ambiguous: it may have been meant as a run.
-    fn refuse_run_keys(&self, key: &str) -> Result<(), Local> {
+    fn refuse_run_keys(&self, key: &str) -> Result<(), Error> {
         let run_only = &RUN_KEYS[1..];
         match self
             .0
@@ -370,7 +370,7 @@ impl<'a> Entries<'a> {
             .find(|(other, _)| run_only.contains(&other.as_str()))
         {
             None => Ok(()),
-            Some((other, _)) => Err(Local::usage(format!(
+            Some((other, _)) => Err(Error::usage(format!(
                 "{key} and {other} can't stand together"
             ))
             .hint(
@@ -392,47 +392,47 @@ impl<'a> Entries<'a> {
 
     /// An id: a string, or an integer literal taken digit for digit, because ids exceed 2^53.
     /// Absent when it is not there, `null` or empty.
-    fn id(&self, key: &str) -> Result<Option<String>, Local> {
+    fn id(&self, key: &str) -> Result<Option<String>, Error> {
         let Some(raw) = self.value(key) else {
             return Ok(None);
         };
         let integer = raw.get().bytes().all(|byte| byte.is_ascii_digit());
         let text = match raw.get().starts_with('"') || integer {
-            true => field::text(Some(raw.into())),
+            true => fields::text(Some(raw.into())),
             false => None,
         };
         let Some(text) = text else {
-            return Err(Local::usage(format!(
+            return Err(Error::usage(format!(
                 "{key} must be a string or an integer"
             )));
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         if !text.bytes().all(plain) {
-            return Err(Local::usage(format!(
+            return Err(Error::usage(format!(
                 "{key} may hold only letters, digits, _ and -"
             )));
         }
         Ok(Some(text.into_owned()).filter(|text| !text.is_empty()))
     }
 
-    fn string(&self, key: &str) -> Result<Option<String>, Local> {
+    fn string(&self, key: &str) -> Result<Option<String>, Error> {
         self.value(key)
             .map(|raw| serde_json::from_str(raw.get()))
             .transpose()
-            .map_err(|_| Local::usage(format!("{key} must be a string")))
+            .map_err(|_| Error::usage(format!("{key} must be a string")))
     }
 
-    fn boolean(&self, key: &str) -> Result<bool, Local> {
+    fn boolean(&self, key: &str) -> Result<bool, Error> {
         match self.value(key).map(RawValue::get) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(Local::usage(format!("{key} must be true or false"))),
+            Some(_) => Err(Error::usage(format!("{key} must be true or false"))),
         }
     }
 }
 
-fn missing_workflow_id() -> Local {
-    Local::usage("the request has no workflow_id").hint(
+fn missing_workflow_id() -> Error {
+    Error::usage("the request has no workflow_id").hint(
         "it is the number behind workflow_id= in the address of the workflow's page",
         "它是工作流页面地址中 workflow_id= 后面的数字",
     )

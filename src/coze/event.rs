@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::field::{self, Json, Raw};
+use crate::coze::fields::{self, Json, Raw};
 use crate::json;
 use crate::sse::Frame;
 
@@ -109,7 +109,7 @@ struct InterruptFields<'a> {
 impl<'a> Fields<'a> {
     fn parse(data: &'a str) -> Option<Self> {
         Self::parse_flat(data).or_else(|| {
-            let mut fields: Self = field::object(data)?;
+            let mut fields: Self = fields::object(data)?;
             // What the short way takes has a text.
             fields.content_has_no_text = !fields.content.is_none_or(has_text);
             Some(fields)
@@ -217,18 +217,18 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     } else {
         EventKind::Unknown
     };
-    let debug_url = field::nonempty(fields.debug_url);
-    let execute_id = field::execute_id(fields.execute_id)
+    let debug_url = fields::nonempty(fields.debug_url);
+    let execute_id = fields::execute_id(fields.execute_id)
         .or_else(|| {
             let url = debug_url.as_deref()?;
-            field::execute_id_of_url(url).map(|id| Cow::Owned(id.to_owned()))
+            fields::execute_id_of_url(url).map(|id| Cow::Owned(id.to_owned()))
         })
         .or_else(|| match &kind {
             EventKind::Interrupt(interrupt) => {
-                field::execute_id_of_event(&interrupt.event_id).map(|id| Cow::Owned(id.to_owned()))
+                fields::execute_id_of_event(&interrupt.event_id).map(|id| Cow::Owned(id.to_owned()))
             }
             // Broken JSON may name the run all the same.
-            _ if !known => field::execute_id_of_tail(data.as_bytes()).map(Cow::Owned),
+            _ if !known => fields::execute_id_of_tail(data.as_bytes()).map(Cow::Owned),
             _ => None,
         });
     Some(Event {
@@ -248,13 +248,13 @@ fn has_text(Json(json): Json<'_>) -> bool {
 /// The interrupt in an event's or a history's `interrupt_data`; nothing without its `event_id`,
 /// which is what an answer is addressed to.
 pub(crate) fn interrupt(data: Raw<'_>, node_title: Raw<'_>) -> Option<Interrupt> {
-    let fields: InterruptFields<'_> = field::object(data?.0)?;
+    let fields: InterruptFields<'_> = fields::object(data?.0)?;
     Some(Interrupt {
-        event_id: field::nonempty(fields.event_id)?.into_owned(),
-        r#type: field::number(fields.r#type)?,
-        data: fields.data.map(field::one_line),
-        required_parameters: fields.required_parameters.map(field::one_line),
-        node_title: field::nonempty(node_title).map(Cow::into_owned),
+        event_id: fields::nonempty(fields.event_id)?.into_owned(),
+        r#type: fields::number(fields.r#type)?,
+        data: fields.data.map(fields::one_line),
+        required_parameters: fields.required_parameters.map(fields::one_line),
+        node_title: fields::nonempty(node_title).map(Cow::into_owned),
     })
 }
 
@@ -265,20 +265,20 @@ fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
     }
     Some(Message {
         content,
-        node_title: field::text(fields.node_title),
-        node_seq_id: field::number(fields.node_seq_id),
-        node_is_finish: field::flag(fields.node_is_finish),
+        node_title: fields::text(fields.node_title),
+        node_seq_id: fields::number(fields.node_seq_id),
+        node_is_finish: fields::flag(fields.node_is_finish),
         is_end: is_end(fields),
-        node_id: field::nonempty(fields.node_id),
+        node_id: fields::nonempty(fields.node_id),
     })
 }
 
 /// Whether the End node speaks.
 fn is_end(fields: &Fields<'_>) -> bool {
-    let title = || field::text(fields.node_title);
+    let title = || fields::text(fields.node_title);
     match (
-        field::nonempty(fields.node_type),
-        field::nonempty(fields.node_id),
+        fields::nonempty(fields.node_type),
+        fields::nonempty(fields.node_id),
     ) {
         (Some(node_type), _) => node_type == "End" || node_type.eq_ignore_ascii_case("End"),
         (None, Some(id)) => id == "900001",
@@ -288,9 +288,9 @@ fn is_end(fields: &Fields<'_>) -> bool {
 
 /// Coze sends `error_code` and `error_message`; Coze Studio, when a stream breaks, plain text.
 fn error<'a>(fields: &Fields<'_>, data: &str, known: bool) -> EventKind<'a> {
-    let message = field::nonempty(fields.error_message).or(field::nonempty(fields.msg));
+    let message = fields::nonempty(fields.error_message).or(fields::nonempty(fields.msg));
     EventKind::Error {
-        code: field::number(fields.error_code).or(field::number(fields.code)),
+        code: fields::number(fields.error_code).or(fields::number(fields.code)),
         message: match message {
             Some(message) => message.into_owned(),
             None if known => String::new(),

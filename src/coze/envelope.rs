@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::event::{self, Interrupt};
-use crate::field::{self, Raw};
+use crate::coze::event::{self, Interrupt};
+use crate::coze::fields::{self, Raw};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -32,38 +32,38 @@ struct Detail<'a> {
 impl<'a> Envelope<'a> {
     /// Nothing for a body that is no JSON object.
     pub(crate) fn parse(body: &'a str) -> Option<Self> {
-        field::object(body)
+        fields::object(body)
     }
 
     /// Coze's code; 0, `null` and no code at all all mean that nothing is wrong.
     pub(crate) fn code(&self) -> Option<i64> {
-        field::number(self.code).filter(|&code| code != 0)
+        fields::number(self.code).filter(|&code| code != 0)
     }
 
     pub(crate) fn message(&self) -> Option<String> {
-        field::nonempty(self.msg).map(Cow::into_owned)
+        fields::nonempty(self.msg).map(Cow::into_owned)
     }
 
     pub(crate) fn logid(&self) -> Option<String> {
-        let detail: Detail<'_> = field::object(self.detail?.0)?;
-        field::nonempty(detail.logid).map(Cow::into_owned)
+        let detail: Detail<'_> = fields::object(self.detail?.0)?;
+        fields::nonempty(detail.logid).map(Cow::into_owned)
     }
 
     pub(crate) fn debug_url(&self) -> Option<String> {
-        field::nonempty(self.debug_url).map(Cow::into_owned)
+        fields::nonempty(self.debug_url).map(Cow::into_owned)
     }
 
     /// The run's id, from its own field or from the `debug_url`.
     pub(crate) fn execute_id(&self) -> Option<String> {
-        field::execute_id(self.execute_id)
+        fields::execute_id(self.execute_id)
             .map(Cow::into_owned)
             .or_else(|| {
-                let url = field::nonempty(self.debug_url)?;
-                field::execute_id_of_url(&url).map(str::to_owned)
+                let url = fields::nonempty(self.debug_url)?;
+                fields::execute_id_of_url(&url).map(str::to_owned)
             })
             .or_else(|| {
                 let interrupt = self.interrupt()?;
-                field::execute_id_of_event(&interrupt.event_id).map(str::to_owned)
+                fields::execute_id_of_event(&interrupt.event_id).map(str::to_owned)
             })
     }
 
@@ -76,11 +76,11 @@ impl<'a> Envelope<'a> {
 mod tests {
     use super::*;
 
-    const SUBMIT: &str = include_str!("../tests/wire/cozecn_run_async_submit_2025_08.json");
-    const SUBMIT_NO_CODE: &str = include_str!("../tests/wire/doc_run_async_submit_no_code.json");
-    const RESUME: &str = include_str!("../tests/wire/doc_resume_response_0.json");
+    const SUBMIT: &str = include_str!("../../tests/wire/cozecn_run_async_submit_2025_08.json");
+    const SUBMIT_NO_CODE: &str = include_str!("../../tests/wire/doc_run_async_submit_no_code.json");
+    const RESUME: &str = include_str!("../../tests/wire/doc_resume_response_0.json");
     const NEEDS_PAID_PLAN: &str =
-        include_str!("../tests/wire/envelope_6003_async_needs_paid_plan.json");
+        include_str!("../../tests/wire/envelope_6003_async_needs_paid_plan.json");
 
     #[test]
     fn a_background_start_tells_the_run() {

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::Local;
+use crate::error::Error;
 use crate::response;
 
 /// A file that is about to be written.
@@ -36,17 +36,17 @@ impl Drop for Replaces {
 impl OutputFile {
     /// Makes sure that the file can be written. What is no regular file (a pipe, `/dev/stdout` when it
     /// is one) is opened as it is.
-    pub(crate) fn prepare(name: &Path) -> Result<Self, Local> {
+    pub(crate) fn prepare(name: &Path) -> Result<Self, Error> {
         if names_descriptor(name) && fs::metadata(name).is_ok_and(|metadata| metadata.is_file()) {
             let sentence = "leads to a file that is open already and would be replaced";
-            let local = Local::usage(format!("{} {sentence}", name.display()));
+            let local = Error::usage(format!("{} {sentence}", name.display()));
             return Err(local.hint(
                 "to print the output itself: -r",
                 "要直接输出 output 本身，请用 -r",
             ));
         }
         Self::open(name).map_err(|error| {
-            Local::usage(format!("cannot write {}: {error}", name.display())).hint(
+            Error::usage(format!("cannot write {}: {error}", name.display())).hint(
                 "-o needs a file in a directory that can be written",
                 "-o 需要位于可写目录中的文件",
             )

@@ -2,7 +2,7 @@
 //! whether it is about the rate, whether every other request will meet it too.
 //! <https://docs.coze.cn/developer_guides/coze_error_codes>.
 
-use crate::language::Language;
+use crate::error::Hint;
 
 /// No such run; for a moment after a start this may pass.
 pub(crate) const NO_SUCH_RUN: i64 = 4314;
@@ -38,7 +38,7 @@ pub(crate) fn stops_everything(code: i64) -> bool {
 }
 
 /// What to do about a code, when that is known.
-pub(crate) fn hint(code: i64, language: Language) -> Option<&'static str> {
+pub(crate) fn hint(code: i64) -> Option<Hint> {
     let (english, chinese) = match code {
         4000 | 720_702_001 | 720_702_002 => (
             "check workflow_id and the names and types of the parameters against the Start node",
@@ -104,12 +104,14 @@ pub(crate) fn hint(code: i64, language: Language) -> Option<&'static str> {
         ),
         _ => return None,
     };
-    Some(language.pick(english, chinese))
+    Some(Hint::new(english, chinese))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
+    use crate::language::Language;
 
     #[test]
     fn refusals_are_those_that_prove_that_nothing_was_started() {
@@ -152,17 +154,19 @@ mod tests {
 
     #[test]
     fn a_hint_names_the_same_things_in_both_languages() {
-        let names = |hint: &'static str| -> Vec<_> {
-            let words =
-                hint.split(|char: char| !char.is_ascii_alphanumeric() && !"_-.".contains(char));
-            words
-                .filter(|word| word.contains(['_', '-', '.']) || *word == "logid")
-                .collect()
+        let names = |code, language| {
+            let error = Error::usage("").with_hint(hint(code)).translate(language);
+            let hint = error.hint?;
+            let words = hint
+                .text()
+                .split(|char: char| !char.is_ascii_alphanumeric() && !"_-.".contains(char));
+            let names = words.filter(|word| word.contains(['_', '-', '.']) || *word == "logid");
+            Some(names.map(str::to_owned).collect::<Vec<_>>())
         };
         let studio = [720_702_001, 720_702_002, 720_702_011];
         for code in (400..7000).chain([700_012_006]).chain(studio) {
-            let english = hint(code, Language::English).map(names);
-            assert_eq!(english, hint(code, Language::Chinese).map(names), "{code}");
+            let english = names(code, Language::English);
+            assert_eq!(english, names(code, Language::Chinese), "{code}");
         }
     }
 
