@@ -1,7 +1,10 @@
-//! A stand-in for Coze on 127.0.0.1: it keeps runs, answers as api.coze.cn (or Coze Studio) does,
-//! and counts, so that a test can prove that nothing was started twice. What the workflows say
-//! stands in `workflow`; this file owns connections, permissions, and what became of each run.
+//! A stand-in for Coze on 127.0.0.1: it keeps runs, answers as api.coze.cn or Coze Studio does, and
+//! counts, so that a test can prove that nothing was started twice. This file owns connections,
+//! counts and the runs; `workflow` says what a run does, `cloud` and `studio` put it into bytes.
 
+mod call;
+mod cloud;
+mod studio;
 mod workflow;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,17 +15,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use self::workflow::{Event, Mode, Phase, Run, Workflow};
+use self::call::{Event, Reply, Route};
+use self::cloud::Cloud;
+use self::studio::Studio;
+use self::workflow::{END, Mode, Node, Phase, Run, Workflow, bulk_text};
 use super::wire::{Request, read_request, write_chunk};
 
 // Every target names some of them.
 #[allow(unused_imports)]
 pub use self::workflow::{
-    BULK, CLOCK, CLOCK_MARK, CUT, ECHO, ECHO_TEXT, FAILS, IMAGE, QUESTION, RATE_LIMITED, SLOW,
-    UNPUBLISHED,
+    ASKS_TWICE, BREAKS, BULK, CHOICE, CLOCK, CLOCK_MARK, CUT, ECHO, ECHO_TEXT, EMPTY_END,
+    EMPTY_TEXT, FAILS, FORM, IMAGE, QUESTION, RATE_LIMITED, SLOW, STUCK, SUB_STREAM, SUB_TEXT,
+    SUB_UNUSED, SUB_VARIABLES, TYPED, UNPUBLISHED,
 };
 
 /// How this Coze behaves.
@@ -33,17 +37,18 @@ pub struct Options {
     pub site: Site,
     /// The only key that is accepted; `None` accepts any.
     pub key: Option<String>,
-    /// Whether the key may look at runs: the permission `listRunHistory`.
+    /// Whether the key may look at runs: the cloud's permission `listRunHistory`.
     pub may_look: bool,
     /// The pause before every event but the first.
     pub delay: Duration,
-    /// How many looks see `SLOW` still running.
+    /// How many looks see `SLOW` still running. In its stream: so many PINGs, or on Studio so many
+    /// pauses before anything comes.
     pub slow_looks: u32,
     /// How many times each request of `RATE_LIMITED` is refused.
     pub rate_refusals: u32,
     /// The `Retry-After` of such a refusal; `None` leaves it out.
     pub retry_after: Option<String>,
-    /// Whether histories come with `is_output_trimmed`, their texts cut short.
+    /// Whether the cloud's histories come with `is_output_trimmed`, their texts cut short.
     pub trimmed: bool,
     /// How many messages `BULK` and `CLOCK` stream, and how many bytes of text each of `BULK` holds.
     pub bulk: (usize, usize),
@@ -75,15 +80,54 @@ impl fmt::Debug for Options {
     }
 }
 
+impl Options {
+    /// Whether the request's key is the right one.
+    fn admits(&self, request: &Request) -> bool {
+        let key = request.header("authorization").unwrap_or_default();
+        let key = key.strip_prefix("Bearer ").unwrap_or_default();
+        match &self.key {
+            Some(only) => key == only,
+            None => !key.is_empty(),
+        }
+    }
+}
+
 /// Whose habits are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
     /// api.coze.cn.
     Coze,
-    /// Coze Studio, which says 404 to `run_histories`.
-    Studio404,
-    /// Coze Studio behind its own login, which says 401.
-    Studio401,
+    /// Coze Studio.
+    Studio,
+    /// Coze Studio before v0.3: its events' names are lower case, and it has no history for a key.
+    OldStudio,
+}
+
+impl Site {
+    fn dialect(self) -> &'static dyn Dialect {
+        match self {
+            Self::Coze => &Cloud,
+            Self::Studio => &Studio { before_v030: false },
+            Self::OldStudio => &Studio { before_v030: true },
+        }
+    }
+}
+
+/// How a site answers.
+trait Dialect: Sync {
+    fn answer(
+        &self,
+        options: &Options,
+        state: &mut State,
+        request: &Request,
+        route: Route<'_>,
+    ) -> Reply;
+    /// The header of the log id, and the id of this number.
+    fn logid(&self, number: u64) -> (&'static str, String);
+    fn message(&self, node: &Node, seq: usize, is_last: bool, content: &str) -> Event;
+    /// What a run's stream says, from the start or from the answer on. Never empty.
+    fn events(&self, options: &Options, run: &Run) -> Vec<Event>;
+    fn done(&self, run: &Run) -> Event;
 }
 
 /// Takes an accepted connection through its handshake.
@@ -110,6 +154,10 @@ pub struct Counts {
     pub looks: u64,
     /// GETs of an Output node's text.
     pub node_looks: u64,
+    /// GETs of what a workflow takes.
+    pub describes: u64,
+    /// Files uploaded, refused ones included.
+    pub uploads: u64,
     /// Runs started, by their request: the `key` in its `parameters`, else its whole body.
     pub started: BTreeMap<String, u64>,
     /// Interrupts answered, by `event_id`.
@@ -221,44 +269,6 @@ impl fmt::Debug for Service {
     }
 }
 
-/// What goes back for a request.
-enum Reply {
-    /// A status, further headers, a media type, a body.
-    Whole(u16, Vec<(&'static str, String)>, &'static str, String),
-    /// Events of nothing that was started: a refusal.
-    Refusal(Event),
-    /// The events of a run.
-    Stream(Run),
-}
-
-impl Reply {
-    fn json(body: String) -> Self {
-        Self::Whole(200, Vec::new(), "application/json; charset=utf-8", body)
-    }
-
-    fn not_found() -> Self {
-        let page = "404 page not found".to_owned();
-        Self::Whole(404, Vec::new(), "text/plain", page)
-    }
-
-    fn code(status: u16, code: u64, message: &str) -> Self {
-        let body = format!(r#"{{"code":{code},"msg":"{message}"}}"#);
-        Self::Whole(status, Vec::new(), "application/json; charset=utf-8", body)
-    }
-}
-
-/// The body of a run or a resume, as far as it matters here.
-#[derive(Deserialize)]
-struct Body<'a> {
-    workflow_id: String,
-    #[serde(borrow)]
-    parameters: Option<&'a RawValue>,
-    is_async: Option<bool>,
-    event_id: Option<String>,
-    interrupt_type: Option<u64>,
-    resume_data: Option<String>,
-}
-
 impl Service {
     fn new(options: Options) -> Self {
         Self {
@@ -313,241 +323,129 @@ impl Service {
     }
 
     fn answer(&self, request: &Request) -> Reply {
-        let (path, query) = match request.target.split_once('?') {
-            Some((path, query)) => (path, query),
-            None => (request.target.as_str(), ""),
-        };
-        let path: Vec<&str> = path.split('/').skip(1).collect();
+        let route = Route::of(request);
         let mut state = self.state();
-        let state = &mut *state;
-        let counts = &mut state.counts;
-        match path[..] {
-            ["v1", "workflow", "stream_run"] => counts.stream_run += 1,
-            ["v1", "workflow", "run"] => counts.run += 1,
-            ["v1", "workflow", "stream_resume"] => counts.stream_resume += 1,
-            ["v1", "workflows", "resume"] => counts.resume += 1,
-            ["v1", "workflow", "get_run_history"] | ["v1", "workflows", _, "run_histories", _] => {
-                counts.looks += 1;
-            }
-            ["v1", "workflows", _, "run_histories", _, "execute_nodes", _] => {
-                counts.node_looks += 1;
-            }
-            _ => return Reply::not_found(),
-        }
-        let key = request.header("authorization").unwrap_or_default();
-        if !self.admits(key.strip_prefix("Bearer ").unwrap_or_default()) {
-            return Reply::code(401, 700_012_006, "access token invalid");
-        }
-        match (request.method.as_str(), &path[..]) {
-            ("POST", [_, _, "stream_run"]) => self.start(state, request, Mode::Stream),
-            ("POST", [_, _, "run"]) => self.start(state, request, Mode::Background),
-            ("POST", [_, _, "stream_resume"]) => resume(state, request, Mode::Stream),
-            ("POST", [_, _, "resume"]) => resume(state, request, Mode::Background),
-            ("GET", [_, _, "get_run_history"]) => self.studio_history(state, query),
-            ("GET", [_, _, workflow_id, _, execute_id, node @ ..]) => {
-                self.history(state, workflow_id, execute_id, node.last().copied())
-            }
-            _ => Reply::not_found(),
-        }
-    }
-
-    fn admits(&self, key: &str) -> bool {
-        match &self.options.key {
-            Some(only) => key == only,
-            None => !key.is_empty(),
-        }
-    }
-
-    fn start(&self, state: &mut State, request: &Request, mode: Mode) -> Reply {
-        let Some(body) = parse(request) else {
-            return Reply::code(200, 4000, "Request parameter error");
-        };
-        if (mode == Mode::Background) != (body.is_async == Some(true)) {
-            return Reply::code(
-                200,
-                4000,
-                "is_async belongs to /v1/workflow/run, and only there",
-            );
-        }
-        let Some(workflow) = Workflow::of(&body.workflow_id) else {
-            return Reply::code(200, 4200, "Requested resource workflow does not exist");
-        };
-        if workflow == Workflow::Unpublished {
-            return unpublished(mode);
-        }
-        let key = key(request, &body);
-        if workflow == Workflow::RateLimited {
-            let refusals = state.rate_refusals.entry(key.clone()).or_default();
-            if *refusals < self.options.rate_refusals {
-                *refusals += 1;
-                return self.rate_refusal();
-            }
-        }
-        *state.counts.started.entry(key).or_default() += 1;
-        let run = Run {
-            execute_id: (7_600_000_000_000_000_000 + state.runs.len() as u64).to_string(),
-            workflow_id: body.workflow_id,
-            workflow,
-            mode,
-            parameters: body.parameters.map_or("{}", RawValue::get).to_owned(),
-            answer: None,
-            phase: match mode {
-                Mode::Stream => Phase::Streaming,
-                Mode::Background if workflow == Workflow::Slow => Phase::Running {
-                    looks: self.options.slow_looks,
-                },
-                Mode::Background => Phase::Running { looks: 0 },
-            },
-            looked: false,
-            bulk: self.options.bulk,
-        };
-        go(state, run)
-    }
-
-    fn rate_refusal(&self) -> Reply {
-        let after = self.options.retry_after.clone();
-        let headers = after.map(|after| ("Retry-After", after)).into_iter();
-        let body = r#"{"code":4020,"msg":"rate limit exceeded"}"#.to_owned();
-        Reply::Whole(429, headers.collect(), "application/json", body)
-    }
-
-    fn history(
-        &self,
-        state: &mut State,
-        workflow_id: &str,
-        execute_id: &str,
-        node: Option<&str>,
-    ) -> Reply {
-        match self.options.site {
-            Site::Coze => {}
-            Site::Studio404 => return Reply::not_found(),
-            Site::Studio401 => return Reply::code(401, 401, "missing session_key in cookie"),
-        }
-        if !self.options.may_look {
-            let message = "The token you entered is incorrect. Please double-check and try again.";
-            return Reply::code(200, 4101, message);
-        }
-        let logid = state.logid();
-        let run = state.runs.get_mut(execute_id);
-        let Some(run) = run.filter(|run| run.workflow_id == workflow_id) else {
-            return Reply::code(200, 4314, "workflow execution history not found");
-        };
-        match node {
-            None => Reply::json(run.history(self.options.trimmed, &logid)),
-            Some(uuid) => run.node_text(uuid, &logid).map_or_else(
-                || Reply::code(200, 4000, "Request parameter error"),
-                Reply::json,
-            ),
-        }
-    }
-
-    fn studio_history(&self, state: &mut State, query: &str) -> Reply {
-        if self.options.site == Site::Coze {
-            return Reply::not_found();
-        }
-        let execute_id = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("execute_id="));
-        match execute_id.and_then(|id| state.runs.get_mut(id)) {
-            Some(run) => Reply::json(run.studio_history()),
-            None => Reply::code(200, 4314, "workflow execution history not found"),
-        }
+        state.count(route);
+        let dialect = self.options.site.dialect();
+        dialect.answer(&self.options, &mut state, request, route)
     }
 
     /// The request is over before the last bytes leave: a client that has them all may send the next
     /// one, and the two must not be counted as in flight together.
     fn send(&self, wire: &mut impl Write, reply: Reply, in_flight: InFlight<'_>) -> io::Result<()> {
         match reply {
-            Reply::Whole(status, headers, content_type, body) => {
-                let head = self.head(status, content_type);
+            Reply::Whole {
+                status,
+                headers,
+                media_type,
+                body,
+            } => {
+                let (head, length) = (self.head(status, media_type), body.len());
                 let more = headers
                     .iter()
                     .map(|(name, value)| format!("{name}: {value}\r\n"));
-                let (more, length) = (more.collect::<String>(), body.len());
+                let more: String = more.collect();
                 let answer = format!("{head}{more}Content-Length: {length}\r\n\r\n{body}");
                 drop(in_flight);
                 wire.write_all(answer.as_bytes())?;
                 wire.flush()
             }
-            Reply::Refusal(event) => {
-                self.stream_head(wire)?;
+            Reply::Events(events) => {
+                let mut sending = Sending::new(self, wire);
                 drop(in_flight);
-                write_chunk(wire, event.render(0).as_bytes())?;
-                write_chunk(wire, b"")
+                for (id, event) in events.iter().enumerate() {
+                    sending.chunk(event.render(id).as_bytes())?;
+                }
+                sending.finish()
             }
-            Reply::Stream(run) => {
-                self.stream_head(wire)?;
-                self.stream(wire, &run, in_flight)
-            }
+            Reply::Stream(run) => self.stream(Sending::new(self, wire), &run, in_flight),
         }
     }
 
     /// The first lines of an answer: status, log id and media type.
-    fn head(&self, status: u16, content_type: &str) -> String {
-        let logid = self.state().logid();
-        let logid_name = match self.options.site {
-            Site::Coze => "X-Tt-Logid",
-            Site::Studio404 | Site::Studio401 => "X-Log-ID",
-        };
+    fn head(&self, status: u16, media_type: &str) -> String {
+        let number = self.state().next_logid();
+        let (name, logid) = self.options.site.dialect().logid(number);
         let reason = match status {
             200 => "OK",
+            400 => "Bad Request",
             401 => "Unauthorized",
             429 => "Too Many Requests",
             _ => "Not Found",
         };
-        format!(
-            "HTTP/1.1 {status} {reason}\r\n{logid_name}: {logid}\r\nContent-Type: {content_type}\r\n"
-        )
-    }
-
-    fn stream_head(&self, wire: &mut impl Write) -> io::Result<()> {
-        let head = self.head(200, "text/event-stream; charset=utf-8");
-        wire.write_all(format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes())?;
-        wire.flush()
+        format!("HTTP/1.1 {status} {reason}\r\n{name}: {logid}\r\nContent-Type: {media_type}\r\n")
     }
 
     /// Streams a run. A client that hangs up does not stop it, and whoever has seen its last event
     /// finds it ended in the history: so it is settled between the events and the last one.
-    fn stream(&self, wire: &mut impl Write, run: &Run, in_flight: InFlight<'_>) -> io::Result<()> {
+    fn stream<W: Write>(
+        &self,
+        mut sending: Sending<'_, W>,
+        run: &Run,
+        in_flight: InFlight<'_>,
+    ) -> io::Result<()> {
+        let dialect = self.options.site.dialect();
         let messages = self.options.bulk.0;
         let (id, sent, last) = match run.workflow {
             Workflow::Bulk => {
-                let bulk = self.bulk.get_or_init(|| run.render_bulk());
-                (messages, wire.write_all(bulk), run.done())
+                let bulk = self.bulk.get_or_init(|| render_bulk(dialect, run.bulk));
+                (messages, sending.chunks(bulk), dialect.done(run))
             }
             Workflow::Clock => {
-                let events = (0..messages).map(|seq| run.clock(seq));
-                (messages, self.write_events(wire, events), run.done())
+                let events = (0..messages)
+                    .map(|seq| dialect.message(&END, seq, seq + 1 == messages, &Run::clock()));
+                let (id, sent) = self.write_events(&mut sending, events);
+                (id, sent, dialect.done(run))
             }
             _ => {
-                let mut events = run.events(&self.options);
+                let mut events = dialect.events(&self.options, run);
                 let last = events.pop().expect("a run has events");
-                (events.len(), self.write_events(wire, events), last)
+                let (id, sent) = self.write_events(&mut sending, events);
+                (id, sent, last)
             }
         };
         self.state().settle(&run.execute_id);
         sent?;
         drop(in_flight);
         let last = last.render(id);
-        if run.workflow == Workflow::Cut {
-            write_chunk(wire, &last.as_bytes()[..last.len() / 2])?;
-            return Err(io::Error::other("cut on purpose"));
+        match run.workflow {
+            Workflow::Cut => {
+                sending.chunk(&last.as_bytes()[..last.len() / 2])?;
+                Err(io::Error::other("cut on purpose"))
+            }
+            Workflow::Stuck => {
+                sending.chunk(last.as_bytes())?;
+                drop(
+                    self.stopping
+                        .wait_while(self.state(), |state| !state.stopped),
+                );
+                Err(io::Error::other("stuck on purpose"))
+            }
+            _ => {
+                sending.chunk(last.as_bytes())?;
+                sending.finish()
+            }
         }
-        write_chunk(wire, last.as_bytes())?;
-        write_chunk(wire, b"")
     }
 
-    /// Takes each event only when it is about to be written, and pauses before the next.
-    fn write_events(
+    /// Takes each event only when it is about to be written, and pauses before the next. Gives the
+    /// next event's id.
+    fn write_events<W: Write>(
         &self,
-        wire: &mut impl Write,
+        sending: &mut Sending<'_, W>,
         events: impl IntoIterator<Item = Event>,
-    ) -> io::Result<()> {
-        for (id, event) in events.into_iter().enumerate() {
-            write_chunk(wire, event.render(id).as_bytes())?;
+    ) -> (usize, io::Result<()>) {
+        let mut id = 0;
+        for event in events {
+            if event.name.is_some() {
+                if let Err(error) = sending.chunk(event.render(id).as_bytes()) {
+                    return (id, Err(error));
+                }
+                id += 1;
+            }
             self.pause();
         }
-        Ok(())
+        (id, Ok(()))
     }
 
     fn pause(&self) {
@@ -561,10 +459,128 @@ impl Service {
     }
 }
 
+/// A stream of events on its way. Its head leaves together with the first event: neither site says
+/// anything before.
+struct Sending<'a, W> {
+    wire: &'a mut W,
+    head: Option<String>,
+}
+
+impl<'a, W: Write> Sending<'a, W> {
+    fn new(service: &Service, wire: &'a mut W) -> Self {
+        let head = service.head(200, "text/event-stream");
+        let head = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+        Self {
+            wire,
+            head: Some(head),
+        }
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_head()?;
+        write_chunk(self.wire, bytes)
+    }
+
+    /// Of bytes that are chunks already.
+    fn chunks(&mut self, chunked: &[u8]) -> io::Result<()> {
+        self.write_head()?;
+        self.wire.write_all(chunked)
+    }
+
+    fn write_head(&mut self) -> io::Result<()> {
+        match self.head.take() {
+            Some(head) => self.wire.write_all(head.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        write_chunk(self.wire, b"")
+    }
+}
+
 impl State {
-    fn logid(&mut self) -> String {
+    fn count(&mut self, route: Route<'_>) {
+        let counts = &mut self.counts;
+        match route {
+            Route::StreamRun => counts.stream_run += 1,
+            Route::Run => counts.run += 1,
+            Route::StreamResume => counts.stream_resume += 1,
+            Route::Resume => counts.resume += 1,
+            Route::History { node: None, .. } | Route::StudioHistory { .. } => counts.looks += 1,
+            Route::History { node: Some(_), .. } => counts.node_looks += 1,
+            Route::Describe { .. } => counts.describes += 1,
+            Route::Upload => counts.uploads += 1,
+            Route::Unknown => {}
+        }
+    }
+
+    fn next_logid(&mut self) -> u64 {
         self.logids += 1;
-        format!("20260101120000{:020X}", self.logids)
+        self.logids
+    }
+
+    /// Refuses `RATE_LIMITED` as often as it shall.
+    fn rate_refusal(&mut self, options: &Options, workflow: Workflow, key: &str) -> Option<Reply> {
+        if workflow != Workflow::RateLimited {
+            return None;
+        }
+        let refusals = self.rate_refusals.entry(key.to_owned()).or_default();
+        if *refusals == options.rate_refusals {
+            return None;
+        }
+        *refusals += 1;
+        let after = options.retry_after.clone();
+        Some(Reply::Whole {
+            status: 429,
+            headers: after
+                .map(|after| ("Retry-After", after))
+                .into_iter()
+                .collect(),
+            media_type: "application/json",
+            body: r#"{"code":4020,"msg":"rate limit exceeded"}"#.to_owned(),
+        })
+    }
+
+    /// Starts a run, and counts it under its key.
+    fn begin(
+        &mut self,
+        options: &Options,
+        key: String,
+        workflow_id: String,
+        workflow: Workflow,
+        mode: Mode,
+        parameters: String,
+    ) -> Run {
+        *self.counts.started.entry(key).or_default() += 1;
+        let mut run = Run {
+            execute_id: (7_600_000_000_000_000_000 + self.runs.len() as u64).to_string(),
+            workflow_id,
+            workflow,
+            mode,
+            parameters,
+            answers: Vec::new(),
+            resumed: 0,
+            answered: None,
+            phase: match mode {
+                Mode::Background if workflow == Workflow::Slow => Phase::Running {
+                    looks: options.slow_looks,
+                },
+                Mode::Background => Phase::Running { looks: 0 },
+                Mode::Stream | Mode::Foreground => Phase::Streaming,
+            },
+            looked: false,
+            bulk: options.bulk,
+        };
+        if mode == Mode::Foreground {
+            run.settle();
+        }
+        self.runs.insert(run.execute_id.clone(), run.clone());
+        run
+    }
+
+    fn count_answer(&mut self, event_id: String) {
+        *self.counts.resumed.entry(event_id).or_default() += 1;
     }
 
     fn settle(&mut self, execute_id: &str) {
@@ -592,74 +608,22 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Remembers a run from now on, and says so.
-fn go(state: &mut State, run: Run) -> Reply {
-    state.runs.insert(run.execute_id.clone(), run.clone());
-    match run.mode {
-        Mode::Stream => Reply::Stream(run),
-        Mode::Background => Reply::json(run.submitted()),
+/// All that `BULK` streams before its Done, in chunks.
+fn render_bulk(dialect: &dyn Dialect, (messages, bytes): (usize, usize)) -> Vec<u8> {
+    let text = bulk_text(bytes);
+    // Escaping the same text for every message would take most of a benchmark's time.
+    let middle = dialect.message(&END, 0, false, &text);
+    let (before, after) = middle.data.split_once(r#""0""#).expect("its node_seq_id");
+    let mut rendered = Vec::new();
+    for id in 0..messages {
+        let is_last = id + 1 == messages;
+        let event = if is_last {
+            dialect.message(&END, id, is_last, &text).render(id)
+        } else {
+            let name = middle.name.as_deref().unwrap_or_default();
+            format!("id: {id}\nevent: {name}\ndata: {before}\"{id}\"{after}\n\n")
+        };
+        write_chunk(&mut rendered, event.as_bytes()).expect("memory takes everything");
     }
-}
-
-fn resume(state: &mut State, request: &Request, mode: Mode) -> Reply {
-    let refused = || Reply::code(200, 4000, "Request parameter error");
-    let Some((body, event_id)) = parse(request).and_then(|mut body| {
-        let event_id = body.event_id.take()?;
-        Some((body, event_id))
-    }) else {
-        return refused();
-    };
-    let (execute_id, _) = event_id.split_once('/').unwrap_or_default();
-    let Some(run) = state.runs.get_mut(execute_id) else {
-        return refused();
-    };
-    let fits = run.workflow_id == body.workflow_id
-        && run.mode == mode
-        && run.event_id() == event_id
-        && body.interrupt_type == Some(workflow::INTERRUPT_TYPE);
-    let (true, Some(answer)) = (fits, body.resume_data) else {
-        return refused();
-    };
-    if !run.is_waiting() {
-        return Reply::code(200, 4315, "the workflow run is over");
-    }
-    *state.counts.resumed.entry(event_id).or_default() += 1;
-    run.answer = Some(answer);
-    run.looked = false;
-    run.phase = match mode {
-        Mode::Stream => Phase::Streaming,
-        // One look still sees the interrupt that was just answered.
-        Mode::Background => Phase::Running { looks: 1 },
-    };
-    let run = run.clone();
-    go(state, run)
-}
-
-fn unpublished(mode: Mode) -> Reply {
-    let message = "Workflow not published as API";
-    match mode {
-        Mode::Stream => Reply::Refusal(Event::error(4200, message, None)),
-        Mode::Background => Reply::code(200, 4200, message),
-    }
-}
-
-fn parse(request: &Request) -> Option<Body<'_>> {
-    let is_json = request
-        .header("content-type")
-        .is_some_and(|media_type| media_type.starts_with("application/json"));
-    serde_json::from_slice(&request.body)
-        .ok()
-        .filter(|_| is_json)
-}
-
-/// What names a request: the `key` in its `parameters`, else its whole body.
-fn key(request: &Request, body: &Body<'_>) -> String {
-    #[derive(Deserialize)]
-    struct Parameters {
-        key: String,
-    }
-    let named = body
-        .parameters
-        .and_then(|parameters| serde_json::from_str::<Parameters>(parameters.get()).ok());
-    named.map_or_else(|| request.body_text().to_owned(), |named| named.key)
+    rendered
 }
