@@ -1,7 +1,8 @@
 //! The demonstration: `demo PROGRAM` runs the built program against the stand-in Coze, shows what
 //! goes in and what comes out, and fails if that is not what was promised; `demo EMULATOR PROGRAM`
-//! does so with one for another machine. `demo serve DIRECTORY [PORT]` keeps the stand-in running, for
-//! commands typed by hand with the program in that directory. Needs no network and no account.
+//! does so with one for another machine. `demo serve SERVICE DIRECTORY [PORT]` keeps the stand-in
+//! running, as `coze` or `studio`, for commands typed by hand with the program in that directory.
+//! Needs no network and no account.
 
 #[path = "mod.rs"]
 mod support;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use support::coze::{self, Counts, Coze, Options};
+use support::coze::{self, Counts, Coze, Options, Site};
 
 const KEY: &str = "pat_demo_dummy";
 
@@ -26,13 +27,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        ["serve", directory] => serve(directory, 0),
-        ["serve", directory, port] => port
+        ["serve", service, directory] => serve(service, directory, 0),
+        ["serve", service, directory, port] => port
             .parse()
             .map_err(|_| format!("{port} is no port: a number below 65536 is").into())
-            .and_then(|port| serve(directory, port)),
-        [] | ["serve"] => {
-            Err("usage: demo [EMULATOR] PROGRAM, or demo serve DIRECTORY [PORT]".into())
+            .and_then(|port| serve(service, directory, port)),
+        [] | ["serve", ..] => {
+            Err("usage: demo [EMULATOR] PROGRAM, or demo serve SERVICE DIRECTORY [PORT]".into())
         }
         _ => demonstrate(&arguments),
     };
@@ -163,38 +164,66 @@ fn show(program: &[&str], coze: &Coze, request: &str) -> Outcome<Answer> {
     })
 }
 
-fn serve(directory: &str, port: u16) -> Outcome<()> {
+fn serve(service: &str, directory: &str, port: u16) -> Outcome<()> {
+    let (site, whose) = match service {
+        "coze" => (Site::Coze, "Coze"),
+        "studio" => (Site::Studio, "Coze Studio"),
+        _ => return Err(format!("no stand-in for {service}; SERVICE is coze or studio").into()),
+    };
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .map_err(|error| format!("cannot listen on port {port}: {error}; give another: PORT=…"))?;
     let coze = Coze::start(Options {
         port,
+        site,
+        key: Some(KEY.to_owned()),
         delay: Duration::from_millis(300),
         ..Options::default()
     });
-    println!("替身已启动 A stand-in for Coze listens at {}\n", coze.url());
+    let url = coze.url();
+    println!("替身已启动 A stand-in for {whose} listens at {url}\n");
     // A proxy that leads abroad does not lead here.
     println!("export PATH=\"{directory}:$PATH\" no_proxy=127.0.0.1");
-    println!("export COZE_API_KEY={KEY} COZE_BASE_URL={}", coze.url());
+    println!("export COZE_API_KEY={KEY} COZE_BASE_URL={url}");
+    let city = r#"{"city":"北京"}"#;
+    let input = r#"{"input":"北京"}"#;
     let workflows = [
-        (coze::ECHO, "回显 gives the parameters back"),
-        (coze::ECHO_TEXT, "文本 the same, in text mode"),
+        (coze::ECHO, city, "回显 gives the parameters back"),
+        (coze::ECHO_TEXT, city, "文本 the same, in text mode"),
         (
             coze::QUESTION,
+            "{}",
             "提问 asks: feed the response back with resume_data",
         ),
-        (coze::FAILS, "失败 fails"),
-        (coze::UNPUBLISHED, "未发布 refused: not published"),
-        (coze::SLOW, "慢 slow: try --async"),
-        (coze::CUT, "断线 the connection is cut in the middle"),
-        (coze::RATE_LIMITED, "限流 refused once for the rate"),
-        (coze::IMAGE, "图片 gives an image's address"),
+        (coze::CHOICE, "{}", "选项 asks for one of two"),
+        (coze::FORM, "{}", "表单 asks for a name, and perhaps an age"),
+        (
+            coze::TYPED,
+            input,
+            "参数 declares what it takes: leave input out",
+        ),
+        (
+            coze::SUB_TEXT,
+            input,
+            "子工作流 calls another workflow, which speaks as well",
+        ),
+        (coze::EMPTY_END, "{}", "无输出 only an Output node speaks"),
+        (coze::FAILS, "{}", "失败 fails"),
+        (coze::UNPUBLISHED, "{}", "未发布 refused: not published"),
+        (coze::SLOW, city, "慢 slow: try --async"),
+        (coze::CUT, city, "断线 the connection is cut in the middle"),
+        (coze::RATE_LIMITED, city, "限流 refused once for the rate"),
+        (coze::IMAGE, "{}", "图片 gives an image's address"),
     ];
-    for (workflow_id, what) in workflows {
-        let request = request(workflow_id, r#"{"city":"北京"}"#);
+    for (workflow_id, parameters, what) in workflows {
+        let request = request(workflow_id, parameters);
         println!("\n# {what}\necho '{request}' | coze-workflow");
-        if workflow_id == coze::QUESTION {
-            println!("# …| jq -c '. + {{resume_data: \"Hangzhou\"}}' | coze-workflow");
-        }
+        let answer = match workflow_id {
+            coze::QUESTION => r#""Hangzhou""#,
+            coze::CHOICE => r#""green""#,
+            coze::FORM => r#""{\"name\":\"Ann\",\"age\":7}""#,
+            _ => continue,
+        };
+        println!("# …| jq -c '. + {{resume_data: {answer}}}' | coze-workflow");
     }
     println!("\nCtrl-C 结束 ends it.");
     loop {
