@@ -68,28 +68,9 @@ clippy:
 doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
 
-# Who may name what: the arrows between the rooms point down only because each outside thing has
-# one door. Tests (from `#[cfg(test)]` + `mod tests` on, and the files tests.rs and matrix.rs) and
-# comments may name anything. only WORD ROOMS SENTENCE: ROOMS are files or directories, src/(ROOMS).
+# The sources are held to the map of the house, src/README.md: rooms, arrows, bounds.
 rooms:
-	@status=0; \
-	only() { \
-	  found=$$(find src -name '*.rs' ! -name tests.rs ! -name matrix.rs | sort | xargs awk -v word="$$1" -v rooms="^src/($$2)([.]rs$$|/)" ' \
-	    FNR == 1 { in_tests = 0; before = "" } \
-	    before ~ /^#\[cfg\(test\)\]/ && /^(pub\(crate\) )?mod tests/ { in_tests = 1 } \
-	    { before = $$0 } \
-	    in_tests || /^[ ]*\/\// || FILENAME ~ rooms { next } \
-	    $$0 ~ "(^|[^A-Za-z0-9_])" word { print FILENAME ":" FNR ": " $$0 }'); \
-	  if [ -n "$$found" ]; then printf '%s\n  %s\n' "$$found" "$$3"; status=1; fi; \
-	}; \
-	only 'ureq([^A-Za-z0-9_]|$$)' 'http' 'ureq is named in src/http.rs only: everything else asks through src/api.rs'; \
-	only 'lexopt([^A-Za-z0-9_]|$$)' 'cli' 'lexopt is named in src/cli.rs only'; \
-	only '((env|fs)::|std::(env|fs)|std::[{][^}]*(env|fs))' 'config|batch|main|console' 'environment and files belong to config, batch and main; console has standard output as a file'; \
-	only '(e?print(ln)?!|std(in|out|err)[(])' 'main|console' 'standard streams belong to main and console'; \
-	only '(process::(exit|abort)|ExitCode)' 'main' 'only src/main.rs exits'; \
-	only '(Instant|SystemTime|thread::sleep)' 'time' 'clock and sleep belong to src/time.rs: take a Clock'; \
-	if grep -HnE '^[^/]*serde' src/sse.rs; then echo '  src/sse.rs knows nothing of JSON'; status=1; fi; \
-	exit $$status
+	@awk -f tests/rooms.awk src/README.md $$(find src -name '*.rs' | sort)
 
 # musl, not glibc: glibc's resolver, linked in, still wants the machine's own for unusual
 # nsswitch.conf entries, and it weighs a megabyte. musl's std comes from rustup, or else is built

@@ -1,43 +1,47 @@
 //! Many requests: read one by one, no faster than they are answered, by one worker or several; what
 //! each comes to is handed to `Output`, and all together to one exit code. Knows no HTTP.
 
-pub(crate) mod fingerprint;
+mod entry;
+mod fingerprint;
 pub(crate) mod journal;
 pub(crate) mod output_file;
-mod recorded;
+pub(crate) mod totals;
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io;
+use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
 
 use serde_json::value::RawValue;
 
-use self::journal::{Claim, Journal, Recall};
+use self::journal::{Journal, Patience, Recall, Ticket};
 use self::output_file::OutputFile;
+use self::totals::Totals;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
-use crate::http::{Api, Body};
-use crate::input::reader::Requests;
-use crate::input::request::{Manner, Request};
-use crate::response::{Response, Verdict};
-use crate::run::{Answered, Note, Observer, Rules, Runner, Shared};
+use crate::http::Http;
+use crate::input::request::{Defaults, Request, Task};
+use crate::input::source::Input;
+use crate::response::{Response, Status};
+use crate::run::{Note, Observer, Rules, Runner, Shared};
 use crate::sse::Frame;
 use crate::text::Text;
-use crate::time::Clock;
+use crate::time::{Clock, Deadline};
 
-/// What is left on a connection is read only so soon after the answer: later the connection would
-/// pass for fresher than it is, and a POST must not meet a server that is about to close it.
-const REST_LIMIT: Duration = Duration::from_secs(1);
+/// So many requests on which other processes work are put aside, while others are answered.
+const ASIDE_LIMIT: usize = 64;
 
-/// Where everything goes that is told of requests.
+/// Where everything goes that is reported of requests.
 pub(crate) trait Output: Sync {
     /// A request was taken up.
     fn taken(&self);
     /// Nothing more can be written to standard output.
     fn is_broken(&self) -> bool;
-    /// Masks what must be written nowhere.
-    fn mask_response(&self, response: &mut Response);
+    /// Masks the key where the service's words quote it.
+    fn mask(&self, response: &mut Response);
+    /// A word about the requests themselves.
+    fn warn(&self, english: &'static str, chinese: &'static str);
     /// Masks and writes one response; false when nothing more can be written.
     fn respond(&self, response: &mut Response) -> bool;
     /// An event as it arrives; `request` is the request's `id`.
@@ -47,69 +51,40 @@ pub(crate) trait Output: Sync {
     /// A background run is known by its id.
     fn started(&self, execute_id: &str);
     /// How many requests came to what so far.
-    fn answered(&self, tally: &Tally);
+    fn answered(&self, totals: &Totals);
     /// How many requests came to what in the end, when there were several.
-    fn summary(&self, tally: &Tally);
+    fn summary(&self, totals: &Totals);
 }
-
-/// How many requests came to what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) done: u64,
-    pub(crate) failed: u64,
-    pub(crate) running: u64,
-    pub(crate) interrupted: u64,
-    pub(crate) unknown: u64,
-}
-
-impl Tally {
-    fn count(&mut self, kind: Option<Kind>) {
-        *match kind {
-            None => &mut self.done,
-            Some(
-                Kind::Failed
-                | Kind::Usage
-                | Kind::Config
-                | Kind::Refused
-                | Kind::Unreachable
-                | Kind::Io,
-            ) => &mut self.failed,
-            Some(Kind::Running) => &mut self.running,
-            Some(Kind::Interrupted) => &mut self.interrupted,
-            Some(Kind::Unknown) => &mut self.unknown,
-        } += 1;
-    }
-
-    pub(crate) fn total(&self) -> u64 {
-        self.done + self.failed + self.running + self.interrupted + self.unknown
-    }
-}
-
-/// One place that requests come from.
-pub(crate) type Input = Requests<Box<dyn Read + Send>>;
 
 /// Requests to be answered, and how.
 pub(crate) struct Batch<'a> {
     intake: Mutex<Intake>,
     progress: Mutex<Progress>,
-    manner: Manner,
-    rules: Rules,
-    /// Whether a request without an `id` gets its number instead.
-    numbered: bool,
-    clock: &'a dyn Clock,
-    output: &'a dyn Output,
-    shared: Shared,
+    settings: Settings<'a>,
     /// `-o`: for the first request, and no second one.
-    output_file: Option<Mutex<Option<OutputFile>>>,
-    journal: Option<Journal<'a>>,
+    output_file: Mutex<Option<OutputFile>>,
+    has_output_file: bool,
+    /// Requests on which other processes work.
+    aside: Mutex<VecDeque<Taken>>,
+}
+
+/// What a batch needs beside its inputs.
+pub(crate) struct Settings<'a> {
+    pub(crate) defaults: Defaults,
+    pub(crate) rules: Rules,
+    /// Whether a request without an `id` gets its number instead.
+    pub(crate) numbered: bool,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) output: &'a dyn Output,
+    pub(crate) shared: Shared,
+    pub(crate) output_file: Option<OutputFile>,
+    pub(crate) journal: Option<Journal<'a>>,
 }
 
 /// A request that was taken up.
 struct Taken {
     number: u64,
     request: Request,
-    /// Its place in the journal.
-    claim: Option<Claim>,
 }
 
 /// Held while a request is waited for: whoever has one to answer must not wait with it.
@@ -121,88 +96,96 @@ struct Intake {
 #[derive(Default)]
 struct Progress {
     /// Nothing more can be written, so nothing more is started.
-    broken: bool,
-    tally: Tally,
-    /// The first, in input order, that was not plain success, and its exit code.
-    first_failure: Option<(u64, u8)>,
-    io_failed: bool,
-}
-
-/// What a batch needs beside its inputs.
-pub(crate) struct Settings<'a> {
-    pub(crate) manner: Manner,
-    pub(crate) rules: Rules,
-    pub(crate) numbered: bool,
-    pub(crate) clock: &'a dyn Clock,
-    pub(crate) output: &'a dyn Output,
-    pub(crate) output_file: Option<OutputFile>,
-    pub(crate) journal: Option<Journal<'a>>,
+    is_broken: bool,
+    totals: Totals,
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(inputs: impl IntoIterator<Item = Input>, settings: Settings<'a>) -> Self {
+    pub(crate) fn new(inputs: Vec<Input>, mut settings: Settings<'a>) -> Self {
+        let output_file = settings.output_file.take();
         Self {
             intake: Mutex::new(Intake {
-                inputs: inputs.into_iter().collect(),
+                inputs: inputs.into(),
                 taken: 0,
             }),
             progress: Mutex::default(),
-            manner: settings.manner,
-            rules: settings.rules,
-            numbered: settings.numbered,
-            clock: settings.clock,
-            output: settings.output,
-            shared: Shared::default(),
-            output_file: settings.output_file.map(|file| Mutex::new(Some(file))),
-            journal: settings.journal,
+            settings,
+            has_output_file: output_file.is_some(),
+            output_file: Mutex::new(output_file),
+            aside: Mutex::default(),
         }
     }
 
-    /// Answers all requests, as many at a time as there are `apis`, and gives the exit code.
-    pub(crate) fn run<A: Api + Sync>(&self, apis: &[A]) -> u8 {
-        match apis {
+    /// Answers all requests, one at a time for each client, and gives the exit code. An error comes
+    /// before anything is sent.
+    pub(crate) fn run<H: Http + Sync>(&self, clients: &[H]) -> Result<u8, Error> {
+        match clients {
             [only] => self.work(only),
-            _ => std::thread::scope(|scope| {
-                for api in apis {
-                    scope.spawn(|| self.work(api));
-                }
-            }),
+            _ => self.work_together(clients)?,
         }
         let taken = lock(&self.intake).taken;
         if taken == 0 {
-            let error = Error::usage("there is no request").hint("see --help", "见 --help");
-            self.respond(0, &mut Response::unsent(error), true);
+            return Err(Error::usage("there is no request").hint("see --help", "见 --help"));
         }
         let progress = self.progress();
         if taken > 1 {
-            self.output.summary(&progress.tally);
+            self.settings.output.summary(&progress.totals);
         }
-        match (progress.io_failed, progress.first_failure) {
-            (true, _) => Kind::Io.exit_code(),
-            (false, Some((_, exit_code))) => exit_code,
-            (false, None) => 0,
+        Ok(progress.totals.exit_code(self.settings.journal.is_some()))
+    }
+
+    /// All threads are there before the first request is taken: one that can't be had later would
+    /// end the program with paid runs in hand.
+    fn work_together<H: Http + Sync>(&self, clients: &[H]) -> Result<(), Error> {
+        let started = thread::scope(|scope| -> io::Result<()> {
+            let mut starts = Vec::new();
+            for client in clients {
+                let (start, started) = channel::<()>();
+                thread::Builder::new().spawn_scoped(scope, move || {
+                    if started.recv().is_ok() {
+                        self.work(client);
+                    }
+                })?;
+                starts.push(start);
+            }
+            for start in starts {
+                // A worker that waits for it is there.
+                let _ = start.send(());
+            }
+            Ok(())
+        });
+        started.map_err(|error| {
+            let message = format!("cannot start {} threads: {error}", clients.len());
+            Error::config(message).hint("take fewer --jobs", "请减小 --jobs")
+        })
+    }
+
+    fn work(&self, http: &dyn Http) {
+        while let Some((taken, patience)) = self.next() {
+            let starts = !matches!(taken.request.task, Ok(Task::Watch(_)));
+            let Some(mut response) = self.answer(http, &taken, patience) else {
+                lock(&self.aside).push_back(taken);
+                continue;
+            };
+            self.write_output_file(&mut response);
+            self.respond(&mut response, starts);
         }
     }
 
-    fn work(&self, api: &dyn Api) {
-        let mut rest: Option<(Box<dyn Body>, Duration)> = None;
-        while let Some(taken) = self.take() {
-            if let Some((body, since)) = rest.take()
-                && self.clock.now().saturating_sub(since) < REST_LIMIT
-            {
-                body.finish();
-            }
-            let number = taken.number;
-            let (answered, recorded) = self.answer(api, taken);
-            let since = self.clock.now();
-            rest = answered.rest.map(|body| (body, since));
-            let mut response = answered.response;
-            self.write_output_file(&mut response);
-            if let Err(trouble) = &recorded {
-                tell_unrecorded(&mut response, trouble);
-            }
-            self.respond(number, &mut response, recorded.is_ok());
-        }
+    /// The next request, or one that was put aside and is to be waited for.
+    fn next(&self) -> Option<(Taken, Patience)> {
+        let oldest_of = |least: usize| {
+            let mut aside = lock(&self.aside);
+            let taken = (aside.len() >= least).then(|| aside.pop_front())??;
+            let timeout = self.settings.rules.timeout;
+            let deadline = Deadline::after(self.settings.clock, timeout);
+            Some((taken, Patience::Until(deadline)))
+        };
+        oldest_of(ASIDE_LIMIT).or_else(|| match self.take() {
+            Some(taken) => Some((taken, Patience::None)),
+            None if self.progress().is_broken => None,
+            None => oldest_of(1),
+        })
     }
 
     /// The next request; nothing at the end, or when nothing more can be written.
@@ -210,12 +193,12 @@ impl<'a> Batch<'a> {
         let mut intake = lock(&self.intake);
         while let Some(input) = intake.inputs.front_mut() {
             let item = input.next();
-            if self.progress().broken {
+            if self.progress().is_broken {
                 return None;
             }
             if let Some(item) = item {
                 intake.taken += 1;
-                self.output.taken();
+                self.settings.output.taken();
                 return Some(self.understand(intake.taken - 1, item));
             }
             intake.inputs.pop_front();
@@ -223,122 +206,143 @@ impl<'a> Batch<'a> {
         None
     }
 
-    /// Called in the order of the input, which is what the journal goes by.
     fn understand(&self, number: u64, item: Result<String, Error>) -> Taken {
         let mut request = match item {
-            Ok(text) => Request::parse(&text, self.manner),
+            Ok(text) => Request::parse(&text, self.settings.defaults),
             Err(error) => Request::refused(error),
         };
-        if number > 0 && self.output_file.is_some() {
+        if number > 0 && self.has_output_file {
             let error = Error::usage("-o takes one request, and this is another one");
             request.task = Err(error.hint(
                 "leave out -o, or run them one by one",
                 "请去掉 -o，或逐个运行",
             ));
         }
-        let claim = match self.journal.as_ref().map(|journal| journal.claim(&request)) {
-            None => None,
-            Some(Ok(claim)) => claim,
-            Some(Err(error)) => {
-                // What is wrong with the request itself comes first.
-                request.task = request.task.and(Err(error));
-                None
-            }
-        };
-        if self.numbered && request.id.is_none() {
-            let number = RawValue::from_string(number.to_string());
-            request.id = Some(number.expect("a number is JSON"));
-        }
-        Taken {
-            number,
-            request,
-            claim,
-        }
+        Taken { number, request }
     }
 
-    /// The answer, and whether the journal could take it.
-    fn answer(&self, api: &dyn Api, taken: Taken) -> (Answered, Result<(), Error>) {
-        let Taken {
-            number,
-            mut request,
-            claim,
-        } = taken;
-        let entry = self.journal.as_ref().zip(claim.as_ref());
-        if let Some((journal, claim)) = entry
-            && let Ok(task) = request.task
-        {
-            request.task = match journal.recall(claim, task) {
-                Recall::Act(task) => Ok(task),
-                Recall::Answer(mut response) => {
-                    response.id = request.id;
-                    response.workflow_id = response.workflow_id.or(request.workflow_id);
-                    let answered = Answered {
-                        response: *response,
-                        rest: None,
-                    };
-                    return (answered, Ok(()));
+    /// The response; nothing while another process works on the request.
+    fn answer(&self, http: &dyn Http, taken: &Taken, patience: Patience) -> Option<Response> {
+        let Taken { number, request } = taken;
+        let mut response = loop {
+            let (task, ticket) = match self.recall(request, patience) {
+                Recall::Unkept => break self.run_task(http, taken, &request.task, None, patience),
+                Recall::Answer(response) => break *response,
+                Recall::Refuse(error) => {
+                    break self.run_task(http, taken, &Err(error), None, patience);
                 }
+                Recall::Busy => return None,
+                Recall::Run(ticket) => (None, ticket),
+                Recall::Watch(watch, ticket) => (Some(Ok(Task::Watch(watch))), ticket),
             };
+            let task = task.as_ref().unwrap_or(&request.task);
+            let mut response = self.run_task(http, taken, task, Some(&ticket), patience);
+            // Where another process began it in the meantime, nothing was sent.
+            if ticket.is_lost() {
+                continue;
+            }
+            self.settings.output.mask(&mut response);
+            if let Err(error) = ticket.settle(&mut response) {
+                add_fault(&mut response, error);
+            }
+            break response;
+        };
+        response.id = response.id.take().or_else(|| self.number(*number));
+        Some(response)
+    }
+
+    fn recall(&self, request: &Request, patience: Patience) -> Recall<'_> {
+        let Some(journal) = &self.settings.journal else {
+            return Recall::Unkept;
+        };
+        let recall = journal.recall(request, patience);
+        if journal.has_met_equals() {
+            self.settings.output.warn(
+                "equal requests without an id are one request in the journal, and are answered \
+                 alike; ids would make them several",
+                "内容相同且不带 id 的请求在运行记录中算作同一个请求，结果相同；带上不同的 id 即为多个请求",
+            );
         }
+        recall
+    }
+
+    fn run_task(
+        &self,
+        http: &dyn Http,
+        Taken { number, request }: &Taken,
+        task: &Result<Task, Error>,
+        ticket: Option<&Ticket<'_>>,
+        patience: Patience,
+    ) -> Response {
+        let Settings {
+            clock,
+            rules,
+            output,
+            shared,
+            ..
+        } = &self.settings;
         let runner = Runner {
-            api,
-            clock: self.clock,
+            http,
+            clock: *clock,
             rules: Rules {
-                batch: self.rules.batch || number > 0,
-                ..self.rules
+                batch: rules.batch || *number > 0,
+                timeout: match patience {
+                    Patience::None => rules.timeout,
+                    Patience::Until(deadline) => deadline.left(*clock),
+                },
+                ..*rules
             },
-            shared: &self.shared,
+            shared,
         };
         let witness = Witness {
-            output: self.output,
-            request: request.id.clone(),
-            entry,
+            output: *output,
+            request: request.id.clone().or_else(|| self.number(*number)),
+            ticket,
         };
-        let mut answered = runner.answer(request, &witness);
-        let recorded = entry.map_or(Ok(()), |(journal, claim)| {
-            self.output.mask_response(&mut answered.response);
-            journal.settle(claim, &mut answered.response)
-        });
-        (answered, recorded)
+        runner.answer(request, task, &witness)
+    }
+
+    /// What a request without an `id` gets instead, where responses have to be told apart.
+    fn number(&self, number: u64) -> Option<Box<RawValue>> {
+        let number = RawValue::from_string(number.to_string());
+        let is_numbered = self.settings.numbered || self.settings.journal.is_some();
+        is_numbered.then(|| number.expect("a number is JSON"))
     }
 
     /// Moves the output of a success to the file that `-o` names. The run is paid for, so when that
     /// fails the output stays in the response.
     fn write_output_file(&self, response: &mut Response) {
-        let Some(slot) = &self.output_file else {
-            return;
-        };
-        if !matches!(response.verdict, Verdict::Success) {
+        if response.status != Status::Success {
             return;
         }
-        let Some(file) = lock(slot).take() else {
+        let Some(file) = lock(&self.output_file).take() else {
             return;
         };
-        match file.write(response.output.plain().as_bytes()) {
-            Ok(written) => {
-                response.output_file = Some(written);
+        let name = file.name();
+        let output = response.output.plain().into_owned();
+        match file.write(output.as_bytes()) {
+            Ok(()) => {
+                response.output_bytes = Some(output.len() as u64);
+                response.output_file = Some(name);
                 response.output = Text::default();
             }
-            Err(sentence) => {
-                let trouble = Error::new(Kind::Io, sentence)
-                    .hint("output holds the text", "文本在 output 中");
-                response.verdict = Verdict::Unwritten(trouble);
+            Err(error) => {
+                let message = format!("cannot write {name}: {error}");
+                let error = Error::new(Kind::Io, message);
+                response.error = Some(error.hint("output holds the text", "文本在 output 中"));
             }
         }
     }
 
-    fn respond(&self, number: u64, response: &mut Response, recorded: bool) {
-        let written = self.output.respond(response);
+    fn respond(&self, response: &mut Response, starts: bool) {
+        let is_written = self.settings.output.respond(response);
         let mut progress = self.progress();
-        progress.tally.count(response.kind());
-        progress.broken |= !written;
-        let exit_code = response.exit_code();
-        progress.io_failed |= !written || !recorded || exit_code == Kind::Io.exit_code();
-        if exit_code != 0 {
-            let earlier = progress.first_failure.filter(|(first, _)| *first < number);
-            progress.first_failure = Some(earlier.unwrap_or((number, exit_code)));
+        progress.totals.count(response.kind(), starts);
+        if !is_written {
+            progress.is_broken = true;
+            progress.totals.lost();
         }
-        self.output.answered(&progress.tally);
+        self.settings.output.answered(&progress.totals);
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -350,53 +354,50 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The run is what it is; that the journal doesn't know it is said as well.
-fn tell_unrecorded(response: &mut Response, why: &Error) {
-    match &mut response.verdict {
-        Verdict::Success => response.verdict = Verdict::Unwritten(why.clone()),
-        Verdict::Error(trouble) | Verdict::Unwritten(trouble) if trouble.kind != Kind::Io => {
-            trouble.message = format!("{}; {}", trouble.message, why.message);
+/// The run is what it is; that the journal could not take its end is said as well.
+fn add_fault(response: &mut Response, fault: Error) {
+    match &mut response.error {
+        None => response.error = Some(fault),
+        Some(error) if error.kind != Kind::Io => {
+            error.message = format!("{}; {}", error.message, fault.message);
+            error.kind = Kind::Io;
         }
-        Verdict::Error(_) | Verdict::Unwritten(_) | Verdict::Interrupted(..) => {}
+        Some(_) => {}
     }
 }
 
-/// Tells of one request, on the screen and in the journal.
+/// Reports on one request, to the screen and to the journal.
 struct Witness<'a> {
     output: &'a dyn Output,
     request: Option<Box<RawValue>>,
-    entry: Option<(&'a Journal<'a>, &'a Claim)>,
+    ticket: Option<&'a Ticket<'a>>,
 }
 
 impl Observer for Witness<'_> {
     fn starting(&self) -> Result<(), Error> {
-        match self.entry {
-            Some((journal, claim)) => journal.starting(claim),
-            None => Ok(()),
+        self.ticket.map_or(Ok(()), Ticket::starting)
+    }
+
+    fn rate_refused(&self, why: &Error) {
+        if let Some(ticket) = self.ticket {
+            ticket.rate_refused(why);
         }
     }
 
     fn may_send(&self) -> Result<(), Error> {
-        match self.output.is_broken() {
-            false => Ok(()),
-            true => Err(Error::new(
-                Kind::Io,
-                "not sent, for nothing more can be written to standard output",
-            )),
+        if self.output.is_broken() {
+            let message = "not sent, because nothing more can be written to standard output";
+            return Err(Error::new(Kind::Io, message));
         }
+        Ok(())
     }
 
-    fn started(&self, execute_id: &str, background: bool) {
-        if background {
-            self.output.started(execute_id);
-        }
-        if let Some((journal, claim)) = self.entry {
-            let mode = if background {
-                Mode::Async
-            } else {
-                Mode::Stream
-            };
-            journal.started(claim, execute_id, mode);
+    fn started(&self, execute_id: &str, mode: Mode) {
+        // On the disk before anybody is told; and where the journal keeps it, nobody has to be.
+        match self.ticket {
+            Some(ticket) => ticket.started(execute_id, mode),
+            None if mode == Mode::Async => self.output.started(execute_id),
+            None => {}
         }
     }
 

@@ -1,18 +1,19 @@
-//! Arguments → `Command`. The only file that names lexopt; reads neither the environment nor files. Options are those of GNU: `--name VALUE`, `--name=VALUE`, `-n VALUE`,
-//! clusters of short ones, `--` before file names that begin with a dash. Where an option that takes
-//! a value is repeated, the last one counts, as in curl.
+//! Arguments → `Command`. The only file that names lexopt; reads neither the environment nor files.
+//! Options are those of GNU: `--name VALUE`, `--name=VALUE`, `-n VALUE`, clusters of short ones, `--`
+//! before file names that begin with a dash. Where an option that takes a value is repeated, the last
+//! one counts, as in curl.
 
 pub(crate) mod help;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lexopt::Arg::{Long, Short, Value};
+use lexopt::Arg;
 
-use crate::error::{self, Error};
+use crate::error::{self, Error, Kind};
+use crate::service::ServiceName;
 
 pub(crate) const VERSION: &str = concat!("coze-workflow ", env!("CARGO_PKG_VERSION"));
 
@@ -24,12 +25,12 @@ pub(crate) enum Command {
     /// `--help`.
     Help,
     Version,
-    /// Look whether the configuration is complete and somebody answers; start nothing.
-    Check(Box<Options>),
-    Run(Box<Options>),
+    /// Anything else.
+    Work(Box<Options>),
 }
 
 /// The options as they were given: `None` and `false` are "not given", defaults are `config`'s.
+/// A new one is a field here, an arm in `read_argument`, and an entry in each of `help/*.txt`.
 #[derive(Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -42,6 +43,7 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     pub(crate) config: Option<PathBuf>,
     pub(crate) base_url: Option<String>,
+    pub(crate) service: Option<ServiceName>,
     pub(crate) timeout: Option<Option<Duration>>,
     pub(crate) idle_timeout: Option<Option<Duration>>,
     pub(crate) connect_timeout: Option<Duration>,
@@ -54,37 +56,42 @@ pub(crate) struct Options {
     pub(crate) output: Option<PathBuf>,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) journal: Option<PathBuf>,
-    pub(crate) rerun_unknown: bool,
+    pub(crate) rerun: Rerun,
     pub(crate) cacert: Option<PathBuf>,
     pub(crate) request: Option<String>,
     pub(crate) allow_unknown_fields: bool,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
+    /// `Command` says it to others.
+    /// Look whether the configuration is complete and somebody answers; start nothing.
+    pub(crate) check: bool,
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// `--rerun`: what is run again although it may have been started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rerun {
+    pub(crate) unknown: bool,
+    pub(crate) failed: bool,
 }
 
 /// Understands the arguments, without the program's own name.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut parser = lexopt::Parser::from_args(args);
     let mut options = Options::default();
-    let mut check = false;
-    // The first mistake is kept until all is read: `-h` behind it asks how to put it right.
+    // The first mistake is kept until all is read: a later `-h` asks how to put it right.
     let mut mistake = None;
     loop {
         match read_argument(&mut parser, &mut options) {
-            Ok(Seen::ShortHelp) => return Ok(Command::ShortHelp),
-            Ok(Seen::Help) => return Ok(Command::Help),
-            Ok(Seen::Version) => return Ok(Command::Version),
-            Ok(Seen::Check) => check = true,
             Ok(Seen::Setting) => {}
+            Ok(Seen::Asked(command)) => return Ok(command),
             Ok(Seen::End) => break,
             Err(error) => mistake = mistake.or(Some(error)),
         }
     }
-    match mistake.or_else(|| contradiction(&options, check)) {
-        Some(error) => Err(error.into()),
-        None if check => Ok(Command::Check(Box::new(options))),
-        None => Ok(Command::Run(Box::new(options))),
+    match mistake.or_else(|| contradiction(&options)) {
+        Some(error) => Err(error),
+        None => Ok(Command::Work(Box::new(options))),
     }
 }
 
@@ -95,90 +102,206 @@ const MOST_RETRIES: u32 = 1000;
 const MOST_JOBS: u32 = 1024;
 
 enum Seen {
-    ShortHelp,
-    Help,
-    Version,
-    Check,
     Setting,
+    /// What comes before anything that other arguments ask for.
+    Asked(Command),
     End,
 }
 
-fn read_argument(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Seen, UsageError> {
-    let argument = match parser.next() {
-        Ok(Some(argument)) => argument,
+fn read_argument(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Seen, Error> {
+    let name = match parser.next() {
+        Ok(Some(Arg::Short(letter))) => format!("-{letter}"),
+        Ok(Some(Arg::Long(name))) => format!("--{name}"),
+        Ok(Some(Arg::Value(file))) => {
+            options.files.push(file.into());
+            return Ok(Seen::Setting);
+        }
         Ok(None) => return Ok(Seen::End),
         // The value itself is not repeated: it may be a secret.
         Err(lexopt::Error::UnexpectedValue { option, .. }) => {
-            return Err(UsageError::UnexpectedValue { option });
+            return Err(see_help(format!("{option} takes no value")));
         }
-        Err(other) => return Err(UsageError::Other(other.to_string())),
+        // What lexopt may come to say in a later version.
+        Err(other) => return Err(see_help(other.to_string())),
     };
-    match argument {
-        Short('h') => return Ok(Seen::ShortHelp),
-        Long("help") => return Ok(Seen::Help),
-        Short('V') | Long("version") => return Ok(Seen::Version),
-        Long("check") => return Ok(Seen::Check),
-        Short('c') | Long("config") => options.config = Some(path(parser, "--config")?),
-        Long("base-url") => options.base_url = Some(text(parser, "--base-url")?),
-        Long("timeout") => options.timeout = Some(limit(parser, "--timeout")?),
-        Long("idle-timeout") => options.idle_timeout = Some(limit(parser, "--idle-timeout")?),
-        Long("connect-timeout") => {
-            options.connect_timeout = Some(positive_seconds(parser, "--connect-timeout")?);
+    let option = &name;
+    let value = Value { option, parser };
+    match name.as_str() {
+        "-h" => return Ok(Seen::Asked(Command::ShortHelp)),
+        "--help" => return Ok(Seen::Asked(Command::Help)),
+        "-V" | "--version" => return Ok(Seen::Asked(Command::Version)),
+        "--check" => options.check = true,
+        "-c" | "--config" => options.config = Some(value.path()?),
+        "--base-url" => options.base_url = Some(value.base_url()?),
+        "--service" => options.service = Some(value.service()?),
+        "--timeout" => options.timeout = Some(value.limit()?),
+        "--idle-timeout" => options.idle_timeout = Some(value.limit()?),
+        "--connect-timeout" => options.connect_timeout = Some(value.time()?),
+        "--poll-interval" => options.poll_interval = Some(value.time()?),
+        "--retries" => options.retries = Some(value.count(0, MOST_RETRIES)?),
+        "--async" => options.asynchronous = true,
+        "--no-wait" => options.no_wait = true,
+        "--events" => options.events = true,
+        "-r" | "--raw-output" => options.raw_output = true,
+        "-o" | "--output" => options.output = Some(value.path()?),
+        "-j" | "--jobs" => {
+            options.jobs = NonZeroUsize::new(value.count(1, MOST_JOBS)? as usize);
         }
-        Long("poll-interval") => {
-            options.poll_interval = Some(positive_seconds(parser, "--poll-interval")?);
-        }
-        Long("retries") => options.retries = Some(count(parser, "--retries", 0, MOST_RETRIES)?),
-        Long("async") => options.asynchronous = true,
-        Long("no-wait") => options.no_wait = true,
-        Long("events") => options.events = true,
-        Short('r') | Long("raw-output") => options.raw_output = true,
-        Short('o') | Long("output") => options.output = Some(path(parser, "--output")?),
-        Short('j') | Long("jobs") => {
-            let jobs = count(parser, "--jobs", 1, MOST_JOBS)?;
-            options.jobs = NonZeroUsize::new(jobs as usize);
-        }
-        Long("journal") => options.journal = Some(path(parser, "--journal")?),
-        Long("rerun-unknown") => options.rerun_unknown = true,
-        Long("cacert") => options.cacert = Some(path(parser, "--cacert")?),
-        Long("request") => {
-            // Where the last one counted, a request would be dropped without a word.
-            if options
-                .request
-                .replace(text(parser, "--request")?)
-                .is_some()
-            {
-                return Err(UsageError::RequestTwice);
-            }
-        }
-        Long("allow-unknown-fields") => options.allow_unknown_fields = true,
-        Short('q') | Long("quiet") => options.quiet = true,
-        Short('v') | Long("verbose") => options.verbose = true,
-        Value(file) => options.files.push(file.into()),
-        Short(letter) => {
-            let error = UsageError::Unknown {
-                option: format!("-{letter}"),
-                nearest: None,
-            };
-            skip_value(parser);
-            return Err(error);
-        }
-        Long(name) => {
-            let error = unknown(name);
-            skip_value(parser);
-            return Err(error);
-        }
+        "--journal" => options.journal = Some(value.path()?),
+        "--rerun" => value.rerun(&mut options.rerun)?,
+        "--cacert" => options.cacert = Some(value.path()?),
+        "--request" => value.only(&mut options.request)?,
+        "--allow-unknown-fields" => options.allow_unknown_fields = true,
+        "-q" | "--quiet" => options.quiet = true,
+        "-v" | "--verbose" => options.verbose = true,
+        _ => return Err(value.unknown()),
     }
     Ok(Seen::Setting)
 }
 
+/// The value of the option that was just read, if it takes one.
+struct Value<'a> {
+    /// As it was typed, with its dashes.
+    option: &'a str,
+    parser: &'a mut lexopt::Parser,
+}
+
+impl Value<'_> {
+    fn path(self) -> Result<PathBuf, Error> {
+        match self.parser.value() {
+            Ok(value) => Ok(value.into()),
+            Err(_) => Err(see_help(format!("{} needs a value", self.option))),
+        }
+    }
+
+    fn text(self) -> Result<String, Error> {
+        let option = self.option;
+        let value = self.path()?.into_os_string();
+        let not_text = |_| see_help(format!("the value of {option} is not UTF-8"));
+        value.into_string().map_err(not_text)
+    }
+
+    fn rerun(self, rerun: &mut Rerun) -> Result<(), Error> {
+        let option = self.option;
+        match self.text()?.as_str() {
+            "unknown" => rerun.unknown = true,
+            "failed" => rerun.failed = true,
+            other => {
+                let sentence = format!("{option} can't be {other:?}");
+                return Err(Error::usage(sentence).hint(
+                    "unknown or failed; for both, give it twice",
+                    "unknown 或 failed；两者都要时请写两次",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// An empty one is a variable that somebody forgot to set, and the default another server.
+    fn base_url(self) -> Result<String, Error> {
+        let option = self.option;
+        let url = self.text()?;
+        if url.trim().is_empty() {
+            return Err(Error::usage(format!("{option} is empty")).hint(
+                "leave it out, or give a URL such as https://api.coze.cn",
+                "请去掉该选项，或给出网址，例如 https://api.coze.cn",
+            ));
+        }
+        Ok(url)
+    }
+
+    fn service(self) -> Result<ServiceName, Error> {
+        let option = self.option;
+        let word = self.text()?;
+        ServiceName::parse(&word).ok_or_else(|| ServiceName::unknown(Kind::Usage, option))
+    }
+
+    /// Where the last one counted, a request would be dropped without a word.
+    fn only(self, request: &mut Option<String>) -> Result<(), Error> {
+        let option = self.option;
+        if request.replace(self.text()?).is_some() {
+            return Err(Error::usage(format!("{option} was given twice")).hint(
+                "put all requests into one value, separated by white space",
+                "请把所有请求放进同一个值，以空白分隔",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Seconds, of which 0 means no limit.
+    fn limit(self) -> Result<Option<Duration>, Error> {
+        let duration = self.seconds("from 0, which is no limit,", "0（不限）", |_| true)?;
+        Ok(Some(duration).filter(|duration| !duration.is_zero()))
+    }
+
+    /// Seconds, and not 0.
+    fn time(self) -> Result<Duration, Error> {
+        self.seconds("above 0 and", "大于 0 ", |seconds| seconds > 0.0)
+    }
+
+    fn seconds(
+        self,
+        english: &str,
+        chinese: &str,
+        is_allowed: fn(f64) -> bool,
+    ) -> Result<Duration, Error> {
+        let option = self.option;
+        let value = self.text()?;
+        // NaN is in no range.
+        let is_sensible = |seconds: &f64| (0.0..=LONGEST_SECONDS).contains(seconds);
+        let seconds = value.parse().ok().filter(is_sensible);
+        match seconds.filter(|seconds| is_allowed(*seconds)) {
+            Some(seconds) => {
+                // What is rounded to nothing must not become no limit.
+                let least = Duration::from_nanos(u64::from(seconds > 0.0));
+                Ok(Duration::from_secs_f64(seconds).max(least))
+            }
+            None => Err(
+                Error::usage(format!("{option} takes seconds, not {value:?}")).hint(
+                    format!("a number {english} up to {LONGEST_SECONDS}, such as 0.5"),
+                    format!("{chinese}到 {LONGEST_SECONDS} 之间的数，例如 0.5"),
+                ),
+            ),
+        }
+    }
+
+    fn count(self, least: u32, most: u32) -> Result<u32, Error> {
+        let option = self.option;
+        let value = self.text()?;
+        let count = value.parse().ok();
+        count
+            .filter(|count| (least..=most).contains(count))
+            .ok_or_else(|| {
+                Error::usage(format!("{option} can't be {value:?}")).hint(
+                    format!("a whole number from {least} to {most}"),
+                    format!("{least} 到 {most} 之间的整数"),
+                )
+            })
+    }
+
+    /// Whatever is glued to an unknown option goes with it: the `h` in `-which` asks for no help.
+    fn unknown(self) -> Error {
+        let _ = self.parser.optional_value();
+        unknown(self.option)
+    }
+}
+
+fn see_help(message: String) -> Error {
+    Error::usage(message).hint("see --help", "见 --help")
+}
+
 /// A name that is no option: perhaps a misspelt one, perhaps an attempt to hand over the key.
-fn unknown(name: &str) -> UsageError {
-    let option = format!("--{}", name.escape_debug());
-    let words: Vec<&str> = name.split(['-', '_']).collect();
-    let is_about_key = ["key", "apikey", "token"];
-    if words.iter().any(|word| is_about_key.contains(word)) {
-        return UsageError::KeyAsOption { option };
+fn unknown(option: &str) -> Error {
+    let message = format!("unknown option {}", option.escape_debug());
+    let name = option.trim_start_matches('-');
+    if name
+        .split(['-', '_'])
+        .any(|word| ["key", "apikey", "token"].contains(&word))
+    {
+        return Error::usage(format!("{message}: there is no option for the key")).hint(
+            "arguments are visible to every user of the machine: set COZE_API_KEY",
+            "命令行参数对本机所有用户可见：请设置 COZE_API_KEY",
+        );
     }
     // A beginning that fits one name only is nearer than any misspelling: `--raw`, `--allow`.
     let names = help::option_names();
@@ -187,98 +310,25 @@ fn unknown(name: &str) -> UsageError {
         (Some(only), None) => Some(*only),
         _ => error::nearest(name, &names),
     };
-    UsageError::Unknown { option, nearest }
-}
-
-/// Whatever is glued to an unknown option goes with it: the `h` in `-which` asks for no help.
-fn skip_value(parser: &mut lexopt::Parser) {
-    let _ = parser.optional_value();
-}
-
-fn path(parser: &mut lexopt::Parser, option: &'static str) -> Result<PathBuf, UsageError> {
-    match parser.value() {
-        Ok(value) => Ok(value.into()),
-        Err(_) => Err(UsageError::MissingValue { option }),
+    match nearest.filter(|_| option.starts_with("--")) {
+        Some(name) => Error::usage(message).hint(
+            format!("did you mean --{name}?"),
+            format!("您是想写 --{name} 吗？"),
+        ),
+        None => see_help(message),
     }
-}
-
-fn text(parser: &mut lexopt::Parser, option: &'static str) -> Result<String, UsageError> {
-    let value = path(parser, option)?.into_os_string();
-    value
-        .into_string()
-        .map_err(|_| UsageError::NotText { option })
-}
-
-/// Seconds, of which 0 means no limit.
-fn limit(
-    parser: &mut lexopt::Parser,
-    option: &'static str,
-) -> Result<Option<Duration>, UsageError> {
-    let value = text(parser, option)?;
-    let zero_is = Zero::NoLimit;
-    match seconds(&value) {
-        Some(Duration::ZERO) => Ok(None),
-        Some(duration) => Ok(Some(duration)),
-        None => Err(UsageError::NotSeconds {
-            option,
-            value,
-            zero_is,
-        }),
-    }
-}
-
-fn positive_seconds(
-    parser: &mut lexopt::Parser,
-    option: &'static str,
-) -> Result<Duration, UsageError> {
-    let value = text(parser, option)?;
-    let zero_is = Zero::Refused;
-    seconds(&value)
-        .filter(|duration| !duration.is_zero())
-        .ok_or(UsageError::NotSeconds {
-            option,
-            value,
-            zero_is,
-        })
-}
-
-fn seconds(value: &str) -> Option<Duration> {
-    let seconds: f64 = value.parse().ok()?;
-    // NaN is in no range.
-    let sensible = (0.0..=LONGEST_SECONDS).contains(&seconds);
-    // What is rounded to nothing must not become no limit.
-    let least = Duration::from_nanos(u64::from(seconds > 0.0));
-    sensible.then(|| Duration::from_secs_f64(seconds).max(least))
-}
-
-fn count(
-    parser: &mut lexopt::Parser,
-    option: &'static str,
-    least: u32,
-    most: u32,
-) -> Result<u32, UsageError> {
-    let value = text(parser, option)?;
-    let count = value.parse().ok();
-    count
-        .filter(|count| (least..=most).contains(count))
-        .ok_or(UsageError::NotCount {
-            option,
-            value,
-            least,
-            most,
-        })
 }
 
 /// Options that can't both be meant. Refused rather than one of them ignored: whoever wrote them
 /// expects something that would not happen, and finds out after the run was paid for.
-fn contradiction(options: &Options, check: bool) -> Option<UsageError> {
+fn contradiction(options: &Options) -> Option<Error> {
     let has_request = options.request.is_some();
     let has_files = !options.files.is_empty();
     let has_output = options.output.is_some();
     let pairs = [
         (has_request, "--request", has_files, "FILE"),
-        (check, "--check", has_request, "--request"),
-        (check, "--check", has_files, "FILE"),
+        (options.check, "--check", has_request, "--request"),
+        (options.check, "--check", has_files, "FILE"),
         (
             options.raw_output,
             "--raw-output",
@@ -289,137 +339,22 @@ fn contradiction(options: &Options, check: bool) -> Option<UsageError> {
         (options.quiet, "--quiet", options.verbose, "--verbose"),
     ];
     if let Some((_, one, _, other)) = pairs.into_iter().find(|pair| pair.0 && pair.2) {
-        return Some(UsageError::Together { one, other });
+        let message = format!("{one} and {other} can't be used together");
+        return Some(Error::usage(message).hint("leave one of them out", "请去掉其中一个"));
     }
-    if options.rerun_unknown && options.journal.is_none() {
-        return Some(UsageError::RerunWithoutJournal);
+    if options.rerun != Rerun::default() && options.journal.is_none() {
+        return Some(Error::usage("--rerun needs --journal").hint(
+            "the journal is what knows how runs ended",
+            "只有运行记录知道各次运行如何结束",
+        ));
     }
-    let is_dash = options
-        .output
-        .as_ref()
-        .is_some_and(|file| file.as_os_str() == "-");
-    is_dash.then_some(UsageError::OutputToDash)
-}
-
-/// What is wrong with the arguments. Names of options are as they are typed, `--jobs`.
-#[derive(Debug)]
-enum UsageError {
-    Unknown {
-        option: String,
-        nearest: Option<&'static str>,
-    },
-    KeyAsOption {
-        option: String,
-    },
-    MissingValue {
-        option: &'static str,
-    },
-    UnexpectedValue {
-        option: String,
-    },
-    NotText {
-        option: &'static str,
-    },
-    NotSeconds {
-        option: &'static str,
-        value: String,
-        zero_is: Zero,
-    },
-    NotCount {
-        option: &'static str,
-        value: String,
-        least: u32,
-        most: u32,
-    },
-    RequestTwice,
-    Together {
-        one: &'static str,
-        other: &'static str,
-    },
-    RerunWithoutJournal,
-    OutputToDash,
-    /// What lexopt may come to say in a later version.
-    Other(String),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Zero {
-    NoLimit,
-    Refused,
-}
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown { option, .. } => write!(f, "unknown option {option}"),
-            Self::KeyAsOption { option } => {
-                write!(f, "unknown option {option}: there is no option for the key")
-            }
-            Self::MissingValue { option } => write!(f, "{option} needs a value"),
-            Self::UnexpectedValue { option } => write!(f, "{option} takes no value"),
-            Self::NotText { option } => write!(f, "the value of {option} is not UTF-8"),
-            Self::NotSeconds { option, value, .. } => {
-                write!(f, "{option} takes seconds, not {value:?}")
-            }
-            Self::NotCount { option, value, .. } => write!(f, "{option} can't be {value:?}"),
-            Self::RequestTwice => f.write_str("--request was given twice"),
-            Self::Together { one, other } => write!(f, "{one} and {other} can't be used together"),
-            Self::RerunWithoutJournal => f.write_str("--rerun-unknown needs --journal"),
-            Self::OutputToDash => f.write_str("--output takes the name of a file, not \"-\""),
-            Self::Other(sentence) => f.write_str(sentence),
-        }
-    }
-}
-
-impl From<UsageError> for Error {
-    fn from(error: UsageError) -> Self {
-        let local = Self::usage(error.to_string());
-        match error {
-            UsageError::Unknown {
-                nearest: Some(name),
-                ..
-            } => local.hint(
-                format!("did you mean --{name}?"),
-                format!("您是想写 --{name} 吗？"),
-            ),
-            UsageError::KeyAsOption { .. } => local.hint(
-                "arguments are visible to every user of the machine: set COZE_API_KEY",
-                "命令行参数对本机所有用户可见：请设置 COZE_API_KEY",
-            ),
-            UsageError::NotSeconds { zero_is, .. } => {
-                let (english, chinese) = match zero_is {
-                    Zero::NoLimit => ("from 0, which is no limit,", "0（不限）"),
-                    Zero::Refused => ("above 0 and", "大于 0 "),
-                };
-                local.hint(
-                    format!("a number {english} up to {LONGEST_SECONDS}, such as 0.5"),
-                    format!("{chinese}到 {LONGEST_SECONDS} 之间的数，例如 0.5"),
-                )
-            }
-            UsageError::NotCount { least, most, .. } => local.hint(
-                format!("a whole number from {least} to {most}"),
-                format!("{least} 到 {most} 之间的整数"),
-            ),
-            UsageError::RequestTwice => local.hint(
-                "put all requests into one value, separated by white space",
-                "请把所有请求放进同一个值，以空白分隔",
-            ),
-            UsageError::Together { .. } => local.hint("leave one of them out", "请去掉其中一个"),
-            UsageError::RerunWithoutJournal => local.hint(
-                "the journal is what knows the unknown runs",
-                "状态未知的运行只记在运行记录中",
-            ),
-            UsageError::OutputToDash => local.hint(
-                "--raw-output prints the output to standard output",
-                "--raw-output 会把 output 写到标准输出",
-            ),
-            UsageError::Unknown { nearest: None, .. }
-            | UsageError::MissingValue { .. }
-            | UsageError::UnexpectedValue { .. }
-            | UsageError::NotText { .. }
-            | UsageError::Other(_) => local.hint("see --help", "见 --help"),
-        }
-    }
+    let is_dash = |file: &PathBuf| file.as_os_str() == "-";
+    options.output.as_ref().is_some_and(is_dash).then(|| {
+        Error::usage("--output takes the name of a file, not \"-\"").hint(
+            "--raw-output prints the output to standard output",
+            "--raw-output 会把 output 写到标准输出",
+        )
+    })
 }
 
 #[cfg(test)]
@@ -436,7 +371,7 @@ mod tests {
     #[track_caller]
     fn options(args: &[&str]) -> Options {
         match command(args) {
-            Command::Run(options) => *options,
+            Command::Work(options) => *options,
             other => panic!("{args:?} is {other:?}"),
         }
     }
@@ -446,7 +381,7 @@ mod tests {
         let error = parse(args.iter().map(OsString::from)).unwrap_err();
         assert_eq!(
             (error.kind, error.to_string().as_str()),
-            (error::Kind::Usage, sentence)
+            (Kind::Usage, sentence)
         );
     }
 
@@ -457,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_apart_behind_an_equals_sign_or_glued_to_a_letter() {
+    fn a_value_is_apart_after_an_equals_sign_or_glued_to_a_letter() {
         for args in [
             &["-j", "4"][..],
             &["-j4"],
@@ -474,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn help_and_version_win_wherever_they_stand() {
+    fn help_and_version_win_wherever_they_are() {
         assert!(matches!(
             command(&["--frob", "--jobs", "0", "-h"]),
             Command::ShortHelp
@@ -498,7 +433,7 @@ mod tests {
         );
         let name = OsString::from_vec(vec![b'f', 0xff]);
         let args = [name.clone(), "-o".into(), name.clone()];
-        let Ok(Command::Run(options)) = parse(args) else {
+        let Ok(Command::Work(options)) = parse(args) else {
             panic!("refused");
         };
         assert_eq!(options.files, [PathBuf::from(&name)]);
@@ -568,6 +503,42 @@ mod tests {
     }
 
     #[test]
+    fn a_base_url_that_is_empty_is_a_variable_that_nobody_set() {
+        for value in ["", " "] {
+            refused(
+                &["--base-url", value],
+                "--base-url is empty (leave it out, or give a URL such as https://api.coze.cn)",
+            );
+        }
+    }
+
+    #[test]
+    fn a_service_has_a_name() {
+        let studio = options(&["--service", "studio"]).service;
+        assert_eq!(studio, Some(ServiceName::Studio));
+        for word in ["auto", "", "Studio"] {
+            refused(
+                &["--service", word],
+                "the service in --service is none of coze, studio \
+                 (leave it out, and what the server says decides)",
+            );
+        }
+    }
+
+    #[test]
+    fn a_mistake_names_the_option_as_it_was_typed() {
+        refused(
+            &["-j", "x"],
+            "-j can't be \"x\" (a whole number from 1 to 1024)",
+        );
+        refused(&["-c"], "-c needs a value (see --help)");
+        refused(
+            &["--fr\u{1b}ob"],
+            "unknown option --fr\\u{1b}ob (see --help)",
+        );
+    }
+
+    #[test]
     fn the_key_is_no_argument_and_is_not_repeated() {
         for option in ["--api-key", "--key", "--token", "--api_key"] {
             let sentence = format!(
@@ -618,8 +589,8 @@ mod tests {
     #[test]
     fn an_option_that_needs_another_says_so() {
         refused(
-            &["--rerun-unknown"],
-            "--rerun-unknown needs --journal (the journal is what knows the unknown runs)",
+            &["--rerun", "unknown"],
+            "--rerun needs --journal (the journal is what knows how runs ended)",
         );
         refused(
             &["-o", "-"],
@@ -629,6 +600,6 @@ mod tests {
 
     #[test]
     fn check_is_a_command_of_its_own() {
-        assert!(matches!(command(&["--check", "-v"]), Command::Check(_)));
+        assert!(matches!(command(&["--check", "-v"]), Command::Work(options) if options.check));
     }
 }

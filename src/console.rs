@@ -16,13 +16,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use self::status_line::Status;
-use crate::batch::{Output, Tally};
-use crate::config::Key;
+use crate::batch::Output;
+use crate::batch::totals::Totals;
+use crate::cli::{Options, help};
+use crate::config::{Config, Key, Origin};
 use crate::coze::fields;
-use crate::error::Hint;
+use crate::error::{Error, Kind};
 use crate::language::Language;
-use crate::response::{Response, Verdict};
+use crate::response::{Outcome, Response};
 use crate::run::Note;
+use crate::run::rehearse::Report;
 use crate::sse::Frame;
 use crate::time::Clock;
 
@@ -33,17 +36,17 @@ const LINE: usize = 64 << 10;
 const TICK: Duration = Duration::from_millis(200);
 
 /// What is to be shown.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is an option of its own"
 )]
-pub(crate) struct Show {
+struct Show {
     /// `-r`: `output` itself, and nothing but it, on standard output.
-    pub(crate) raw_output: bool,
-    pub(crate) events: bool,
-    pub(crate) quiet: bool,
-    pub(crate) verbose: bool,
+    raw_output: bool,
+    events: bool,
+    quiet: bool,
+    verbose: bool,
 }
 
 pub(crate) struct Console<'a> {
@@ -93,14 +96,76 @@ impl Screen {
 }
 
 impl<'a> Console<'a> {
-    pub(crate) fn new(show: Show, language: Language, clock: &'a dyn Clock) -> Self {
+    pub(crate) fn new(options: &Options, language: Language, clock: &'a dyn Clock) -> Self {
         Self {
-            show,
+            show: Show {
+                raw_output: options.raw_output,
+                events: options.events,
+                quiet: options.quiet,
+                verbose: options.verbose,
+            },
             language,
             key: None,
             clock,
             screen: Mutex::new(Screen::new()),
             over: Condvar::new(),
+        }
+    }
+
+    /// One response and one line for what was found before any request was read. Gives the exit code.
+    pub(crate) fn refuse(&self, error: Error) -> u8 {
+        let mut response = Response::new(Outcome::Error(error));
+        if self.respond(&mut response) {
+            response.exit_code()
+        } else {
+            Kind::Io.exit_code()
+        }
+    }
+
+    /// What `--check` found. Gives the exit code.
+    pub(crate) fn report(&self, mut report: Report<'_>) -> u8 {
+        if let Some(error) = report.error.take() {
+            let error = self.mask_error(error).translate(self.language);
+            if !self.show.quiet {
+                self.complain(&error.line());
+            }
+            report.error = Some(error);
+        }
+        if self.print(&report) {
+            report.exit_code()
+        } else {
+            Kind::Io.exit_code()
+        }
+    }
+
+    /// The short help, on standard error, for a person who gave no request.
+    pub(crate) fn show_help(&self) {
+        let _ = io::stderr()
+            .lock()
+            .write_all(help::short(self.language).as_bytes());
+    }
+
+    /// Under `-v`: every setting and where it comes from, and warnings.
+    pub(crate) fn explain_config(&self, config: &Config) {
+        for Origin {
+            field,
+            value,
+            source,
+        } in &config.origins
+        {
+            self.explain(&format!("{field} {value} ({source})"));
+        }
+        for warning in &config.warnings {
+            self.explain(warning);
+        }
+    }
+
+    fn mask_error(&self, error: Error) -> Error {
+        Error {
+            message: self.masked(&error.message),
+            hint: error.hint.map(|hint| hint.map(|text| self.masked(text))),
+            logid: error.logid.map(|logid| self.masked(&logid)),
+            ..error
         }
     }
 
@@ -148,14 +213,17 @@ impl<'a> Console<'a> {
 
     /// A line on standard error, whatever the options say. Nobody can be told when that fails.
     pub(crate) fn complain(&self, line: &str) {
-        self.tell(&format!("coze-workflow: {}\n", printable(&self.mask(line))));
+        self.tell(&format!(
+            "coze-workflow: {}\n",
+            printable(&self.masked(line))
+        ));
     }
 
     /// A line for `-v`.
     pub(crate) fn explain(&self, line: &str) {
         if self.show.verbose {
             let elapsed = self.clock.now().as_secs_f64();
-            let line = printable(&self.mask(line));
+            let line = printable(&self.masked(line));
             self.tell(&format!("[{elapsed:9.3}] {line}\n"));
         }
     }
@@ -181,7 +249,7 @@ impl<'a> Console<'a> {
         written
     }
 
-    fn mask(&self, text: &str) -> String {
+    fn masked(&self, text: &str) -> String {
         match self.key {
             Some(key) => key.mask(text),
             None => text.to_owned(),
@@ -204,31 +272,31 @@ impl<'a> Console<'a> {
         let seconds = |pause: &Duration| format!("{} s", pause.as_secs_f64());
         match note {
             Note::Calling(call) => match call.body() {
-                Some(body) => format!("> POST {} ({} bytes)", call.path(), body.len()),
-                None => format!("> GET {}", call.path()),
+                Some(body) => format!("> POST {} ({} bytes)", call.path, body.len()),
+                None => format!("> GET {}", call.path),
             },
             Note::Answered { status, logid } => match logid {
                 Some(logid) => format!("< HTTP {status}, logid {logid}"),
                 None => format!("< HTTP {status}"),
             },
             Note::Event(frame) => {
-                let id = if frame.own_id { frame.id.as_ref() } else { "-" };
+                let id = frame.id.as_deref().unwrap_or("-");
                 // Masked before it is cut: half a key would not be found.
-                let masked = self.mask(&frame.data);
+                let masked = self.masked(&frame.data);
                 let mut data: String = masked.chars().take(300).collect();
                 if data.len() < masked.len() {
                     write!(data, "… ({} bytes)", frame.data.len()).expect("a string takes all");
                 }
                 format!("< {} {id} {data}", frame.event)
             }
-            Note::Retrying { pause, why } => format!("again in {}, for {why}", seconds(pause)),
-            Note::FallingBack { why } => format!("asking the history, for {why}"),
-            Note::Looking { pause, why } => format!("looking again in {}: {why}", seconds(pause)),
+            Note::Retrying { pause, why } => format!("retrying in {}: {why}", seconds(pause)),
+            Note::FallingBack { why } => format!("asking the history: {why}"),
+            Note::Polling { pause, why } => format!("polling again in {}: {why}", seconds(pause)),
         }
     }
 
     /// A whole response on standard error, for it may hold the only way back to a run.
-    fn print_aside(&self, response: &Response) {
+    fn print_aside(&self, response: &mut Response) {
         let _screen = self.screen();
         let mut err = BufWriter::with_capacity(LINE, io::stderr().lock());
         let _ = write_line(&mut err, |line| response.write(line));
@@ -236,27 +304,28 @@ impl<'a> Console<'a> {
 }
 
 impl Output for Console<'_> {
+    fn mask(&self, response: &mut Response) {
+        response.debug_url = self.masked(&response.debug_url);
+        response.logid = response.logid.as_ref().map(|logid| self.masked(logid));
+        response.error = response.error.take().map(|error| self.mask_error(error));
+    }
+
+    fn warn(&self, english: &'static str, chinese: &'static str) {
+        if !self.show.quiet {
+            self.complain(self.language.pick(english, chinese));
+        }
+    }
+
     fn is_broken(&self) -> bool {
         self.lock().out.is_none()
     }
 
-    fn mask_response(&self, response: &mut Response) {
-        response.debug_url = self.mask(&response.debug_url);
-        response.logid = response.logid.as_ref().map(|logid| self.mask(logid));
-        if let Some(error) = response.error_mut() {
-            error.message = self.mask(&error.message);
-            let translated = error.clone().translate(self.language);
-            error.hint = translated
-                .hint
-                .map(|hint| Hint::from(self.mask(hint.text())));
-            error.logid = error.logid.as_ref().map(|logid| self.mask(logid));
-        }
-    }
-
     fn respond(&self, response: &mut Response) -> bool {
-        self.mask_response(response);
-        let success = matches!(response.verdict, Verdict::Success);
-        let written = match (self.show.raw_output, success) {
+        Output::mask(self, response);
+        let error = response.error.take();
+        response.error = error.map(|error| error.translate(self.language));
+        let is_success = response.kind().is_none();
+        let written = match (self.show.raw_output, is_success) {
             (false, _) => self.print_line(|line| response.write(line)),
             (true, true) if response.output_file.is_some() => true,
             (true, true) => {
@@ -295,7 +364,7 @@ impl Output for Console<'_> {
         // A reader that has gone away keeps no run from ending: the response says so.
         let _ = self.print(&Line {
             event: &frame.event,
-            id: frame.own_id.then_some(&frame.id),
+            id: frame.id.as_deref(),
             data: match &one_line {
                 Ok(json) => Data::Json(json),
                 Err(_) => Data::Text(&frame.data),
@@ -311,9 +380,9 @@ impl Output for Console<'_> {
         }
     }
 
-    fn answered(&self, tally: &Tally) {
+    fn answered(&self, totals: &Totals) {
         if let Some(status) = &mut self.lock().status {
-            status.answered(*tally);
+            status.answered(totals.clone());
         }
     }
 
@@ -332,9 +401,9 @@ impl Output for Console<'_> {
         }
     }
 
-    fn summary(&self, tally: &Tally) {
+    fn summary(&self, totals: &Totals) {
         if !self.show.quiet {
-            self.complain(&totals(tally));
+            self.complain(&sum(totals));
         }
     }
 }
@@ -346,6 +415,17 @@ enum Data<'a> {
     Text(&'a str),
 }
 
+/// The help, or the version. Gives the exit code.
+pub(crate) fn print_text(text: &str) -> u8 {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => 0,
+        // Whoever closes a pipe, `head` or a pager, has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(_) => Kind::Io.exit_code(),
+    }
+}
+
 fn write_line(
     out: &mut impl Write,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -355,21 +435,29 @@ fn write_line(
     out.flush()
 }
 
-fn totals(tally: &Tally) -> String {
-    let mut line = format!("{} requests: {} done", tally.total(), tally.done);
-    let rest = [
-        (tally.failed, "failed", true),
-        (tally.running, "running", false),
-        (tally.interrupted, "interrupted", false),
-        (tally.unknown, "unknown", true),
-    ];
-    for (count, word, always) in rest {
-        if count > 0 || always {
+/// What many requests came to, in one line.
+fn sum(totals: &Totals) -> String {
+    let mut line = format!("{} requests: {} succeeded", totals.all(), totals.succeeded);
+    for (kind, word) in SUMMED {
+        let count = totals.of(kind);
+        if count > 0 {
             write!(line, ", {count} {word}").expect("a string takes all");
         }
     }
     line
 }
+
+const SUMMED: [(Kind, &str); 9] = [
+    (Kind::Failed, "failed"),
+    (Kind::Refused, "refused"),
+    (Kind::Unreachable, "unreachable"),
+    (Kind::Unknown, "unknown"),
+    (Kind::Interrupted, "interrupted"),
+    (Kind::Running, "still running"),
+    (Kind::Usage, "not valid"),
+    (Kind::Config, "not configured"),
+    (Kind::Io, "not written"),
+];
 
 /// The text with its control characters escaped: a service must not command a terminal.
 fn printable(text: &str) -> String {
@@ -399,17 +487,18 @@ mod tests {
     }
 
     #[test]
-    fn totals_always_tell_done_failed_and_unknown() {
-        let mut tally = Tally {
-            done: 3,
-            ..Tally::default()
-        };
-        assert_eq!(totals(&tally), "3 requests: 3 done, 0 failed, 0 unknown");
-        tally.running = 1;
-        tally.unknown = 2;
+    fn the_sum_names_what_there_was() {
+        let mut totals = Totals::default();
+        for kind in [None, None, None] {
+            totals.count(kind, true);
+        }
+        assert_eq!(sum(&totals), "3 requests: 3 succeeded");
+        for kind in [Kind::Unknown, Kind::Running, Kind::Unknown, Kind::Refused] {
+            totals.count(Some(kind), true);
+        }
         assert_eq!(
-            totals(&tally),
-            "6 requests: 3 done, 0 failed, 1 running, 2 unknown"
+            sum(&totals),
+            "7 requests: 3 succeeded, 1 refused, 2 unknown, 1 still running"
         );
     }
 }

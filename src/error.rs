@@ -155,6 +155,12 @@ impl Hint {
         Self::new(text.clone(), text)
     }
 
+    /// Other words in either language.
+    pub(crate) fn map(self, change: impl Fn(&str) -> String) -> Self {
+        Self::new(change(&self.english), change(&self.chinese))
+    }
+
+    #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         &self.english
     }

@@ -2,76 +2,78 @@
 //! failure what went wrong and what it proves. Never retries, never sleeps, never prints. ureq is
 //! named in `http/` only.
 
-mod client;
+pub(crate) mod client;
 mod connect;
+mod deadline;
 mod failure;
+mod lookup;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use self::client::Http;
 use crate::coze::call::Call;
+use crate::error::Hint;
 
-/// How long one call may take.
+/// How long one call may take. `None` is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// For all of it, body included: what is left until the deadline. `None` is for ever.
+    /// For all of it, body included: what is left until the deadline.
     pub(crate) total: Option<Duration>,
-    /// Between two pieces of the answer. `None` is for ever.
+    /// Silence: between two pieces of the body, counted from its first byte on. Before that only
+    /// `total` counts for a start, whose first byte may take as long as the run does. A poll or a
+    /// check is answered at once, so for them silence counts from the request on.
     pub(crate) idle: Option<Duration>,
 }
 
-/// Whoever can be asked: Coze over HTTP, or a script in a test.
-pub(crate) trait Api {
-    /// Sends one call, once, and returns as soon as the head of the answer is there.
-    ///
-    /// An HTTP status is never an error here: it is part of the answer.
-    fn call(&self, call: Call<'_>, limits: Limits) -> Result<Answer, Failure>;
+/// Whoever can be asked: the network, or a script in a test.
+pub(crate) trait Http {
+    /// Sends one call once; returns as soon as the head of the response is there. A status is no
+    /// error.
+    fn call(&self, call: &Call<'_>, limits: Limits) -> Result<HttpResponse, Failure>;
 }
 
-/// The head of an answer, and its body still to be read.
+/// The head of a response, and its body still to be read.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    /// The HTTP status.
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     /// `Content-Type` in lower case, without parameters; empty when there is none.
     pub(crate) content_type: String,
-    /// `X-Tt-Logid` (Coze) or `X-Log-ID` (Coze Studio): what Coze's support asks for.
+    /// `X-Tt-Logid` (the cloud), else `X-Log-Id` (Coze Studio): what Coze's support asks for.
     pub(crate) logid: Option<String>,
+    /// Whether the log id came as `X-Log-Id` and there was no `X-Tt-Logid`: a sign of Coze Studio.
+    pub(crate) has_x_log_id: bool,
     /// `Retry-After` as it was sent: seconds or an HTTP date.
     pub(crate) retry_after: Option<String>,
+    /// Whether the body's framing (Content-Length, chunks, or a status without a body) proves its
+    /// end. False for a close-delimited body: one that was cut reads as a clean end.
+    pub(crate) is_framed: bool,
     pub(crate) body: Box<dyn Body>,
 }
 
-/// The body of an answer, read piece by piece.
+/// The body of a response, read piece by piece.
 pub(crate) trait Body: fmt::Debug {
-    /// Fills the front of `buffer` and says how much; 0 is a clean end (of a close-delimited body
-    /// also one that was cut: an end proves nothing).
+    /// Fills the front of `buffer` and says how much; 0 is the end.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
 
-    /// Like `read`, but waits for about a second at most: what comes now may be of use, or not.
-    fn read_tail(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
-
-    /// Reads what may be left after the last event, for about a second at most, so that the
-    /// connection can serve the next call; if the end does not come, the connection is closed.
-    fn finish(self: Box<Self>);
+    /// From now on the body is waited for no longer than this, in all.
+    fn hurry(&mut self, most: Duration);
 }
 
-/// What is known about whether a call started something.
+/// What is known about whether the request left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Started {
+pub(crate) enum Reach {
     /// The request did not leave whole: nothing was started, it may be sent again.
-    No,
+    NotSent,
     /// The request left; what became of it is not known.
-    Maybe,
+    MaybeSent,
 }
 
-/// Why a call brought no answer, or not all of it.
+/// Why a call brought no response, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    pub(crate) started: Started,
+    pub(crate) reach: Reach,
     pub(crate) cause: Cause,
     /// One line: lower case, no full stop; names the host or the proxy, never the key.
     pub(crate) detail: String,
@@ -104,6 +106,34 @@ pub(crate) enum Cause {
     TooLarge,
 }
 
+impl Cause {
+    /// What to do about it, when nothing was sent.
+    pub(crate) fn hint(self) -> Option<Hint> {
+        let (english, chinese) = match self {
+            Self::Dns | Self::Connect => (
+                "check the base URL and the network; a sandbox may have none",
+                "请检查服务地址和网络；沙箱里可能没有网络",
+            ),
+            Self::Proxy | Self::ProxyRefused => (
+                "check the proxy's address, user and password",
+                "请检查代理的地址、用户名和密码",
+            ),
+            Self::Stopped => (
+                "it may be too large, or not welcome there",
+                "请求可能太大，或不被对方接受",
+            ),
+            Self::Tls => (
+                "check that the base URL really is an https one, and what is between",
+                "请确认服务地址确实支持 https，并检查途中的代理",
+            ),
+            Self::Certificate | Self::Deadline | Self::Silent | Self::Cut | Self::TooLarge => {
+                return None;
+            }
+        };
+        Some(Hint::new(english, chinese))
+    }
+}
+
 impl Failure {
     /// Whether the same call may well succeed a moment later, without anybody changing anything.
     /// A bad certificate, and a proxy that says no, stay what they are.
@@ -123,6 +153,8 @@ impl Failure {
         }
     }
 }
+
+impl std::error::Error for Failure {}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,10 @@
 //! Where requests come from: bytes → the text of one request after another → what is to be done.
 
+mod address;
+mod answer;
+mod body;
+mod entries;
 pub(crate) mod reader;
 pub(crate) mod request;
+mod resume;
+pub(crate) mod source;

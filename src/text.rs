@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use serde::ser::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// A text, kept as a JSON string.
@@ -71,12 +72,6 @@ impl Text {
         Self::from_valid(format!("\"{}\"", &self.json()[from + 1..=to]))
     }
 
-    /// Whether from a place on, which was once its `len`, it is the text of a JSON string, written the
-    /// same way.
-    pub(crate) fn is_from(&self, from: usize, json: &str) -> bool {
-        self.json()[from + 1..] == json[1..]
-    }
-
     /// With its quotes.
     pub(crate) fn json(&self) -> &str {
         &self.buffer[self.start..]
@@ -108,6 +103,13 @@ impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw: &RawValue = serde_json::from_str(self.json()).expect("always valid");
         raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        Self::from_json(json.get()).ok_or_else(|| D::Error::custom("not a text"))
     }
 }
 

@@ -7,7 +7,6 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -41,13 +40,27 @@ impl Desk {
         self.directory.path().join(name)
     }
 
+    /// The text of all files of the journal.
     fn journal(&self) -> String {
-        fs::read_to_string(self.path("journal")).unwrap()
+        let texts = self.files().into_iter().map(fs::read_to_string);
+        texts.map(Result::unwrap).collect()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.path("journal")).unwrap();
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files
     }
 
     /// The program, with that input; `options` are separated by spaces.
     fn program(&self, options: &str, input: &str) -> Command {
-        fs::write(self.path("input"), input).unwrap();
+        self.program_for("input", options, input)
+    }
+
+    /// With an input of that name: one for each of several at a time.
+    fn program_for(&self, name: &str, options: &str, input: &str) -> Command {
+        fs::write(self.path(name), input).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_coze-workflow"));
         command
             .env_clear()
@@ -55,7 +68,7 @@ impl Desk {
             .env("COZE_API_KEY", KEY)
             .current_dir(self.directory.path())
             .args(["--base-url", &self.base_url, "--poll-interval", "0.02"])
-            .args(["--journal", "journal", "input"])
+            .args(["--journal", "journal", name])
             .args(options.split_whitespace())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -110,6 +123,11 @@ impl Told {
         lines
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// Standard output as it would be without a journal.
+    fn without_mark(&self) -> String {
+        self.stdout.replace(r#","journal":true"#, "")
     }
 
     /// The exit code, and the kind of each response.
@@ -171,49 +189,76 @@ impl Dice {
     }
 }
 
-const KILLS: u32 = 200;
+const KILLS: u32 = 300;
+const PROCESSES: usize = 8;
 const ROWS: usize = 40;
 /// So many rows at the end are all the same.
 const SAME: usize = 4;
+/// After that long it is enough, on however slow a machine.
+const LONG_ENOUGH: Duration = Duration::from_secs(30);
 
 #[test]
-fn killed_200_times_at_random_moments_nothing_is_run_twice_and_everything_is_answered() {
-    let coze = Coze::start(Options::default());
+fn killed_at_random_moments_eight_at_a_time_nothing_is_run_twice_and_everything_is_answered() {
+    let coze = Coze::start(Options {
+        retry_after: Some("0".to_owned()),
+        ..Options::default()
+    });
     let mut dice = Dice(0x5eed_c0de);
+    let begin = Instant::now();
     let (mut kills, mut kinds) = (0, BTreeMap::new());
-    for round in 0.. {
+    let mut rounds = 0;
+    while kills < KILLS && begin.elapsed() < LONG_ENOUGH {
         let desk = Desk::new(coze.url());
-        let rows = rows(round);
-        let input = rows.join("\n");
-        let told = loop {
-            let mut child = desk.program("-j 8 -q", &input).spawn().unwrap();
-            let life = Duration::from_millis(dice.below([40, 80, 160][round as usize % 3]));
-            // A reader that leaves the pipe full would hold the program up; 40 rows fit into it.
-            thread::sleep(life);
-            if kills == KILLS || child.try_wait().unwrap().is_some() {
-                break Told::of(&child.wait_with_output().unwrap());
-            }
-            kill(&mut child);
-            kills += 1;
-        };
-        check_round(&coze, round, &told);
+        let rows = rows(rounds);
+        // As often as it takes to come through all rows.
+        for wave in 0..6 {
+            kills += killed_wave(&desk, &rows, wave, &mut dice);
+        }
+        let told = desk.run("-j 8 -q", &rows.join("\n"));
+        check_round(&coze, rounds, &told);
         assert!(!desk.journal().contains(KEY));
         for response in told.responses() {
             *kinds.entry(kind(&response)).or_insert(0) += 1;
         }
-        if kills == KILLS {
-            eprintln!(
-                "journal: {KILLS} kills, {} rounds of {ROWS} requests: {kinds:?}",
-                round + 1
-            );
-            break;
-        }
+        rounds += 1;
     }
+    eprintln!("journal: {kills} kills, {rounds} rounds of {ROWS} requests: {kinds:?}");
+    assert!(kills >= 20, "{kills}");
     assert!(kinds.contains_key("Success"), "{kinds:?}");
     for (key, runs) in coze.counts().started {
-        let most = if key.ends_with("/same") { SAME } else { 1 };
-        assert!(runs <= most as u64, "{key} was started {runs} times");
+        assert_eq!(runs, 1, "{key} was started {runs} times");
     }
+}
+
+/// Several processes at a time on the same rows, cut in one of three ways, each killed at a moment of
+/// its own unless it ends before. How many were killed.
+fn killed_wave(desk: &Desk, rows: &[String], wave: usize, dice: &mut Dice) -> u32 {
+    let mut children: Vec<_> = (0..PROCESSES)
+        .map(|process| {
+            let part: Vec<_> = match wave % 3 {
+                // Every eighth row, a piece of five rows, or all, each beginning elsewhere.
+                0 => rows.iter().skip(process).step_by(PROCESSES).collect(),
+                1 => rows.iter().skip(process * 5).take(5).collect(),
+                _ => rows.iter().cycle().skip(process * 5).take(ROWS).collect(),
+            };
+            let part: Vec<_> = part.into_iter().map(String::as_str).collect();
+            let name = format!("input {process}");
+            let mut program = desk.program_for(&name, "-j 4 -q", &part.join("\n"));
+            let child = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            let life = Duration::from_millis(dice.below(250));
+            (child.unwrap(), Instant::now() + life)
+        })
+        .collect();
+    let mut kills = 0;
+    children.sort_by_key(|(_, end)| *end);
+    for (child, end) in &mut children {
+        thread::sleep(end.saturating_duration_since(Instant::now()));
+        if child.try_wait().unwrap().is_none() {
+            kill(child);
+            kills += 1;
+        }
+    }
+    kills
 }
 
 /// By id and by content, streamed and in the background, well and badly ending. All are of one
@@ -230,7 +275,7 @@ fn rows(round: u32) -> Vec<String> {
             2 => named(&in_background(&request(coze::SLOW, &key))),
             3 => in_background(&request(coze::ECHO, &key)),
             4 => named(&request(coze::QUESTION, &key)),
-            5 => in_background(&request(coze::QUESTION, &key)),
+            5 => in_background(&request(coze::RATE_LIMITED, &key)),
             6 => request(coze::FAILS, &key),
             7 => named(&request(coze::UNPUBLISHED, &key)),
             8 => named(&request(coze::CUT, &key)),
@@ -266,15 +311,61 @@ fn check_round(coze: &Coze, round: u32, told: &Told) {
             "refused" => assert_eq!((row % 10, runs), (7, 0)),
             "unknown" => assert_eq!(response["execute_id"], ""),
             "failed" => assert_eq!((row % 10, runs), (6, 1)),
-            "interrupted" => assert!(matches!(row % 10, 4 | 5) && runs == 1),
+            "interrupted" => assert_eq!((row % 10, runs), (4, 1)),
             "Success" => {
                 let output = response["output"].as_str().unwrap();
                 let quoted = format!("\"{key}\"");
-                assert!(output.contains(&quoted) && runs > 0, "{response}");
+                assert!(output.contains(&quoted) && runs == 1, "{response}");
             }
             other => panic!("{other}: {response}"),
         }
     }
+}
+
+#[test]
+fn processes_side_by_side_share_the_rows_and_all_give_the_same_answers() {
+    let coze = Coze::start(Options {
+        delay: Duration::from_millis(5),
+        ..Options::default()
+    });
+    let desk = Desk::new(coze.url());
+    let rows: Vec<_> = (0..20)
+        .map(|row| {
+            let workflow = [coze::ECHO, coze::FAILS, coze::QUESTION, coze::SLOW][row % 4];
+            with(
+                &request(workflow, &format!("{row}")),
+                &format!(r#""id":{row}"#),
+            )
+        })
+        .collect();
+    let children: Vec<_> = (0..4)
+        .map(|process| {
+            let part: Vec<_> = rows.iter().cycle().skip(process * 5).take(20).collect();
+            let part: Vec<_> = part.into_iter().map(String::as_str).collect();
+            let name = format!("input {process}");
+            desk.program_for(&name, "-j 2 -q", &part.join("\n"))
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let sorted = |child: Child| {
+        let told = Told::of(&child.wait_with_output().unwrap());
+        let mut responses = told.responses();
+        for response in &mut responses {
+            response.as_object_mut().unwrap().remove("journal");
+        }
+        responses.sort_by_key(|response| response["id"].as_u64());
+        responses
+    };
+    let mut answers = children.into_iter().map(sorted);
+    let first = answers.next().unwrap();
+    assert_eq!(first.len(), 20);
+    for others in answers {
+        assert_eq!(others, first);
+    }
+    let started = coze.counts().started;
+    assert_eq!(started.len(), 20);
+    assert!(started.values().all(|&runs| runs == 1), "{started:?}");
 }
 
 #[test]
@@ -285,12 +376,13 @@ fn what_ended_is_answered_from_the_journal_without_a_call() {
         .map(|id| request(id, id))
         .join("\n");
     let first = desk.run("", &input);
-    first.is(1, &["Success", "failed", "interrupted"]);
+    first.is(7, &["Success", "failed", "interrupted"]);
     let counts = coze.counts();
     let again = desk.run("", &input);
-    assert_eq!(again.stdout, first.stdout);
+    assert_eq!(again.stdout.matches(r#","journal":true"#).count(), 3);
+    assert_eq!(again.without_mark(), first.stdout);
     assert_eq!(again.stderr, first.stderr);
-    assert_eq!((again.exit_code, coze.counts()), (1, counts));
+    assert_eq!((again.exit_code, coze.counts()), (7, counts));
 }
 
 #[test]
@@ -329,11 +421,27 @@ fn a_stream_that_was_killed_is_unknown_and_runs_again_only_when_asked_to() {
     desk.kill_when("", &input, || coze.counts().stream_run == 1);
     let told = desk.run("", &input);
     told.is(8, &["unknown"]);
-    assert!(told.stderr.contains("--rerun-unknown"), "{told:?}");
+    assert!(told.stderr.contains("--rerun unknown"), "{told:?}");
+    desk.run("--rerun failed", &input).is(8, &["unknown"]);
     assert_eq!(coze.counts().stream_run, 1);
-    desk.run("--rerun-unknown", &input).is(0, &["Success"]);
-    desk.run("--rerun-unknown", &input).is(0, &["Success"]);
+    desk.run("--rerun unknown", &input).is(0, &["Success"]);
+    desk.run("--rerun unknown", &input).is(0, &["Success"]);
     assert_eq!(coze.counts().stream_run, 2);
+}
+
+#[test]
+fn what_failed_is_run_again_when_asked_to_once_for_all_equal_rows() {
+    let coze = Coze::start(Options::default());
+    let desk = Desk::new(coze.url());
+    let row = request(coze::FAILS, "a");
+    desk.run("", &row).is(1, &["failed"]);
+    desk.run("--rerun unknown", &row).is(1, &["failed"]);
+    assert_eq!(coze.counts().stream_run, 1);
+    let input = format!("{row}\n{row}\n{row}");
+    desk.run("--rerun failed --rerun unknown", &input)
+        .is(1, &["failed"; 3]);
+    assert_eq!(coze.counts().stream_run, 2);
+    desk.run("--rerun some", &row).is(2, &["usage"]);
 }
 
 #[test]
@@ -377,7 +485,9 @@ fn a_resume_that_may_have_been_sent_is_looked_at_and_never_sent_again() {
     let told = desk.run("", &input);
     told.is(0, &["Success"]);
     assert_eq!(told.responses()[0]["output"], r#"{"answer":"明天"}"#);
-    assert_eq!(desk.run("", &input).stdout, told.stdout);
+    assert_eq!(desk.run("", &input).without_mark(), told.stdout);
+    answer["resume_data"] = "后天".into();
+    desk.run("", &answer.to_string()).is(2, &["usage"]);
     assert_eq!(coze.counts().stream_resume, 1);
 }
 
@@ -402,16 +512,13 @@ fn what_was_refused_or_never_arrived_is_tried_again() {
 }
 
 #[test]
-fn an_id_twice_or_with_other_content_is_refused_and_sends_nothing() {
+fn an_id_twice_is_one_request_and_with_other_content_it_is_refused() {
     let coze = Coze::start(Options::default());
     let desk = Desk::new(coze.url());
     let one = with(&request(coze::ECHO, "a"), r#""id":1"#);
     let told = desk.run("", &format!("{one}\n{one}"));
-    told.is(2, &["Success", "usage"]);
-    assert_eq!(
-        told.responses()[1]["error"]["message"],
-        "the id 1 stood in this input before"
-    );
+    told.is(0, &["Success", "Success"]);
+    assert!(!told.stderr.contains("ids"), "{told:?}");
     let other = with(&request(coze::ECHO, "b"), r#""id":1"#);
     let told = desk.run("", &other);
     told.is(2, &["usage"]);
@@ -423,73 +530,140 @@ fn an_id_twice_or_with_other_content_is_refused_and_sends_nothing() {
 }
 
 #[test]
-fn rows_may_be_appended_and_equal_rows_are_told_apart_by_their_number() {
-    let coze = Coze::start(Options::default());
+fn equal_rows_without_an_id_are_one_request_and_a_word_says_so_once() {
+    let coze = slow_coze(20);
     let desk = Desk::new(coze.url());
     let row = request(coze::ECHO, "a");
-    for count in 1..=3 {
-        let told = desk.run("", &format!("{row}\n").repeat(count));
-        told.is(0, &vec!["Success"; count]);
-        assert_eq!(coze.counts().started["a"], count as u64);
-    }
+    let same = r#"{"parameters":"{\"key\": \"\u0061\"}", "workflow_id":7000000000000000001}"#;
+    let told = desk.run("-j 4", &[&row, same, &row, same, &row].join("\n"));
+    told.is(0, &["Success"; 5]);
+    assert_eq!(
+        told.stderr.matches("ids would make them several").count(),
+        1
+    );
+    let ids: BTreeSet<_> = told
+        .responses()
+        .iter()
+        .map(|one| one["id"].as_u64())
+        .collect();
+    assert_eq!(ids, (0..5).map(Some).collect());
+    let outputs: BTreeSet<_> = told
+        .responses()
+        .iter()
+        .map(|one| one["output"].to_string())
+        .collect();
+    assert_eq!(outputs.len(), 1);
+    // By whichever of the two spellings came first.
+    assert_eq!(coze.counts().started.into_values().collect::<Vec<_>>(), [1]);
 }
 
 #[test]
-fn a_torn_last_line_is_as_if_it_were_not_there() {
+fn a_damaged_file_is_unknown_and_named_and_removing_it_permits_another_run() {
     let coze = Coze::start(Options::default());
     let desk = Desk::new(coze.url());
     let input = request(coze::ECHO, "a");
-    let first = desk.run("", &input);
-    let whole = desk.journal();
-    fs::write(desk.path("journal"), format!("{whole}{{\"at\":17")).unwrap();
-    assert_eq!(desk.run("", &input).stdout, first.stdout);
-    desk.run("", &request(coze::ECHO, "b")).is(0, &["Success"]);
-    assert!(desk.journal().starts_with(&whole));
-    assert_eq!(desk.run("", &input).stdout, first.stdout);
+    desk.run("", &input).is(0, &["Success"]);
+    let file = desk.files().remove(0);
+    fs::write(&file, "{").unwrap();
+    let told = desk.run("--rerun unknown --rerun failed", &input);
+    told.is(8, &["unknown"]);
+    assert!(
+        told.stderr
+            .contains(file.to_str().unwrap().rsplit('/').next().unwrap())
+    );
+    assert_eq!(coze.counts().stream_run, 1);
+    fs::remove_file(file).unwrap();
+    desk.run("", &input).is(0, &["Success"]);
     assert_eq!(coze.counts().stream_run, 2);
 }
 
 #[test]
-fn a_journal_of_another_base_url_or_no_journal_is_refused_before_anything_is_sent() {
+fn another_server_is_another_request_in_the_same_journal() {
     let (coze, other) = (
         Coze::start(Options::default()),
         Coze::start(Options::default()),
     );
     let mut desk = Desk::new(coze.url());
-    let input = request(coze::ECHO, "a");
+    let input = with(&request(coze::ECHO, "a"), r#""id":1"#);
     desk.run("", &input).is(0, &["Success"]);
-    let before = desk.journal();
     desk.base_url = other.url();
-    desk.run("", &input).is(3, &["config"]);
-    assert_eq!(desk.journal(), before);
-    fs::write(desk.path("journal"), "a letter\n").unwrap();
-    desk.run("", &input).is(3, &["config"]);
-    assert_eq!(desk.journal(), "a letter\n");
-    assert_eq!(other.counts().connections, 0);
+    desk.run("", &input).is(0, &["Success"]);
+    assert_eq!(
+        (coze.counts().stream_run, other.counts().stream_run),
+        (1, 1)
+    );
 }
 
 #[test]
-fn a_journal_in_use_is_refused_before_anything_is_sent() {
-    let coze = slow_coze(1);
+fn a_directory_that_is_none_is_refused_before_anything_is_sent() {
+    let coze = Coze::start(Options::default());
     let desk = Desk::new(coze.url());
     let input = request(coze::ECHO, "a");
-    let mut first = desk.program("-", "").stdin(Stdio::piped()).spawn().unwrap();
-    let mut stdin = first.stdin.take().unwrap();
-    writeln!(stdin, "{input}").unwrap();
-    let mut line = String::new();
-    BufReader::new(first.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    fs::write(desk.path("journal"), "a letter\n").unwrap();
     let told = desk.run("", &input);
     told.is(3, &["config"]);
-    assert!(
-        told.stderr.contains("is in use by another process"),
-        "{told:?}"
+    assert!(told.stderr.contains("journal is a file"), "{told:?}");
+    let letter = fs::read_to_string(desk.path("journal")).unwrap();
+    assert_eq!(letter, "a letter\n");
+    assert_eq!(coze.counts().connections, 0);
+}
+
+#[test]
+fn what_another_process_works_on_comes_last_and_is_waited_for() {
+    let coze = slow_coze(300);
+    let desk = Desk::new(coze.url());
+    let (slow, other) = (request(coze::ECHO, "a"), request(coze::UNPUBLISHED, "b"));
+    let first = desk.program("", &slow).spawn().unwrap();
+    let begin = Instant::now();
+    while coze.counts().stream_run == 0 {
+        assert!(begin.elapsed() < PATIENCE, "it was never sent");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let told = Told::of(
+        &desk
+            .program_for("other input", "", &format!("{slow}\n{other}"))
+            .output()
+            .unwrap(),
     );
-    drop(stdin);
-    first.wait().unwrap();
-    assert_eq!(desk.run("", &input).stdout, line);
-    assert_eq!(coze.counts().stream_run, 1);
+    let kinds: Vec<_> = told.responses().iter().map(kind).collect();
+    assert_eq!(kinds, ["refused", "Success"]);
+    let told_first = Told::of(&first.wait_with_output().unwrap());
+    told_first.is(0, &["Success"]);
+    assert_eq!(
+        told.responses()[1]["output"],
+        told_first.responses()[0]["output"]
+    );
+    assert_eq!(coze.counts().started["a"], 1);
+}
+
+#[test]
+fn what_another_process_works_on_is_running_at_the_deadline() {
+    let coze = Coze::start(Options {
+        slow_looks: 100_000,
+        ..Options::default()
+    });
+    let desk = Desk::new(coze.url());
+    let input = request(coze::SLOW, "a");
+    let mut first = desk.program("--async", &input).spawn().unwrap();
+    let begin = Instant::now();
+    while coze.counts().looks == 0 {
+        assert!(begin.elapsed() < PATIENCE, "it was never looked at");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let told = Told::of(
+        &desk
+            .program_for("other input", "--timeout 0.2", &input)
+            .output()
+            .unwrap(),
+    );
+    told.is(6, &["running"]);
+    let response = &told.responses()[0];
+    assert_ne!(response["execute_id"], "");
+    let message = response["error"]["message"].as_str().unwrap();
+    let process = format!("process {} on this or another machine", first.id());
+    assert!(message.contains(&process), "{message}");
+    kill(&mut first);
+    assert_eq!(coze.counts().run, 1);
 }
 
 #[test]
@@ -507,17 +681,13 @@ fn the_key_does_not_get_into_the_journal_when_coze_quotes_it() {
     server.finish();
 }
 
-#[test]
-fn a_journal_that_cannot_grow_starts_nothing_more_and_loses_no_response() {
-    let coze = Coze::start(Options::default());
-    let desk = Desk::new(coze.url());
-    let input = [request(coze::ECHO, "a"), request(coze::ECHO, "b")].join("\n");
-    let program = desk.program("-q", &input);
-    // The header and the first line fit into a KiB, the response does not fit as well.
-    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
+/// Runs it where no file may grow above so many blocks.
+fn run_limited(desk: &Desk, blocks: u32, input: &str) -> Told {
+    let program = desk.program("-q", input);
+    let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
     let mut command = Command::new("/bin/sh");
     command
-        .args(["-c", limited, "sh"])
+        .args(["-c", &limited, "sh"])
         .arg(program.get_program())
         .args(program.get_args());
     command.env_clear().envs(
@@ -525,10 +695,36 @@ fn a_journal_that_cannot_grow_starts_nothing_more_and_loses_no_response() {
             .get_envs()
             .filter_map(|(name, value)| Some((name, value?))),
     );
-    let output = command.current_dir(desk.directory.path()).output().unwrap();
-    let told = Told::of(&output);
+    Told::of(&command.current_dir(desk.directory.path()).output().unwrap())
+}
+
+#[test]
+fn a_journal_that_cannot_grow_loses_no_response_and_no_run() {
+    let coze = Coze::start(Options::default());
+    let desk = Desk::new(coze.url());
+    let input = [request(coze::ECHO, "a"), request(coze::ECHO, "b")].join("\n");
+    // The first line fits into it, the response does not fit as well.
+    let told = run_limited(&desk, 1, &input);
     told.is(9, &["io", "io"]);
     assert_eq!(told.responses()[0]["output"], r#"{"output":{"key":"a"}}"#);
     assert_eq!(told.responses()[0]["status"], "Success");
-    assert_eq!(coze.counts().stream_run, 1);
+    let counts = coze.counts().stream_run;
+    let kinds = desk.run("", &input).kinds().1;
+    assert!(
+        kinds
+            .iter()
+            .all(|kind| kind == "Success" || kind == "unknown"),
+        "{kinds:?}"
+    );
+    assert_eq!((counts, coze.counts().stream_run), (2, 2));
+}
+
+#[test]
+fn a_journal_that_takes_nothing_starts_nothing() {
+    let coze = Coze::start(Options::default());
+    let desk = Desk::new(coze.url());
+    let told = run_limited(&desk, 0, &request(coze::ECHO, "a"));
+    told.is(3, &["config"]);
+    assert_eq!(coze.counts().stream_run, 0);
+    desk.run("", &request(coze::ECHO, "a")).is(0, &["Success"]);
 }

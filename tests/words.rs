@@ -238,10 +238,46 @@ fn hints_of_this_machine_are_translated_too() {
         (
             nowhere().args(&["--journal", "/dev/null"]),
             run,
-            "/dev/null is no regular file; 程序再次启动时，运行记录必须还在",
+            "the journal /dev/null is a file, and has to be a directory; 请给出一个目录，或一个尚不存在的名字",
+        ),
+        (
+            nowhere().args(&["--service", "auto"]),
+            "",
+            "the service in --service is none of coze, studio; 也可不设置，由服务器的响应判断",
+        ),
+        (
+            nowhere().args(&["--base-url", ""]),
+            "",
+            "--base-url is empty; 请去掉该选项，或给出网址，例如 https://api.coze.cn",
+        ),
+        (
+            nowhere().env("COZE_API_KEY", "“k”"),
+            run,
+            "has a typographic quote, '“' (U+201C); 请从扣子重新复制密钥，只填密钥本身",
+        ),
+        (
+            nowhere().args(&["--base-url", "https://abc.coze.site"]),
+            run,
+            "which this version does not call; 请直接调用工作流，使用个人访问令牌或服务访问令牌",
         ),
     ] {
         let said = said(program, request);
+        assert!(said.ends_with(ending), "{said}");
+    }
+    for (content, ending) in [
+        (&b"{'a':1}"[..], "column 2; JSON 只用双引号"),
+        (b"{\"a\":1,}", "column 8; 请去掉它前面多余的逗号"),
+        (b"//\n{}", "column 1; JSON 不支持注释，请删除"),
+        (
+            "{“a”:1}".as_bytes(),
+            "column 2; 文本之外的引号、逗号和冒号须用英文（半角）的",
+        ),
+        (
+            b"\xff\xfe{\0}\0",
+            "it is UTF-16, not UTF-8; 请存为 UTF-8：PowerShell 中用 Out-File -Encoding utf8，其他系统可用 iconv -f GBK -t UTF-8",
+        ),
+    ] {
+        let said = said(nowhere().file("c", content).args(&["-c", "c"]), run);
         assert!(said.ends_with(ending), "{said}");
     }
     let said = said(Program::bare(), run);
@@ -267,25 +303,27 @@ impl Spelling {
     }
 }
 
-/// The arms of the match that understands them: `Short('c') | Long("config") => …`.
+/// The arms of the match that understands them: `"-c" | "--config" => …`.
 fn options_of_the_program() -> BTreeSet<Spelling> {
     let source = include_str!("../src/cli.rs");
-    let (_, arms) = source.split_once("match argument {").unwrap();
-    let (arms, _) = arms.split_once("Value(file)").unwrap();
-    let mut pieces = arms.split("Long(\"");
-    let mut before = pieces.next().unwrap();
+    let (_, arms) = source.split_once("match name.as_str() {").unwrap();
+    let (arms, _) = arms.split_once("        _ =>").unwrap();
     let mut options = BTreeSet::new();
-    for piece in pieces {
-        let (long, _) = piece.split_once('"').unwrap();
-        let letter = before
-            .split_once("Short('")
-            .and_then(|(_, rest)| rest.chars().next());
-        options.insert(Spelling {
-            long: format!("--{long}"),
-            short: letter.map(|letter| format!("-{letter}")),
-            takes_value: arms.contains(&format!("(parser, \"--{long}\"")),
-        });
-        before = piece;
+    let mut short = None;
+    for arm in arms.split("\n        \"").skip(1) {
+        let (names, action) = arm.split_once(" => ").unwrap();
+        for name in names.split(" | ").map(|name| name.trim_matches('"')) {
+            if name.starts_with("--") {
+                options.insert(Spelling {
+                    long: name.to_owned(),
+                    short: short.take(),
+                    takes_value: action.contains("value."),
+                });
+            } else {
+                // `-h` and `--help` differ, and are told as one.
+                short = Some(name.to_owned());
+            }
+        }
     }
     options
 }
@@ -318,7 +356,11 @@ const SUCCESS: &str = "success";
 fn variables_of_the_program() -> BTreeSet<String> {
     let sources = [
         include_str!("../src/config.rs"),
+        include_str!("../src/config/env.rs"),
+        include_str!("../src/config/file.rs"),
+        include_str!("../src/config/key.rs"),
         include_str!("../src/config/proxy.rs"),
+        include_str!("../src/config/url.rs"),
     ];
     let looks_like_one = |word: &&str| {
         let capitals = |char: char| char.is_ascii_uppercase() || char == '_';

@@ -1,19 +1,181 @@
-//! A short name for a content that is the same on every machine and in every version: FNV-1a with
-//! 128 bits. Not std's hasher, which may change with the version of Rust: a journal's runs would
-//! then be taken for new ones. Proof against accident, not against malice.
+//! What a request is known by in a journal: a name that is the same on every machine and in every
+//! version, by FNV-1a with 128 bits. Not std's hasher, which may change with the version of Rust: a
+//! journal's runs would then be taken for new ones. Proof against accident, not against malice.
 //! <https://datatracker.ietf.org/doc/draft-eastlake-fnv/>
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+use crate::coze::fields;
+use crate::input::request::{Request, Task};
+
+/// What is asked is shown to whoever reads the journal, up to so many bytes.
+const SHOWN: usize = 64 << 10;
+
+/// Values inside so many others are compared as they are written.
+const DEEPEST: u32 = 128;
+
+/// Which request it is, and what it asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) name: Fingerprint,
+    /// Two requests of one name must ask the same.
+    pub(crate) content: Fingerprint,
+    /// The content as JSON on one line, unless it is long.
+    pub(crate) asked: Option<String>,
+}
+
+impl Identity {
+    /// Nothing for a request that starts nothing.
+    pub(crate) fn of(request: &Request, base_url: &str) -> Option<Self> {
+        let base_url = normalised(base_url);
+        let (name, content) = match request.task.as_ref().ok()? {
+            Task::Watch(_) => return None,
+            Task::Run(start) => {
+                let content = content_of_run(&start.body);
+                let name = match &request.id {
+                    Some(id) => Fingerprint::of(&["run", &base_url, "id", &canonical_id(id.get())]),
+                    None => Fingerprint::of(&["run", &base_url, "content", &content]),
+                };
+                (name, content)
+            }
+            // One interrupt is answered once, whoever answers it, and whatever the answer is.
+            Task::Resume(resume) => {
+                let name = Fingerprint::of(&["resume", &base_url, &resume.event_id]);
+                (name, content_of_resume(&resume.body))
+            }
+        };
+        Some(Self {
+            name,
+            content: Fingerprint::of(&[&content]),
+            asked: (content.len() <= SHOWN).then_some(content),
+        })
+    }
+}
+
+/// Scheme and host in lower case, without the default port and a last slash.
+fn normalised(base_url: &str) -> String {
+    let Some((scheme, rest)) = base_url.split_once("://") else {
+        return base_url.to_owned();
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.to_ascii_lowercase();
+    let default_port = if scheme == "http" { ":80" } else { ":443" };
+    let host = host.strip_suffix(default_port).unwrap_or(&host);
+    format!("{scheme}://{host}{}", path.trim_end_matches('/'))
+}
+
+/// How a run is started does not count, and `null` is as if it were not there.
+fn content_of_run(body: &str) -> String {
+    let mut entries = fields::entries(body).unwrap_or_default();
+    entries.retain(|(key, value)| key != "is_async" && value.get() != "null");
+    let mut content = String::new();
+    write_object(entries, 0, &mut content, |key, value| {
+        let text = (key == "parameters").then(|| object_in_text(value));
+        text.flatten()
+    });
+    content
+}
+
+fn content_of_resume(body: &str) -> String {
+    let entries = fields::entries(body).unwrap_or_default();
+    let data = entries.into_iter().filter(|(key, _)| key == "resume_data");
+    let mut content = String::new();
+    write_object(data.collect(), 0, &mut content, |_, value| {
+        object_in_text(value)
+    });
+    content
+}
+
+/// The object that a JSON string holds as its text.
+fn object_in_text(json: &str) -> Option<String> {
+    let text: String = serde_json::from_str(json).ok()?;
+    fields::entries(&text).is_some().then_some(text)
+}
+
+/// An id is the same as a number and as a string.
+fn canonical_id(json: &str) -> String {
+    if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return format!("\"{json}\"");
+    }
+    let mut id = String::new();
+    write_canonical(json, 0, &mut id);
+    id
+}
+
+/// The same text for the same value: no white space, keys in order, each character written one way.
+/// Numbers stay digit for digit.
+fn write_canonical(json: &str, depth: u32, out: &mut String) {
+    let json = json.trim_ascii();
+    if depth == DEEPEST {
+        return out.push_str(json);
+    }
+    match json.as_bytes() {
+        [b'{', ..] => {
+            // Nothing for an object with a key that is no text.
+            if let Some(entries) = fields::entries(json) {
+                return write_object(entries, depth, out, |_, _| None);
+            }
+        }
+        [b'[', ..] => {
+            if let Ok(values) = serde_json::from_str::<Vec<&RawValue>>(json) {
+                out.push('[');
+                for (place, value) in values.into_iter().enumerate() {
+                    out.push_str(if place > 0 { "," } else { "" });
+                    write_canonical(value.get(), depth + 1, out);
+                }
+                return out.push(']');
+            }
+        }
+        [b'"', ..] => {
+            if let Ok(text) = serde_json::from_str::<Cow<'_, str>>(json) {
+                return write_string(&text, out);
+            }
+        }
+        _ => {}
+    }
+    // A lone surrogate is no text, line breaks between tokens are no part of a line.
+    out.push_str(&json.replace(['\n', '\r'], " "));
+}
+
+/// `replace` gives the value that counts instead of one.
+fn write_object(
+    mut entries: Vec<(String, &RawValue)>,
+    depth: u32,
+    out: &mut String,
+    replace: impl Fn(&str, &str) -> Option<String>,
+) {
+    // Stable, because of two equal keys one counts, and nobody knows which.
+    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    out.push('{');
+    for (place, (key, value)) in entries.into_iter().enumerate() {
+        out.push_str(if place > 0 { "," } else { "" });
+        write_string(&key, out);
+        out.push(':');
+        let value = value.get();
+        match replace(&key, value) {
+            Some(other) => write_canonical(&other, depth + 1, out),
+            None => write_canonical(value, depth + 1, out),
+        }
+    }
+    out.push('}');
+}
+
+fn write_string(text: &str, out: &mut String) {
+    out.push_str(&serde_json::to_string(text).expect("every text is a JSON string"));
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub(crate) struct Fingerprint(u128);
 
 impl Fingerprint {
     /// Of all parts, one after another; where one ends and the next begins counts too.
-    pub(crate) fn of(parts: &[&str]) -> Self {
+    pub(crate) fn of(parts: &[impl AsRef<[u8]>]) -> Self {
         const OFFSET_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
         const PRIME: u128 = (1 << 88) + 0x13b;
         // No text in UTF-8 holds this byte.
@@ -24,7 +186,7 @@ impl Fingerprint {
             if place > 0 {
                 add(END);
             }
-            part.bytes().for_each(&mut add);
+            part.as_ref().iter().copied().for_each(&mut add);
         }
         Self(hash)
     }
@@ -53,6 +215,21 @@ impl TryFrom<String> for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::request::Defaults;
+
+    const BASE: &str = "https://api.coze.cn";
+
+    #[track_caller]
+    fn identity(request: &str) -> Identity {
+        identity_at(BASE, request)
+    }
+
+    #[track_caller]
+    fn identity_at(base_url: &str, request: &str) -> Identity {
+        let request = Request::parse(request, Defaults::default());
+        assert_eq!(request.task.as_ref().err(), None);
+        Identity::of(&request, base_url).unwrap()
+    }
 
     #[test]
     fn the_hash_is_fnv_1a() {
@@ -80,5 +257,141 @@ mod tests {
             serde_json::from_str::<Fingerprint>(&json).unwrap(),
             fingerprint
         );
+    }
+
+    #[test]
+    fn the_same_request_has_one_name_however_it_is_written() {
+        let run = identity(r#"{"workflow_id":"7","parameters":{"a":"你/","b":[1,{"c":null}]}}"#);
+        for same in [
+            r#"{"parameters":{"b":[1,{"c":null}],"a":"你/"},"workflow_id":7}"#,
+            r#"{ "workflow_id" : "7", "parameters" : { "a" : "\u4f60\/" , "b":[ 1,{"c":null} ] } }"#,
+            r#"{"workflow_id":"7","parameters":"{\"b\":[1, {\"c\":null}],\"a\":\"你/\"}"}"#,
+            r#"{"workflow_id":"7","parameters":{"a":"你/","b":[1,{"c":null}]},"is_async":true}"#,
+            r#"{"workflow_id":"7","parameters":{"a":"你/","b":[1,{"c":null}]},"bot_id":null}"#,
+            r#"{"id":null,"workflow_id":"7","parameters":{"a":"你/","b":[1,{"c":null}]}}"#,
+        ] {
+            assert_eq!(identity(same), run, "{same}");
+        }
+    }
+
+    #[test]
+    fn another_value_of_anything_that_is_asked_is_another_request() {
+        let all = [
+            r#"{"workflow_id":"7"}"#,
+            r#"{"workflow_id":"8"}"#,
+            r#"{"workflow_id":"7","parameters":{"a":1}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":"1"}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":1.0}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":1e0}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":[1]}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":[1,1]}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":11}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":null}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":"{}"}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":{}}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":12345678901234567890}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":12345678901234567891}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":1,"a":2}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":2,"a":1}}"#,
+            r#"{"workflow_id":"7","bot_id":"1"}"#,
+            r#"{"workflow_id":"7","app_id":"1"}"#,
+            r#"{"workflow_id":"7","connector_id":"1"}"#,
+            r#"{"workflow_id":"7","workflow_version":"1"}"#,
+            r#"{"workflow_id":"7","ext":{"user_id":"1"}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":"\ud83d"}}"#,
+            r#"{"workflow_id":"7","parameters":{"a":"\ud83e"}}"#,
+        ];
+        let names: std::collections::HashSet<_> = all.map(|one| identity(one).name).into();
+        assert_eq!(names.len(), all.len());
+    }
+
+    #[test]
+    fn an_id_alone_is_the_name_and_the_content_is_told_apart() {
+        let named = |id: &str, workflow_id: &str| {
+            identity(&format!(r#"{{"id":{id},"workflow_id":"{workflow_id}"}}"#))
+        };
+        let (one, other) = (named("1", "7"), named("1", "8"));
+        assert_eq!(one.name, other.name);
+        assert_ne!(one.content, other.content);
+        assert_ne!(one.name, identity(r#"{"workflow_id":"7"}"#).name);
+        for same in [r#""1""#, r#""\u0031""#, " 1 "] {
+            assert_eq!(named(same, "7"), one, "{same}");
+        }
+        for another in ["1.0", "01e0", "[1]", "10", "true", r#"{"a":1}"#, r#""""#] {
+            let Some(request) = serde_json::from_str::<serde_json::Value>(another).ok() else {
+                continue;
+            };
+            assert_ne!(named(another, "7").name, one.name, "{request}");
+        }
+        assert_eq!(
+            named(r#"{"a":1,"b":2}"#, "7"),
+            named(r#"{ "b":2,"a":1 }"#, "7")
+        );
+    }
+
+    #[test]
+    fn a_resume_goes_by_its_event_id_and_its_data_is_its_content() {
+        let resume = |id: &str, workflow_id: &str, data: &str| {
+            identity(&format!(
+                r#"{{"id":{id},"workflow_id":"{workflow_id}","event_id":"9/1","interrupt_type":2,"resume_data":{data}}}"#
+            ))
+        };
+        let one = resume("1", "7", r#""x""#);
+        assert_eq!(resume("2", "8", r#""\u0078""#), one);
+        assert_eq!(resume("1", "7", r#""y""#).name, one.name);
+        assert_ne!(resume("1", "7", r#""y""#).content, one.content);
+        assert_eq!(
+            resume("1", "7", r#"{"a":1,"b":2}"#),
+            resume("1", "7", r#""{ \"b\":2,\"a\":1 }""#)
+        );
+    }
+
+    #[test]
+    fn a_base_url_counts_as_the_server_that_it_names() {
+        let at = |base_url| identity_at(base_url, r#"{"id":1,"workflow_id":"7"}"#).name;
+        for same in ["https://API.coze.cn", "HTTPS://api.coze.cn:443/", BASE] {
+            assert_eq!(at(same), at(BASE), "{same}");
+        }
+        for other in [
+            "http://api.coze.cn",
+            "https://api.coze.com",
+            "https://api.coze.cn:80",
+            "https://api.coze.cn/Path",
+            "https://api.coze.cn/path",
+        ] {
+            assert_ne!(at(other), at(BASE), "{other}");
+        }
+        assert_eq!(at("http://[::1]:80/p/"), at("http://[::1]/p"));
+    }
+
+    #[test]
+    fn a_watch_has_no_name() {
+        let watch = Request::parse(
+            r#"{"workflow_id":"7","execute_id":"9"}"#,
+            Defaults::default(),
+        );
+        assert_eq!(Identity::of(&watch, BASE), None);
+    }
+
+    #[test]
+    fn what_is_asked_is_shown_on_one_line_unless_it_is_long() {
+        let asked = |request: &str| identity(request).asked;
+        let request = "{\"workflow_id\":7,\n\"parameters\":{\"b\":\n1,\"a\":{}}}";
+        let line = r#"{"parameters":{"a":{},"b":1},"workflow_id":"7"}"#;
+        assert_eq!(asked(request).as_deref(), Some(line));
+        let long = "x".repeat(SHOWN);
+        let request = format!(r#"{{"workflow_id":7,"parameters":{{"a":"{long}"}}}}"#);
+        assert_eq!(asked(&request), None);
+    }
+
+    #[test]
+    fn values_in_values_without_end_are_compared_and_not_followed_for_ever() {
+        let deep = |space: &str| {
+            let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
+            identity(&format!(
+                r#"{{"workflow_id":7,"parameters":{{"a":{space}{open}{close}}}}}"#
+            ))
+        };
+        assert_eq!(deep(" ").name, deep("").name);
     }
 }

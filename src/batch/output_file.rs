@@ -1,35 +1,35 @@
 //! `-o FILE`: the output of a run, in a file that is there whole or not at all. Its temporary file
 //! is made before anything is sent, so that a run is not paid for and then has nowhere to go.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::response;
 
 /// A file that is about to be written.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     /// As the caller named it.
     name: PathBuf,
-    file: File,
-    /// The temporary file and what it will replace; nothing for what is written in place.
-    replaces: Option<Replaces>,
+    /// What is there already, or what is no regular file: open, so that it can be written in place.
+    existing: Option<File>,
+    /// Written first, to take the place of the target; nothing for what is no regular file.
+    temporary: Option<Temporary>,
 }
 
 #[derive(Debug)]
-struct Replaces {
-    temporary: PathBuf,
+struct Temporary {
+    path: PathBuf,
+    file: File,
     target: PathBuf,
 }
 
-impl Drop for Replaces {
+impl Drop for Temporary {
     /// What was not moved to its place is not left lying about.
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.temporary);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -54,61 +54,87 @@ impl OutputFile {
     }
 
     fn open(name: &Path) -> io::Result<Self> {
-        let existing = fs::metadata(name).ok();
-        if existing
-            .as_ref()
-            .is_some_and(|metadata| !metadata.is_file())
-        {
-            return Ok(Self {
-                name: name.to_owned(),
-                file: OpenOptions::new().write(true).open(name)?,
-                replaces: None,
-            });
-        }
-        // Behind a symbolic link the file itself is replaced, not the link.
-        let target = match &existing {
-            Some(_) => fs::canonicalize(name)?,
-            None => name.to_owned(),
+        let (existing, mut temporary) = match fs::metadata(name) {
+            Ok(metadata) => {
+                let existing = OpenOptions::new().write(true).open(name)?;
+                let temporary = match metadata.is_file() {
+                    // A symbolic link stays, and the file that it names is replaced.
+                    true => Some(Temporary::beside(fs::canonicalize(name)?)?),
+                    false => None,
+                };
+                (Some((existing, metadata)), temporary)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (None, Some(Temporary::beside(name.to_owned())?))
+            }
+            Err(error) => return Err(error),
         };
-        let mut temporary_name = OsString::from(".");
-        temporary_name.push(target.file_name().ok_or(io::ErrorKind::InvalidInput)?);
-        temporary_name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = target.with_file_name(temporary_name);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        let replaces = Replaces { temporary, target };
-        if let Some(existing) = existing {
-            file.set_permissions(existing.permissions())?;
+        if let (Some((_, metadata)), Some(temporary)) = (&existing, &mut temporary) {
+            // Without the bits that would run it in somebody else's name: the content is another.
+            let mode = Permissions::from_mode(metadata.permissions().mode() & 0o777);
+            temporary.file.set_permissions(mode)?;
         }
         Ok(Self {
             name: name.to_owned(),
-            file,
-            replaces: Some(replaces),
+            existing: existing.map(|(file, _)| file),
+            temporary,
         })
     }
 
     /// Writes all of it, and only then gives the file its name.
-    pub(crate) fn write(mut self, output: &[u8]) -> Result<response::OutputFile, String> {
-        let written = self.write_all(output);
-        match written {
-            Ok(()) => Ok(response::OutputFile {
-                path: self.name.display().to_string(),
-                bytes: output.len() as u64,
-            }),
-            Err(error) => Err(format!("cannot write {}: {error}", self.name.display())),
-        }
+    pub(crate) fn write(mut self, output: &[u8]) -> io::Result<()> {
+        self.write_all(output)
+    }
+
+    /// As the caller named it.
+    pub(crate) fn name(&self) -> String {
+        self.name.display().to_string()
     }
 
     fn write_all(&mut self, output: &[u8]) -> io::Result<()> {
-        self.file.write_all(output)?;
-        if let Some(Replaces { temporary, target }) = &self.replaces {
-            self.file.sync_all()?;
-            fs::rename(temporary, target)?;
+        if let Some(temporary) = &mut self.temporary {
+            temporary.file.write_all(output)?;
+            temporary.file.sync_all()?;
+            match fs::rename(&temporary.path, &temporary.target) {
+                Ok(()) => return Ok(()),
+                // The target is mounted, or somebody else's in a sticky directory: it has its place.
+                Err(_) if self.existing.is_some() => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+        match &mut self.existing {
+            Some(existing) if self.temporary.is_some() => {
+                existing.set_len(0)?;
+                existing.rewind()?;
+                existing.write_all(output)?;
+                existing.sync_all()
+            }
+            Some(existing) => existing.write_all(output),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Temporary {
+    /// What an earlier process left under such a name does not stand in the way.
+    fn beside(target: PathBuf) -> io::Result<Self> {
+        target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let process = std::process::id();
+        let mut number = 0_u32;
+        loop {
+            // Not from the target's name, which may be as long as names can be.
+            let path = target.with_file_name(format!(".coze-workflow-{process}-{number}.tmp"));
+            let created = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path);
+            match created {
+                Ok(file) => return Ok(Self { path, file, target }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -124,7 +150,7 @@ fn names_descriptor(name: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -141,8 +167,7 @@ mod tests {
         let path = directory.path().join("out");
         let file = OutputFile::prepare(&path).unwrap();
         assert!(!path.exists());
-        let written = file.write("你好".as_bytes()).unwrap();
-        assert_eq!(written.bytes, 6);
+        file.write("你好".as_bytes()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "你好");
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
@@ -166,7 +191,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, link) = (directory.path().join("out"), directory.path().join("link"));
         fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         symlink(&path, &link).unwrap();
         OutputFile::prepare(&link).unwrap().write(b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
@@ -187,7 +212,7 @@ mod tests {
             .unwrap()
             .write(b"x")
             .unwrap_err();
-        assert!(error.starts_with("cannot write /dev/full: "), "{error}");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]
@@ -197,5 +222,73 @@ mod tests {
             error.message.starts_with("cannot write /nowhere/out: "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_does_not_stand_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        let process = std::process::id();
+        for number in 0..3 {
+            let left = format!(".coze-workflow-{process}-{number}.tmp");
+            fs::write(directory.path().join(left), "left").unwrap();
+        }
+        OutputFile::prepare(&path).unwrap().write(b"new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(names(directory.path()).len(), 4);
+    }
+
+    #[test]
+    fn a_replaced_files_mode_is_kept_without_what_would_run_it_as_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o6751)).unwrap();
+        OutputFile::prepare(&path).unwrap().write(b"new").unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o751);
+    }
+
+    #[test]
+    fn a_name_as_long_as_names_can_be_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("o".repeat(255));
+        OutputFile::prepare(&path).unwrap().write(b"new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn where_names_cannot_be_exchanged_the_old_file_is_written_in_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        fs::write(&path, "an old text that is longer").unwrap();
+        let file = OutputFile::prepare(&path).unwrap();
+        // As on a mounted file: its name can't be given to another one.
+        let hidden = directory.path().join("hidden");
+        fs::rename(&path, &hidden).unwrap();
+        fs::create_dir(&path).unwrap();
+        file.write(b"new").unwrap();
+        assert_eq!(fs::read_to_string(&hidden).unwrap(), "new");
+        assert_eq!(names(directory.path()).len(), 2);
+    }
+
+    #[test]
+    fn where_names_cannot_be_exchanged_and_nothing_was_there_it_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        let file = OutputFile::prepare(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let error = file.write(b"new").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(names(directory.path()), ["out"]);
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_written_is_told_before_anything_is_sent() {
+        // A process whose user may write everything opens it all the same.
+        let read_only = Path::new("/proc/version");
+        let error = OutputFile::prepare(read_only).unwrap_err();
+        let begin = "cannot write /proc/version: ";
+        assert!(error.message.starts_with(begin), "{error}");
     }
 }

@@ -1,5 +1,5 @@
 //! The help, in two languages and two lengths, from one text each. `--help` prints `help/*.txt` as it
-//! stands; `-h`, the names that `cli` knows and the man page (`help/man.awk`) are taken out of it.
+//! is; `-h`, the names that `cli` knows and the man page (`help/man.awk`) are taken out of it.
 //! Its form: headings in column 0; an entry is a term, then two spaces and words, which go on in
 //! lines indented deeper; blank lines between blocks; four spaces before what is to be typed.
 
@@ -29,7 +29,7 @@ pub(crate) fn short(language: Language) -> String {
         "完整说明和示例：coze-workflow --help",
     );
     format!(
-        "{title}\n\n{}\n\n{}\n\n{rest}\n",
+        "{title}\n\n{}\n\n{}\n{rest}\n",
         usage.join("\n"),
         lists.join("\n\n")
     )

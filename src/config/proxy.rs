@@ -1,18 +1,20 @@
-//! Which proxy stands between this machine and the base URL, by the variables that curl reads.
+//! Which proxy is between this machine and the base URL, by the variables that curl reads.
 //! ureq's own reading skips a bad value without a word and goes there directly; here it is an error,
 //! for a direct connection may be what the proxy is there to prevent.
 
 use std::fmt;
 use std::net::IpAddr;
 
-use super::Env;
+use crate::error::Error;
+
+use super::env::Env;
 use super::url::{Authority, BaseUrl, UrlFault};
 
 /// A proxy that is to be used. Its `Debug` and `Display` show neither user nor password.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     pub(crate) protocol: ProxyProtocol,
-    /// An IPv6 address stands without its brackets.
+    /// An IPv6 address is without its brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) user: Option<String>,
@@ -32,11 +34,12 @@ impl Proxy {
         )
     }
 
-    /// As it stands in a URL: an IPv6 address in its brackets.
+    /// As a URL has it: an IPv6 address in its brackets.
     pub(crate) fn host_of_url(&self) -> String {
-        match self.host.contains(':') && !self.host.starts_with('[') {
-            true => format!("[{}]", self.host),
-            false => self.host.clone(),
+        if self.host.contains(':') && !self.host.starts_with('[') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
         }
     }
 }
@@ -93,6 +96,15 @@ impl fmt::Display for ProxyFault {
             Reason::BeyondHost => f.write_str("has something after host and port"),
             Reason::Url(fault) => fault.fmt(f),
         }
+    }
+}
+
+impl From<ProxyFault> for Error {
+    fn from(fault: ProxyFault) -> Self {
+        Self::config(fault.to_string()).hint(
+            "write http://user:password@host:port or socks5h://…, with %XX for special characters",
+            "请写成 http://用户名:密码@主机:端口 或 socks5h://…，特殊字符写作 %XX",
+        )
     }
 }
 
@@ -175,17 +187,17 @@ fn parse(value: &str, variable: &str) -> Result<Proxy, Reason> {
     })
 }
 
-/// `%XX` decoded. A percent sign that begins no such thing stands for itself, as in curl.
+/// `%XX` decoded. A percent sign that begins no such thing means itself, as in curl.
 fn decoded(text: &str) -> Result<String, Reason> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let Some((&first, behind)) = rest.split_first() {
-        let escaped = behind.get(..2).filter(|_| first == b'%').and_then(hex);
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = after.get(..2).filter(|_| first == b'%').and_then(hex);
         bytes.push(escaped.unwrap_or(first));
         rest = if escaped.is_some() {
-            &behind[2..]
+            &after[2..]
         } else {
-            behind
+            after
         };
     }
     // What was no UTF-8 in the environment has arrived as U+FFFD.

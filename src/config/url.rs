@@ -4,7 +4,56 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Where Coze is. Its `Display` has no slash at the end, so that a path can be put behind it.
+use crate::cli::Options;
+use crate::error::Error;
+
+use super::env::Env;
+use super::file::{self, ConfigFile};
+use super::key::is_placeholder;
+use super::place::{DEFAULT, Found, texts};
+
+/// What is called when nobody says otherwise: Coze in China.
+pub(super) const BASE_URL: &str = "https://api.coze.cn";
+
+/// The first base URL that is configured, else the default.
+pub(super) fn find(
+    options: &Options,
+    env: &Env,
+    files: &[ConfigFile],
+) -> Result<Found<BaseUrl>, Error> {
+    let option = options.base_url.iter();
+    let option = option.map(|text| Found::new(text.trim().to_owned(), "--base-url"));
+    let variables = ["COZE_BASE_URL", "COZE_API_BASE"];
+    let found = option
+        .chain(texts(&variables, file::BASE_URL_KEY, env, files))
+        // A URL in the wrong alphabet is no placeholder: to pass it over would send the key elsewhere.
+        .find(|found| !is_placeholder(&found.value) || found.value.contains("://"));
+    if let Some(Found { value, source }) = found {
+        return match BaseUrl::parse(&value) {
+            Ok(base_url) => Ok(Found::new(base_url, source)),
+            Err(fault) => {
+                let error = Error::config(format!("the base URL in {source} {fault}"));
+                let example = match fault {
+                    UrlFault::Page { api } => api,
+                    _ => BASE_URL,
+                };
+                Err(error.hint(format!("for example {example}"), format!("例如 {example}")))
+            }
+        };
+    }
+    // To pass over a name that is misspelt would send the key to the default.
+    let misspelling = |file: &ConfigFile| file.misspelling(file::BASE_URL_KEY);
+    if let Some(sentence) = files.iter().find_map(misspelling) {
+        return Err(Error::config(sentence).hint(
+            "correct its name, or set COZE_BASE_URL",
+            "请改正键名，或设置 COZE_BASE_URL",
+        ));
+    }
+    let base_url = BaseUrl::parse(BASE_URL).expect("a good URL");
+    Ok(Found::new(base_url, DEFAULT))
+}
+
+/// Where Coze is. Its `Display` has no slash at the end, so that a path can follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BaseUrl {
     pub(super) is_https: bool,
@@ -21,20 +70,31 @@ impl BaseUrl {
             "http" => false,
             _ => return Err(UrlFault::OtherScheme),
         };
-        if rest.contains(['?', '#']) {
-            return Err(UrlFault::QueryOrFragment);
-        }
-        let path_start = rest.find('/').unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(path_start);
+        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(authority_end);
         if authority.contains('@') {
             return Err(UrlFault::User);
+        }
+        let authority = Authority::parse(authority)?;
+        // Before the rest is judged: the address of a page has a query.
+        match authority.host.as_str() {
+            "www.coze.cn" => return Err(UrlFault::Page { api: BASE_URL }),
+            "www.coze.com" => {
+                return Err(UrlFault::Page {
+                    api: "https://api.coze.com",
+                });
+            }
+            _ => {}
+        }
+        if path.contains(['?', '#']) {
+            return Err(UrlFault::QueryOrFragment);
         }
         if !path.bytes().all(is_path_byte) {
             return Err(UrlFault::Path);
         }
         Ok(Self {
             is_https,
-            authority: Authority::parse(authority)?,
+            authority,
             prefix: without_endpoint(path).to_owned(),
         })
     }
@@ -42,6 +102,21 @@ impl BaseUrl {
     pub(super) fn port(&self) -> u16 {
         let usual = if self.is_https { 443 } else { 80 };
         self.authority.port.unwrap_or(usual)
+    }
+
+    /// Whether what is sent can be read on the way.
+    pub(super) fn is_open_to_readers(&self) -> bool {
+        !self.is_https && !self.authority.is_loopback()
+    }
+
+    /// Whether it is Coze itself, in China or elsewhere.
+    pub(super) fn is_cloud(&self) -> bool {
+        ["api.coze.cn", "api.coze.com"].contains(&self.authority.host.as_str())
+    }
+
+    /// Whether it is the address that Coze gives to a deployed project.
+    pub(super) fn is_project(&self) -> bool {
+        self.authority.host.ends_with(".coze.site")
     }
 }
 
@@ -62,7 +137,7 @@ pub(super) struct Authority {
 
 impl Authority {
     pub(super) fn parse(text: &str) -> Result<Self, UrlFault> {
-        // The colons of an IPv6 address stand before its closing bracket.
+        // The colons of an IPv6 address are before its closing bracket.
         let host_end = text.rfind(']').map_or(0, |bracket| bracket + 1);
         let (host, port) = match text[host_end..].find(':') {
             Some(colon) => {
@@ -82,7 +157,7 @@ impl Authority {
         })
     }
 
-    pub(super) fn is_loopback(&self) -> bool {
+    fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(address) => address.is_loopback(),
             Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
@@ -114,6 +189,10 @@ pub(super) enum UrlFault {
     Path,
     Host,
     Port,
+    /// Of the site that has this API.
+    Page {
+        api: &'static str,
+    },
 }
 
 impl fmt::Display for UrlFault {
@@ -126,6 +205,7 @@ impl fmt::Display for UrlFault {
             Self::Path => "has a character in its path that must be written as %XX",
             Self::Host => "has no valid host name or address",
             Self::Port => "has a port that is no number from 1 to 65535",
+            Self::Page { .. } => "is the address of a page, not of the API",
         })
     }
 }
@@ -135,15 +215,40 @@ fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte)
 }
 
-/// The path without the slashes and the part of an endpoint at its end: configurations that are
-/// passed around hold the whole address of `stream_run`.
+/// Paths that are cut off: configurations that are passed around hold the whole address of a call.
+/// `*` is any one part of a path.
+const ENDPOINTS: [&str; 13] = [
+    "/v1",
+    "/v1/workflow/run",
+    "/v1/workflow/stream_run",
+    "/v1/workflow/stream_resume",
+    "/v1/workflow/get_run_history",
+    "/v1/workflows/resume",
+    "/v1/workflows/chat",
+    "/v1/workflows/*",
+    "/v1/workflows/*/run_histories/*",
+    "/v1/workflows/*/run_histories/*/execute_nodes/*",
+    "/v1/files/upload",
+    "/v3/chat",
+    "/open_api/v2/chat",
+];
+
+/// The path without the endpoint and the slashes at its end.
 fn without_endpoint(path: &str) -> &str {
     let path = path.trim_end_matches('/');
-    ["/v1/workflow/stream_run", "/v1/workflow/run", "/v1"]
-        .into_iter()
-        .find_map(|endpoint| path.strip_suffix(endpoint))
-        .unwrap_or(path)
-        .trim_end_matches('/')
+    let before = |endpoint: &&str| {
+        let mut rest = path;
+        for part in endpoint.split('/').skip(1).collect::<Vec<_>>().iter().rev() {
+            let (before, last) = rest.rsplit_once('/')?;
+            if *part != "*" && *part != last || last.is_empty() {
+                return None;
+            }
+            rest = before;
+        }
+        Some(rest)
+    };
+    let prefix = ENDPOINTS.iter().find_map(before).unwrap_or(path);
+    prefix.trim_end_matches('/')
 }
 
 fn port_number(text: &str) -> Result<u16, UrlFault> {
@@ -176,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_is_what_stands_before_the_path_of_a_call() {
+    fn a_base_url_is_what_comes_before_the_path_of_a_call() {
         let table = [
             ("https://api.coze.cn", "https://api.coze.cn"),
             ("https://api.coze.cn/", "https://api.coze.cn"),
@@ -195,10 +300,58 @@ mod tests {
             ("https://gateway/coze%20cn/", "https://gateway/coze%20cn"),
             ("https://gateway/dev1", "https://gateway/dev1"),
             ("https://gateway/v1/workflow", "https://gateway/v1/workflow"),
+            (
+                "https://gateway/v1/workflow/other",
+                "https://gateway/v1/workflow/other",
+            ),
+            (
+                "https://gateway/v1/workflows/",
+                "https://gateway/v1/workflows",
+            ),
+            ("https://gateway/v1/x/run", "https://gateway/v1/x/run"),
         ];
         for (text, url) in table {
             let parsed = BaseUrl::parse(text).map(|url| url.to_string());
             assert_eq!(parsed.as_deref(), Ok(url), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_endpoint_of_coze_is_cut_off() {
+        for endpoint in [
+            "/v1/workflow/run",
+            "/v1/workflow/stream_run",
+            "/v1/workflow/stream_resume",
+            "/v1/workflow/get_run_history",
+            "/v1/workflows/resume",
+            "/v1/workflows/chat",
+            "/v1/workflows/7351",
+            "/v1/workflows/:workflow_id/run_histories/:execute_id",
+            "/v1/workflows/7/run_histories/9/execute_nodes/n",
+            "/v1/files/upload",
+            "/v3/chat",
+            "/open_api/v2/chat",
+        ] {
+            for slash in ["", "/"] {
+                let text = format!("https://gateway/coze{endpoint}{slash}");
+                let parsed = BaseUrl::parse(&text).map(|url| url.to_string());
+                assert_eq!(parsed.as_deref(), Ok("https://gateway/coze"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_host_says_whether_it_is_coze_itself_or_a_project() {
+        for (url, is_cloud, is_project) in [
+            ("https://api.coze.cn/v1", true, false),
+            ("https://API.coze.com:443", true, false),
+            ("https://api.coze.cn.example", false, false),
+            ("https://x1y2.coze.site/stream_run", false, true),
+            ("https://coze.site.example", false, false),
+        ] {
+            let url = BaseUrl::parse(url).unwrap();
+            let found = (url.is_cloud(), url.is_project());
+            assert_eq!(found, (is_cloud, is_project), "{url}");
         }
     }
 
@@ -223,6 +376,13 @@ mod tests {
             ("https://api coze.cn", UrlFault::Host),
             ("https://扣子.cn", UrlFault::Host),
             ("https://api.coze.cn\\v1", UrlFault::Host),
+            ("https://www.coze.cn", UrlFault::Page { api: BASE_URL }),
+            (
+                "https://www.coze.com/work_flow?space_id=1&workflow_id=7",
+                UrlFault::Page {
+                    api: "https://api.coze.com",
+                },
+            ),
             ("https://[::1", UrlFault::Port),
             ("https://[::g]", UrlFault::Host),
             ("https://[127.0.0.1]", UrlFault::Host),
@@ -258,6 +418,10 @@ mod tests {
             (
                 UrlFault::Port,
                 "has a port that is no number from 1 to 65535",
+            ),
+            (
+                UrlFault::Page { api: BASE_URL },
+                "is the address of a page, not of the API",
             ),
         ];
         for (fault, sentence) in table {

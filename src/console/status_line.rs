@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::batch::Tally;
+use crate::batch::totals::Totals;
 use crate::coze::event::{self, EventKind};
 use crate::run::Note;
 
@@ -15,7 +15,7 @@ const COLUMNS: usize = 79;
 pub(crate) struct Status {
     began: Duration,
     taken: u64,
-    answered: Tally,
+    answered: Totals,
     events: u64,
     looks: u64,
     /// The title of the node that spoke last.
@@ -25,7 +25,7 @@ pub(crate) struct Status {
 impl Status {
     /// A request was taken up.
     pub(crate) fn taken(&mut self, now: Duration) {
-        if self.taken == self.answered.total() {
+        if self.taken == self.answered.all() {
             self.began = now;
             self.events = 0;
             self.looks = 0;
@@ -34,8 +34,8 @@ impl Status {
         self.taken += 1;
     }
 
-    pub(crate) fn answered(&mut self, tally: Tally) {
-        self.answered = tally;
+    pub(crate) fn answered(&mut self, totals: Totals) {
+        self.answered = totals;
     }
 
     pub(crate) fn note(&mut self, note: &Note<'_>) {
@@ -49,7 +49,7 @@ impl Status {
                     self.speaker.push_str(&title);
                 }
             }
-            Note::Looking { .. } => self.looks += 1,
+            Note::Polling { .. } => self.looks += 1,
             Note::Calling(_)
             | Note::Answered { .. }
             | Note::Retrying { .. }
@@ -59,21 +59,16 @@ impl Status {
 
     /// The line, at most 79 columns wide; nothing between two requests.
     pub(crate) fn line(&self, now: Duration) -> Option<String> {
-        let running = self.taken.saturating_sub(self.answered.total());
+        let running = self.taken.saturating_sub(self.answered.all());
         if running == 0 {
             return None;
         }
         let elapsed = now.saturating_sub(self.began).as_secs();
         let time = format!("{:02}:{:02}", elapsed / 60, elapsed % 60);
         let rest = if self.taken > 1 {
-            let Tally { done, failed, .. } = self.answered;
-            // Interrupted and unknown ones are told when there are some.
-            let others = self.answered.total() - done - failed;
-            let others = match others {
-                0 => String::new(),
-                _ => format!(", {others} open"),
-            };
-            format!("  {done} done, {running} running, {failed} failed{others}")
+            let (done, total) = (self.answered.all(), self.taken);
+            let failed = done - self.answered.succeeded;
+            format!("  {done} of {total} done, {running} running, {failed} without success")
         } else {
             let (events, looks) = (count(self.events, "event"), count(self.looks, "look"));
             format!("{events}{looks}  {}", self.speaker)
@@ -106,6 +101,7 @@ fn fit(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn one(events: u64, looks: u64, speaker: &str) -> Status {
         Status {
@@ -129,13 +125,14 @@ mod tests {
     fn a_batch_tells_its_totals() {
         let mut status = one(1, 1, "End");
         status.taken = 7;
-        status.answered(Tally {
-            done: 3,
-            failed: 1,
-            ..Tally::default()
-        });
+        let mut totals = Totals::default();
+        for kind in [None, None, None, Some(Kind::Failed)] {
+            totals.count(kind, true);
+        }
+        status.answered(totals);
         let line = status.line(Duration::ZERO);
-        assert_eq!(line.as_deref(), Some("00:00  3 done, 3 running, 1 failed"));
+        let told = "00:00  4 of 7 done, 3 running, 1 without success";
+        assert_eq!(line.as_deref(), Some(told));
     }
 
     #[test]

@@ -1,95 +1,166 @@
-//! What can be asked of Coze: each call with its path and body. Does no I/O.
-//! Endpoints: <https://docs.coze.cn/developer_guides/workflow_stream_run> and its neighbours.
+//! What can be asked of Coze: each call with its path and body; and what a run is known by. Does no
+//! I/O. Endpoints: <https://docs.coze.cn/developer_guides/workflow_stream_run> and its neighbours.
 
-/// One HTTP call to Coze. Bodies are complete JSON texts, made by `request`.
+use serde::{Deserialize, Serialize};
+
+use crate::coze::fields;
+
+/// One HTTP call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call<'a> {
+    /// Below the base URL, query included.
+    pub(crate) path: String,
+    pub(crate) purpose: Purpose<'a>,
+}
+
+/// What a call is for, which decides how it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call<'a> {
-    /// `POST /v1/workflow/stream_run`: start a run and stream it.
-    StreamRun { body: &'a str },
-    /// `POST /v1/workflow/run` with `is_async`: start a run in the background.
-    Run { body: &'a str },
-    /// `POST /v1/workflow/stream_resume`: answer an interrupt and stream the rest.
-    StreamResume { body: &'a str },
-    /// `POST /v1/workflows/resume`: answer the interrupt of a background run.
-    Resume { body: &'a str },
-    /// `GET /v1/workflows/:workflow_id/run_histories/:execute_id`: look at a run.
-    RunHistory {
-        workflow_id: &'a str,
-        execute_id: &'a str,
-    },
-    /// `GET …/run_histories/:execute_id/execute_nodes/:node_execute_uuid`: an Output node's text.
-    ExecuteNode {
-        workflow_id: &'a str,
-        execute_id: &'a str,
-        node_execute_uuid: &'a str,
-    },
-    /// `GET /v1/workflow/get_run_history`: look at a run of Coze Studio.
-    StudioRunHistory {
-        workflow_id: &'a str,
-        execute_id: &'a str,
-    },
-    /// `GET /`, without the key: is anybody there?
+pub(crate) enum Purpose<'a> {
+    /// POST of this JSON, which starts a run or answers an interrupt: on a connection of its own.
+    Start { body: &'a str, accept: &'static str },
+    /// GET of a run's state: changes nothing, and may share a connection.
+    Poll,
+    /// GET without the key.
     Check,
 }
 
+const EVENTS: &str = "text/event-stream";
+const JSON: &str = "application/json";
+
 impl<'a> Call<'a> {
-    /// The path below the base URL, query included. Ids hold only `[A-Za-z0-9_-]`, so that nothing
-    /// needs escaping; a `node_execute_uuid` comes from Coze and is checked by `history`.
-    pub(crate) fn path(&self) -> String {
-        match self {
-            Self::StreamRun { .. } => "/v1/workflow/stream_run".to_owned(),
-            Self::Run { .. } => "/v1/workflow/run".to_owned(),
-            Self::StreamResume { .. } => "/v1/workflow/stream_resume".to_owned(),
-            Self::Resume { .. } => "/v1/workflows/resume".to_owned(),
-            Self::RunHistory {
-                workflow_id,
-                execute_id,
-            } => format!("/v1/workflows/{workflow_id}/run_histories/{execute_id}"),
-            Self::ExecuteNode {
-                workflow_id,
-                execute_id,
-                node_execute_uuid,
-            } => format!(
-                "/v1/workflows/{workflow_id}/run_histories/{execute_id}/execute_nodes/{node_execute_uuid}"
-            ),
-            Self::StudioRunHistory {
-                workflow_id,
-                execute_id,
-            } => format!(
-                "/v1/workflow/get_run_history?workflow_id={workflow_id}&execute_id={execute_id}"
-            ),
-            Self::Check => "/".to_owned(),
+    /// Starts a run and streams it.
+    pub(crate) fn stream_run(body: &'a str) -> Self {
+        Self::start("/v1/workflow/stream_run", body, EVENTS)
+    }
+
+    /// Starts a run in the background (with `is_async` in the body).
+    pub(crate) fn run(body: &'a str) -> Self {
+        Self::start("/v1/workflow/run", body, JSON)
+    }
+
+    /// Answers an interrupt and streams the rest.
+    pub(crate) fn stream_resume(body: &'a str) -> Self {
+        Self::start("/v1/workflow/stream_resume", body, EVENTS)
+    }
+
+    /// Answers the interrupt of a background run.
+    pub(crate) fn resume(body: &'a str) -> Self {
+        Self::start("/v1/workflows/resume", body, JSON)
+    }
+
+    fn start(path: &str, body: &'a str, accept: &'static str) -> Self {
+        Self {
+            path: path.to_owned(),
+            purpose: Purpose::Start { body, accept },
         }
     }
 
-    /// The body of a POST; a call without one is a GET, which never starts or changes anything.
+    /// The history of a run.
+    pub(crate) fn run_history(run: &RunRef) -> Self {
+        Self::poll(history_path(run))
+    }
+
+    /// The text of an Output node that the history trimmed.
+    pub(crate) fn execute_node(run: &RunRef, node_execute_uuid: &str) -> Self {
+        let history = history_path(run);
+        Self::poll(format!("{history}/execute_nodes/{node_execute_uuid}"))
+    }
+
+    /// The history of a run of Coze Studio.
+    pub(crate) fn get_run_history(run: &RunRef) -> Self {
+        Self::poll(format!(
+            "/v1/workflow/get_run_history?workflow_id={}&execute_id={}",
+            run.workflow_id, run.execute_id
+        ))
+    }
+
+    fn poll(path: String) -> Self {
+        Self {
+            path,
+            purpose: Purpose::Poll,
+        }
+    }
+
+    /// Is anybody there?
+    pub(crate) fn check() -> Self {
+        Self {
+            path: "/".to_owned(),
+            purpose: Purpose::Check,
+        }
+    }
+
+    /// The body of a POST; a call without one never starts or changes anything.
     pub(crate) fn body(&self) -> Option<&'a str> {
-        match *self {
-            Self::StreamRun { body }
-            | Self::Run { body }
-            | Self::StreamResume { body }
-            | Self::Resume { body } => Some(body),
-            Self::RunHistory { .. }
-            | Self::ExecuteNode { .. }
-            | Self::StudioRunHistory { .. }
-            | Self::Check => None,
+        match self.purpose {
+            Purpose::Start { body, .. } => Some(body),
+            Purpose::Poll | Purpose::Check => None,
         }
     }
 }
 
-/// How a run was started, which decides how it is resumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Ids hold only `[A-Za-z0-9_-]`, so that nothing needs escaping; a `node_execute_uuid` comes from
+/// Coze and is checked by `history`.
+fn history_path(run: &RunRef) -> String {
+    let RunRef {
+        workflow_id,
+        execute_id,
+        ..
+    } = run;
+    format!("/v1/workflows/{workflow_id}/run_histories/{execute_id}")
+}
+
+/// A run that is known, without which nothing can be watched. An id of zeros names none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunRef {
+    workflow_id: String,
+    execute_id: String,
+    mode: Option<Mode>,
+}
+
+impl RunRef {
+    pub(crate) fn new(
+        workflow_id: impl Into<String>,
+        execute_id: impl Into<String>,
+        mode: Option<Mode>,
+    ) -> Option<Self> {
+        let execute_id = execute_id.into();
+        fields::names_a_run(&execute_id).then(|| Self {
+            workflow_id: workflow_id.into(),
+            execute_id,
+            mode,
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn workflow_id(&self) -> &str {
+        &self.workflow_id
+    }
+
+    pub(crate) fn execute_id(&self) -> &str {
+        &self.execute_id
+    }
+
+    /// How it was started, when that is known.
+    pub(crate) fn mode(&self) -> Option<Mode> {
+        self.mode
+    }
+}
+
+/// How a run was started, which decides how it is resumed: the word in a response's `interrupt.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     Stream,
     Async,
 }
 
 impl Mode {
-    /// The word in a response's `interrupt.mode`.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Stream => "stream",
-            Self::Async => "async",
+    /// Nothing for any other word.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        match word {
+            "stream" => Some(Self::Stream),
+            "async" => Some(Self::Async),
+            _ => None,
         }
     }
 }
@@ -100,33 +171,32 @@ mod tests {
 
     #[test]
     fn the_paths_are_those_of_the_documentation() {
-        let look = Call::RunHistory {
-            workflow_id: "7",
-            execute_id: "9",
-        };
-        assert_eq!(look.path(), "/v1/workflows/7/run_histories/9");
-        let node = Call::ExecuteNode {
-            workflow_id: "7",
-            execute_id: "9",
-            node_execute_uuid: "u",
-        };
+        let run = RunRef::new("7", "9", None).unwrap();
         assert_eq!(
-            node.path(),
+            Call::run_history(&run).path,
+            "/v1/workflows/7/run_histories/9"
+        );
+        assert_eq!(
+            Call::execute_node(&run, "u").path,
             "/v1/workflows/7/run_histories/9/execute_nodes/u"
         );
-        let studio = Call::StudioRunHistory {
-            workflow_id: "7",
-            execute_id: "9",
-        };
         assert_eq!(
-            studio.path(),
+            Call::get_run_history(&run).path,
             "/v1/workflow/get_run_history?workflow_id=7&execute_id=9"
         );
     }
 
     #[test]
-    fn only_a_call_with_a_body_is_a_post() {
-        assert_eq!(Call::StreamRun { body: "{}" }.body(), Some("{}"));
-        assert_eq!(Call::Check.body(), None);
+    fn only_a_call_that_starts_something_has_a_body() {
+        assert_eq!(Call::stream_run("{}").body(), Some("{}"));
+        assert_eq!(Call::check().body(), None);
+    }
+
+    #[test]
+    fn an_id_of_zeros_is_no_run() {
+        for id in ["", "0", "000"] {
+            assert_eq!(RunRef::new("7", id, None), None, "{id:?}");
+        }
+        assert!(RunRef::new("7", "10", None).is_some());
     }
 }

@@ -10,97 +10,148 @@ pub(crate) const NO_SUCH_RUN: i64 = 4314;
 /// The token may run workflows but not look at them, or belongs to the other site.
 pub(crate) const NO_PERMISSION: i64 = 4101;
 
-/// Whether this code, told in an answer of this HTTP status, proves that nothing was started.
-/// Which mistake is worse? To say so of a run that was started: it would be run, and paid for, again.
-pub(crate) fn is_refusal(code: i64, status: u16) -> bool {
-    match code {
-        // An error of the model service, in the middle of a run.
-        4013 => false,
-        4000..=4999 | 6003 => true,
-        // Bad tokens.
-        700_012_000..=700_012_099 => true,
-        // Coze Studio: a bad parameter, a workflow that is not published.
-        720_702_001 | 720_702_002 | 720_702_011 => true,
-        // Coze Studio repeats the HTTP status; a timeout proves nothing.
-        400..=499 => code != 408 && code == i64::from(status),
-        _ => false,
-    }
+/// What a code means that came with no run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// Nothing was started, and the same request may pass a moment later.
+    RateLimited,
+    /// Nothing was started, and the same request will be refused again.
+    Refused,
+    /// Nobody can tell whether something was started.
+    Unclear,
 }
 
-/// Whether the request came too fast: the same one may pass a moment later.
-pub(crate) fn is_rate_limit(code: Option<i64>, status: u16) -> bool {
-    status == 429 || matches!(code, Some(4009 | 4020))
+/// What this code means in an answer of this HTTP status, on every service. To call a run that was
+/// started refused would be the worst mistake: it would be run, and paid for, again.
+pub(crate) fn meaning(code: Option<i64>, status: u16) -> Meaning {
+    let Some(code) = code else {
+        return match status {
+            429 => Meaning::RateLimited,
+            408 => Meaning::Unclear,
+            300..=499 => Meaning::Refused,
+            _ => Meaning::Unclear,
+        };
+    };
+    match code {
+        4009 | 4020 => Meaning::RateLimited,
+        _ if status == 429 => Meaning::RateLimited,
+        // An error of the model service, in the middle of a run.
+        4013 => Meaning::Unclear,
+        4000..=4999 | 6003 => Meaning::Refused,
+        // Bad tokens.
+        700_012_000..=700_012_099 => Meaning::Refused,
+        // Coze Studio: a bad parameter, a workflow that is not published.
+        720_702_001 | 720_702_002 | 720_702_011 => Meaning::Refused,
+        // Coze Studio repeats the HTTP status; a timeout proves nothing.
+        400..=499 if code != 408 && code == i64::from(status) => Meaning::Refused,
+        _ => Meaning::Unclear,
+    }
 }
 
 /// Whether every further run will be refused as well: a bad token, no balance, no quota.
 pub(crate) fn stops_everything(code: i64) -> bool {
-    matches!(code, 4100 | 4011 | 4028 | 700_012_006)
+    matches!(
+        code,
+        401 | 4100 | 4011 | 4019 | 4027 | 4028 | 700_012_000..=700_012_099
+    )
+}
+
+/// Whether it is about the parameters of a run.
+pub(crate) fn is_about_parameters(code: i64) -> bool {
+    matches!(code, 4000 | 720_702_001 | 720_702_002)
+}
+
+/// What the code is an answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The start of a run.
+    Start,
+    /// The answer to an interrupt.
+    Resume,
+    /// A look at a run.
+    Poll,
 }
 
 /// What to do about a code, when that is known.
-pub(crate) fn hint(code: i64) -> Option<Hint> {
-    let (english, chinese) = match code {
-        4000 | 720_702_001 | 720_702_002 => (
+pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
+    let (english, chinese) = match (code, about) {
+        (4000 | 4200 | 720_702_001 | 720_702_002 | 720_702_004 | 777_777_778, About::Resume) => (
+            "check the answer against what the run asks: its names and types",
+            "请对照运行所提的问题，检查回答中的名称和类型",
+        ),
+        (4315 | 720_701_013, About::Resume) => (
+            "the run does not wait for this answer; send the response without resume_data to watch \
+             how it ended",
+            "这次运行并不在等待这个回答；去掉 resume_data 再传回响应，即可查看它如何结束",
+        ),
+        (4000 | 720_702_001 | 720_702_002, _) => (
             "check workflow_id and the names and types of the parameters against the Start node",
             "请对照开始节点，检查 workflow_id 以及各参数的名称和类型",
         ),
-        4008 => (
+        (4008, _) => (
             "the daily limit is used up; try again tomorrow",
             "今天的调用次数已用完，请明天再试",
         ),
-        4009 | 4020 => (
+        (4009 | 4020, _) => (
             "too many requests at once; try again later, or with fewer --jobs",
             "请求过于频繁，请稍后再试，或减小 --jobs",
         ),
-        4011 | 4019 | 4027 => (
+        (4011 | 4019 | 4027, _) => (
             "the account's balance is used up; top it up on Coze",
             "账号余额已用完，请到扣子充值",
         ),
-        4013 => (
+        (4013, _) => (
             "the model service had an error; look at the run on its debug_url",
             "模型服务出错，请打开 debug_url 查看这次运行",
         ),
-        4015 => (
+        (4015, _) => (
             "publish the workflow's bot or app to the API channel",
             "请把工作流所属的智能体或应用发布为 API 服务",
         ),
-        4028 => (
+        (4028, _) => (
             "the free quota is used up; upgrade the plan on Coze",
             "免费额度已用完，请到扣子升级套餐",
         ),
-        4100 | 401 => (
-            "the token is wrong or has expired; make a new one on Coze",
-            "令牌无效或已过期，请到扣子重新创建",
+        (401 | 4100, _) => (
+            "the token is wrong or has expired: a personal token (pat_) lives 30 days at most, a \
+             service token (sat_) need not expire",
+            "令牌无效或已过期：个人令牌（pat_）最多 30 天有效，服务令牌（sat_）可以长期有效",
         ),
-        NO_PERMISSION => (
+        (700_012_000..=700_012_099, _) => (
+            "the token is wrong, has expired, or is of another site: check COZE_API_KEY and \
+             --base-url; a service token (sat_) need not expire",
+            "令牌无效、已过期，或属于另一个站点：请检查 COZE_API_KEY 和 --base-url；\
+             服务令牌（sat_）可以长期有效",
+        ),
+        (NO_PERMISSION, About::Poll) => (
+            "grant the token the permission listRunHistory, then send this response as a request",
+            "请为令牌添加 listRunHistory 权限，再把这行响应作为请求传回",
+        ),
+        (NO_PERMISSION, _) => (
             "the token belongs to the other site (.cn or .com: see --base-url), or lacks a \
-             permission: run to start, listRunHistory to look",
+             permission: run to start, listRunHistory to watch",
             "令牌属于另一个站点（.cn 或 .com，见 --base-url），或缺少权限：运行需要 run，\
              查看需要 listRunHistory",
         ),
-        4102 => (
+        (4102, _) => (
             "refused by risk control; ask Coze's support and give them the logid",
             "请求被风控拦截，请联系扣子技术支持并提供 logid",
         ),
-        4200 | 720_702_011 => (
+        (4200 | 6031 | 720_702_004 | 720_702_011, _) => (
             "publish the workflow, and check workflow_id",
             "请先发布工作流，并检查 workflow_id",
         ),
-        NO_SUCH_RUN => (
+        (NO_SUCH_RUN | 777_777_775, _) => (
             "check workflow_id and execute_id; results are kept for 7 days",
             "请检查 workflow_id 和 execute_id；运行结果只保留 7 天",
         ),
-        4315 => (
-            "the run is over and can't be resumed",
-            "这次运行已经结束，无法恢复",
-        ),
-        6003 => (
+        (6003, _) => (
             "background runs need a paid plan; leave out --async and is_async to stream the run",
             "后台运行需要付费套餐；去掉 --async 和 is_async 即可流式运行",
         ),
-        700_012_006 => (
-            "the token is not valid on this site; check COZE_API_KEY and --base-url",
-            "令牌在这个站点无效，请检查 COZE_API_KEY 和 --base-url",
+        (777_777_778, _) => (
+            "check workflow_version: the workflow has no such version",
+            "请检查 workflow_version：该工作流没有这个版本",
         ),
         _ => return None,
     };
@@ -127,7 +178,7 @@ mod tests {
             700_012_099,
             720_702_011,
         ] {
-            assert!(is_refusal(code, 200), "{code}");
+            assert_eq!(meaning(Some(code), 200), Meaning::Refused, "{code}");
         }
         for code in [
             4013,
@@ -140,22 +191,24 @@ mod tests {
             0,
             -1,
         ] {
-            assert!(!is_refusal(code, 200), "{code}");
+            assert_eq!(meaning(Some(code), 200), Meaning::Unclear, "{code}");
         }
     }
 
     #[test]
     fn a_code_like_an_http_status_counts_only_when_it_is_the_status() {
-        assert!(is_refusal(401, 401));
-        assert!(!is_refusal(401, 200));
-        assert!(!is_refusal(408, 408));
-        assert!(!is_refusal(500, 500));
+        assert_eq!(meaning(Some(401), 401), Meaning::Refused);
+        for (code, status) in [(401, 200), (408, 408), (500, 500)] {
+            assert_eq!(meaning(Some(code), status), Meaning::Unclear, "{code}");
+        }
     }
 
     #[test]
     fn a_hint_names_the_same_things_in_both_languages() {
-        let names = |code, language| {
-            let error = Error::usage("").with_hint(hint(code)).translate(language);
+        let names = |code, about, language| {
+            let error = Error::usage("")
+                .with_hint(hint(code, about))
+                .translate(language);
             let hint = error.hint?;
             let words = hint
                 .text()
@@ -165,16 +218,18 @@ mod tests {
         };
         let studio = [720_702_001, 720_702_002, 720_702_011];
         for code in (400..7000).chain([700_012_006]).chain(studio) {
-            let english = names(code, Language::English);
-            assert_eq!(english, names(code, Language::Chinese), "{code}");
+            for about in [About::Start, About::Resume, About::Poll] {
+                let english = names(code, about, Language::English);
+                assert_eq!(english, names(code, about, Language::Chinese), "{code}");
+            }
         }
     }
 
     #[test]
     fn a_rate_limit_is_told_by_the_status_or_by_the_code() {
-        assert!(is_rate_limit(None, 429));
-        assert!(is_rate_limit(Some(4200), 429));
-        assert!(is_rate_limit(Some(4020), 200));
-        assert!(!is_rate_limit(Some(4008), 200));
+        for (code, status) in [(None, 429), (Some(4200), 429), (Some(4020), 200)] {
+            assert_eq!(meaning(code, status), Meaning::RateLimited, "{code:?}");
+        }
+        assert_eq!(meaning(Some(4008), 200), Meaning::Refused);
     }
 }

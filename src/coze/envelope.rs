@@ -50,7 +50,7 @@ impl<'a> Envelope<'a> {
     }
 
     pub(crate) fn debug_url(&self) -> Option<String> {
-        fields::nonempty(self.debug_url).map(Cow::into_owned)
+        fields::debug_url(self.debug_url)
     }
 
     /// The run's id, from its own field or from the `debug_url`.

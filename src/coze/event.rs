@@ -4,11 +4,11 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::coze::call::Mode;
 use crate::coze::fields::{self, Json, Raw};
-use crate::json;
 use crate::sse::Frame;
 
 /// What one frame says.
@@ -33,9 +33,11 @@ pub(crate) enum EventKind<'a> {
         code: Option<i64>,
         message: String,
     },
-    Done {
-        /// Its data is an object, or nothing: not the rest of another event, glued to its name.
-        understood: bool,
+    Done,
+    /// A Done whose data can't be understood, or an Error that is plain text (so Coze Studio tells
+    /// that a stream broke): the stream is over, and what became of the run is not told.
+    Broken {
+        message: String,
     },
     /// An event of a name we don't know: it only uses up its id.
     Unknown,
@@ -52,28 +54,34 @@ pub(crate) struct Message<'a> {
     /// A JSON string that has a text.
     pub(crate) content: Json<'a>,
     pub(crate) node_title: Option<Cow<'a, str>>,
-    /// Counts the pieces of a node from 0 (in Coze Studio: of the whole run).
+    /// Counts the pieces of a node from 0.
     pub(crate) node_seq_id: Option<u64>,
     pub(crate) node_is_finish: bool,
-    /// Whether the End node speaks: the first of type, id and title that is there decides.
+    /// Whether the End node speaks.
     pub(crate) is_end: bool,
     pub(crate) node_id: Option<Cow<'a, str>>,
 }
 
-/// A question that the run waits to have answered.
-#[derive(Clone, Debug)]
+/// A question that the run waits to have answered, as a response shows it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Interrupt {
     /// `<execute_id>/<n>`.
     pub(crate) event_id: String,
     /// 2 question, 5 input, 6 or 1 client plugin, 7 OAuth.
     pub(crate) r#type: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) required_parameters: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) node_title: Option<String>,
+    /// How the run was started, and so how it must be answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<Mode>,
 }
 
 /// The fields of all events; each event has some of them.
-#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -91,9 +99,6 @@ struct Fields<'a> {
     code: Raw<'a>,
     msg: Raw<'a>,
     interrupt_data: Raw<'a>,
-    /// It is a JSON string, but with a lone surrogate in it.
-    #[serde(skip)]
-    content_has_no_text: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -106,143 +111,79 @@ struct InterruptFields<'a> {
     required_parameters: Raw<'a>,
 }
 
-impl<'a> Fields<'a> {
-    fn parse(data: &'a str) -> Option<Self> {
-        Self::parse_flat(data).or_else(|| {
-            let mut fields: Self = fields::object(data)?;
-            // What the short way takes has a text.
-            fields.content_has_no_text = !fields.content.is_none_or(has_text);
-            Some(fields)
-        })
-    }
-
-    /// The short way for what nearly all events are: one object without white space between its
-    /// keys and values. Gives the very same fields as the long way, or nothing. Half of the time
-    /// that a long stream takes would go into its JSON.
-    fn parse_flat(data: &'a str) -> Option<Self> {
-        let mut fields = Self::default();
-        let bytes = data.as_bytes();
-        let mut place = data.starts_with('{').then_some(1)?;
-        loop {
-            // An escaped key may be any key.
-            let key = place + 1..place + json::plain_string(bytes.get(place..)?)? - 1;
-            if bytes.get(key.end + 1) != Some(&b':') {
-                return None;
-            }
-            let start = key.end + 2;
-            let rest = &bytes[start..];
-            let length = match rest.first()? {
-                b'"' => json::string(rest)?,
-                b't' => rest.starts_with(b"true").then_some(4)?,
-                b'f' => rest.starts_with(b"false").then_some(5)?,
-                b'1'..=b'9' => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
-                b'{' => json::object(rest)?,
-                _ => return None,
-            };
-            place = start + length;
-            if let Some(field) = fields.field(&bytes[key])
-                && field.replace(Json(&data[start..place])).is_some()
-            {
-                return None;
-            }
-            match bytes[place..] {
-                [b',', ..] => place += 1,
-                [b'}'] => return Some(fields),
-                _ => return None,
-            }
-        }
-    }
-
-    fn field(&mut self, key: &[u8]) -> Option<&mut Raw<'a>> {
-        Some(match key {
-            b"content" => &mut self.content,
-            b"node_title" => &mut self.node_title,
-            b"node_seq_id" => &mut self.node_seq_id,
-            b"node_is_finish" => &mut self.node_is_finish,
-            b"node_type" => &mut self.node_type,
-            b"node_id" => &mut self.node_id,
-            b"usage" => &mut self.usage,
-            b"debug_url" => &mut self.debug_url,
-            b"execute_id" => &mut self.execute_id,
-            b"error_code" => &mut self.error_code,
-            b"error_message" => &mut self.error_message,
-            b"code" => &mut self.code,
-            b"msg" => &mut self.msg,
-            b"interrupt_data" => &mut self.interrupt_data,
-            _ => return None,
-        })
-    }
-}
-
 /// Understands a frame. `None` for a last frame without its blank line whose data is not whole: a
 /// JSON object that is closed is whole, of anything else nobody can tell.
 pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     let data: &'a str = &frame.data;
-    let fields = Fields::parse(data);
+    let fields: Option<Fields<'_>> = fields::object(data);
     if !frame.terminated && (fields.is_none() || !frame.named) {
         return None;
     }
-    let id = frame.own_id.then(|| frame.id.parse().ok()).flatten();
-    let known = fields.is_some();
+    let is_object = fields.is_some();
     let fields = fields.unwrap_or_default();
-    let name = frame.event.as_ref();
-    let is = |expected: &str| name == expected || name.eq_ignore_ascii_case(expected);
-    let malformed = || EventKind::Malformed {
-        is_end: is_end(&fields),
-    };
-    let kind = if is("Message") {
-        // What had to be replaced is not what was said.
-        let said = Some(&fields).filter(|_| !frame.replaced);
-        said.and_then(message)
-            .map_or_else(malformed, EventKind::Message)
-    } else if is("PING") {
-        let is_empty = |Json(json)| matches!(json, r#""{}""# | r#""""#);
-        match fields.content.is_none_or(is_empty) {
-            true => EventKind::Ping,
-            // The text of a Message whose end was lost.
-            false => malformed(),
-        }
-    } else if is("Done") {
-        // A text in it was a Message's, whose end was lost.
-        let understood = data.is_empty() || known && fields.content.is_none();
-        EventKind::Done { understood }
-    } else if is("Error") {
-        error(&fields, data, known)
-    } else if is("Interrupt") {
-        let title = fields.node_title;
-        interrupt(fields.interrupt_data, title).map_or_else(malformed, EventKind::Interrupt)
-    } else if fields.content.is_some() {
-        // Whatever it is called, it may be a piece of text.
-        malformed()
-    } else {
-        EventKind::Unknown
-    };
+    let kind = kind(frame, is_object.then_some(&fields));
     let debug_url = fields::nonempty(fields.debug_url);
     let execute_id = fields::execute_id(fields.execute_id)
         .or_else(|| {
-            let url = debug_url.as_deref()?;
-            fields::execute_id_of_url(url).map(|id| Cow::Owned(id.to_owned()))
+            let id = fields::execute_id_of_url(debug_url.as_deref()?)?;
+            Some(Cow::Owned(id.to_owned()))
         })
         .or_else(|| match &kind {
             EventKind::Interrupt(interrupt) => {
-                fields::execute_id_of_event(&interrupt.event_id).map(|id| Cow::Owned(id.to_owned()))
+                let id = fields::execute_id_of_event(&interrupt.event_id)?;
+                Some(Cow::Owned(id.to_owned()))
             }
             // Broken JSON may name the run all the same.
-            _ if !known => fields::execute_id_of_tail(data.as_bytes()).map(Cow::Owned),
+            _ if !is_object => fields::execute_id_of_tail(data.as_bytes()).map(Cow::Owned),
             _ => None,
         });
     Some(Event {
         kind,
-        id,
+        id: frame.id.as_ref().and_then(|id| id.parse().ok()),
         execute_id,
         debug_url,
         usage: fields.usage,
     })
 }
 
-/// A parser that skips a string looks at the syntax of its escapes only.
-fn has_text(Json(json): Json<'_>) -> bool {
-    !json.contains("\\u") || serde_json::from_str::<String>(json).is_ok()
+/// `fields`: those of the data, if it is an object.
+fn kind<'a>(frame: &'a Frame<'_>, fields: Option<&Fields<'a>>) -> EventKind<'a> {
+    let malformed = || EventKind::Malformed {
+        is_end: fields.is_some_and(is_end),
+    };
+    let content = fields.and_then(|fields| fields.content);
+    let is = |name: &str| frame.event.eq_ignore_ascii_case(name);
+    if is("Message") {
+        // What had to be replaced is not what was said.
+        let said = fields.filter(|_| !frame.replaced).and_then(message);
+        said.map_or_else(malformed, EventKind::Message)
+    } else if is("PING") {
+        // Any other content is the text of a Message whose end was lost.
+        if content.is_none_or(|Json(json)| matches!(json, r#""{}""# | r#""""#)) {
+            EventKind::Ping
+        } else {
+            malformed()
+        }
+    } else if is("Done") {
+        // A content in it was a Message's, whose end was lost.
+        if frame.data.is_empty() || fields.is_some() && content.is_none() {
+            EventKind::Done
+        } else {
+            EventKind::Broken {
+                message: "the event that ends the stream can't be understood".to_owned(),
+            }
+        }
+    } else if is("Error") {
+        fields.map_or_else(|| stream_error(&frame.data), error)
+    } else if is("Interrupt") {
+        let interrupt = fields.and_then(|told| interrupt(told.interrupt_data, told.node_title));
+        interrupt.map_or_else(malformed, EventKind::Interrupt)
+    } else if content.is_some() {
+        // Whatever it is called, it may be a piece of text.
+        malformed()
+    } else {
+        EventKind::Unknown
+    }
 }
 
 /// The interrupt in an event's or a history's `interrupt_data`; nothing without its `event_id`,
@@ -255,12 +196,14 @@ pub(crate) fn interrupt(data: Raw<'_>, node_title: Raw<'_>) -> Option<Interrupt>
         data: fields.data.map(fields::one_line),
         required_parameters: fields.required_parameters.map(fields::one_line),
         node_title: fields::nonempty(node_title).map(Cow::into_owned),
+        mode: None,
     })
 }
 
+/// A piece without content says nothing, which is a text as well.
 fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
-    let content = fields.content.filter(|json| json.0.starts_with('"'))?;
-    if fields.content_has_no_text {
+    let content = fields.content.unwrap_or(Json(r#""""#));
+    if !content.0.starts_with('"') || !has_text(content) {
         return None;
     }
     Some(Message {
@@ -273,29 +216,37 @@ fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
     })
 }
 
-/// Whether the End node speaks.
-fn is_end(fields: &Fields<'_>) -> bool {
-    let title = || fields::text(fields.node_title);
-    match (
-        fields::nonempty(fields.node_type),
-        fields::nonempty(fields.node_id),
-    ) {
-        (Some(node_type), _) => node_type == "End" || node_type.eq_ignore_ascii_case("End"),
-        (None, Some(id)) => id == "900001",
-        (None, None) => title().is_some_and(|title| title.is_empty() || title == "End"),
-    }
+/// Whether a JSON string has a text: one with a lone surrogate has none, and serde, which skipped
+/// the string, has only seen that its escapes are well formed.
+fn has_text(Json(json): Json<'_>) -> bool {
+    let has_surrogate = json.contains("\\ud") || json.contains("\\uD");
+    !has_surrogate || serde_json::from_str::<String>(json).is_ok()
 }
 
-/// Coze sends `error_code` and `error_message`; Coze Studio, when a stream breaks, plain text.
-fn error<'a>(fields: &Fields<'_>, data: &str, known: bool) -> EventKind<'a> {
+/// Whether the End node speaks: the first of type, id and title that is there and not empty decides.
+/// Where none is, it does.
+fn is_end(fields: &Fields<'_>) -> bool {
+    if let Some(node_type) = fields::nonempty(fields.node_type) {
+        return node_type.eq_ignore_ascii_case("End");
+    }
+    if let Some(node_id) = fields::nonempty(fields.node_id) {
+        return node_id == "900001";
+    }
+    fields::nonempty(fields.node_title).is_none_or(|title| title == "End")
+}
+
+fn error<'a>(fields: &Fields<'_>) -> EventKind<'a> {
     let message = fields::nonempty(fields.error_message).or(fields::nonempty(fields.msg));
     EventKind::Error {
         code: fields::number(fields.error_code).or(fields::number(fields.code)),
-        message: match message {
-            Some(message) => message.into_owned(),
-            None if known => String::new(),
-            None => data.to_owned(),
-        },
+        message: message.unwrap_or_default().into_owned(),
+    }
+}
+
+/// Coze Studio sends plain text when it is its stream that broke, and not the run that ended.
+fn stream_error<'a>(text: &str) -> EventKind<'a> {
+    EventKind::Broken {
+        message: format!("the stream broke: {text}"),
     }
 }
 
@@ -309,8 +260,7 @@ mod tests {
             event: Cow::Borrowed(event),
             data: Data::Text(Cow::Borrowed(data)),
             replaced: false,
-            id: Cow::Borrowed("5"),
-            own_id: true,
+            id: Some(Cow::Borrowed("5")),
             named: true,
             terminated: true,
         }
@@ -341,14 +291,31 @@ mod tests {
         assert!(is_of_end(r#"{"content":"","node_title":""}"#));
         assert!(is_of_end(r#"{"content":"","node_title":"End"}"#));
         assert!(!is_of_end(r#"{"content":"","node_title":"Message"}"#));
-        assert!(!is_of_end(r#"{"content":""}"#));
+        assert!(is_of_end(r#"{"content":""}"#));
+        assert!(!is_of_end(
+            r#"{"content":"","node_type":"","node_id":"900002","node_title":"End"}"#
+        ));
+        assert!(is_of_end(
+            r#"{"content":"","node_type":"","node_id":"","node_title":"End"}"#
+        ));
+    }
+
+    #[test]
+    fn a_piece_without_content_says_nothing() {
+        for data in ["{}", r#"{"content":null}"#, r#"{"content":""}"#] {
+            let frame = frame("Message", data);
+            let EventKind::Message(message) = parse(&frame).unwrap().kind else {
+                panic!("{data} is no message");
+            };
+            assert_eq!(message.content, Json(r#""""#), "{data}");
+        }
     }
 
     #[test]
     fn names_match_in_any_case_and_unknown_events_are_values() {
         assert!(matches!(
             parse(&frame("done", "{}")).unwrap().kind,
-            EventKind::Done { understood: true }
+            EventKind::Done
         ));
         assert!(matches!(
             parse(&frame("ping", "")).unwrap().kind,
@@ -365,9 +332,10 @@ mod tests {
         for data in [
             "",
             "text",
-            "{}",
             r#"{"content":7}"#,
             r#"{"content":"a""#,
+            r#"{"content":"\ud83d"}"#,
+            r#"{"content":"\uD83D\u0041"}"#,
             "[]",
         ] {
             let frame = frame("Message", data);
@@ -380,62 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_gives_what_the_long_way_gives_or_nothing() {
-        const VALUES: [&str; 23] = [
-            r#""a""#,
-            r#""""#,
-            r#""\n""#,
-            "\"\n\"",
-            "\"字\"",
-            "12",
-            "0",
-            "01",
-            "-1",
-            "1e2",
-            "true",
-            "false",
-            "null",
-            "{}",
-            "tru",
-            r#""a"#,
-            r#""a\\""#,
-            r#""\""#,
-            r#""say \"hello\"\t""#,
-            r#""\ud83D\/""#,
-            r#""\u12g4""#,
-            r#""\x""#,
-            r#""\u12""#,
-        ];
-        const KEYS: [&str; 5] = [
-            "content",
-            "node_seq_id",
-            "other",
-            "c\\u006fde",
-            "node_is_finish",
-        ];
-        let (mut short, mut long) = (0, 0);
-        for (first, second) in VALUES.iter().flat_map(|a| VALUES.map(|b| (a, b))) {
-            for (key, other) in KEYS.iter().flat_map(|a| KEYS.map(|b| (a, b))) {
-                for data in [
-                    format!(r#"{{"{key}":{first},"{other}":{second}}}"#),
-                    format!(r#"{{"{key}":{first}, "{other}":{second}}}"#),
-                    format!(r#"{{"{key}":{first},"{other}":{second}}} "#),
-                    format!(r#"{{"{key}":{first},"{other}":{second},}}"#),
-                    format!(r#"{{"{key}":{first}"{other}":{second}}}"#),
-                ] {
-                    long += 1;
-                    if let Some(fields) = Fields::parse_flat(&data) {
-                        assert_eq!(Some(fields), serde_json::from_str(&data).ok(), "{data}");
-                        short += 1;
-                    }
-                }
-            }
-        }
-        assert!((400..long / 10).contains(&short), "{short} of {long}");
-    }
-
-    #[test]
-    fn an_error_is_read_from_its_fields_or_taken_as_text() {
+    fn an_error_is_read_from_its_fields() {
         let told = |data: &str| match parse(&frame("error", data)).unwrap().kind {
             EventKind::Error { code, message } => (code, message),
             other => panic!("{other:?}"),
@@ -449,10 +362,20 @@ mod tests {
             told(r#"{"code":"401","msg":"no"}"#),
             (Some(401), "no".to_owned())
         );
-        assert_eq!(
-            told("stream broke\nhalfway"),
-            (None, "stream broke\nhalfway".to_owned())
-        );
+    }
+
+    #[test]
+    fn an_error_that_is_no_object_and_a_done_that_is_none_tell_only_that_the_stream_is_over() {
+        let broken = |name, data| match parse(&frame(name, data)).unwrap().kind {
+            EventKind::Broken { message } => message,
+            other => panic!("{other:?}"),
+        };
+        let told = broken("error", "EOF\nhalfway");
+        assert_eq!(told, "the stream broke: EOF\nhalfway");
+        for data in ["{\"debug_url\":", "text", r#"{"content":"x"}"#] {
+            let told = broken("Done", data);
+            assert_eq!(told, "the event that ends the stream can't be understood");
+        }
     }
 
     #[test]
@@ -482,14 +405,6 @@ mod tests {
             parse(&frame).unwrap().execute_id.unwrap(),
             "7547546110525440001"
         );
-    }
-
-    #[test]
-    fn an_inherited_id_is_no_id() {
-        let mut frame = frame("PING", "{}");
-        assert_eq!(parse(&frame).unwrap().id, Some(5));
-        frame.own_id = false;
-        assert_eq!(parse(&frame).unwrap().id, None);
     }
 
     #[test]

@@ -16,10 +16,11 @@ pub(crate) struct Json<'a>(pub(crate) &'a str);
 pub(crate) type Raw<'a> = Option<Json<'a>>;
 
 impl Json<'_> {
-    /// Where it stands in the text that it is a part of.
-    pub(crate) fn place_in(self, whole: &str) -> Range<usize> {
-        let start = self.0.as_ptr().addr() - whole.as_ptr().addr();
-        start..start + self.0.len()
+    /// Where it is in `whole`, if it is a part of it.
+    pub(crate) fn place_in(self, whole: &str) -> Option<Range<usize>> {
+        let start = self.0.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+        let end = start + self.0.len();
+        (end <= whole.len()).then_some(start..end)
     }
 }
 
@@ -108,7 +109,12 @@ pub(crate) fn one_line(Json(json): Json<'_>) -> Box<RawValue> {
 
 /// A run's id as Coze gives it. Published samples mask digits with `*`, which is kept.
 pub(crate) fn execute_id(raw: Raw<'_>) -> Option<Cow<'_, str>> {
-    nonempty(raw).filter(|id| id.bytes().all(is_id_byte))
+    text(raw).filter(|id| names_a_run(id))
+}
+
+/// Whether this can be the id of a run. Coze Studio writes 0 where there is none.
+pub(crate) fn names_a_run(id: &str) -> bool {
+    id.bytes().all(is_id_byte) && id.bytes().any(|byte| byte != b'0')
 }
 
 /// The `execute_id` in the query of a `debug_url`.
@@ -117,13 +123,20 @@ pub(crate) fn execute_id_of_url(debug_url: &str) -> Option<&str> {
     let id = query
         .split(['&', '#'])
         .find_map(|pair| pair.strip_prefix("execute_id="))?;
-    (!id.is_empty() && id.bytes().all(is_id_byte)).then_some(id)
+    names_a_run(id).then_some(id)
+}
+
+/// A `debug_url`; one that names no run leads nowhere.
+pub(crate) fn debug_url(raw: Raw<'_>) -> Option<String> {
+    let url = nonempty(raw)?;
+    let leads_nowhere = url.contains("execute_id=0&") || url.ends_with("execute_id=0");
+    (!leads_nowhere).then(|| url.into_owned())
 }
 
 /// The first half of an interrupt's `event_id`, `<execute_id>/<n>`.
 pub(crate) fn execute_id_of_event(event_id: &str) -> Option<&str> {
     let (id, _) = event_id.split_once('/')?;
-    (!id.is_empty() && id.bytes().all(is_id_byte)).then_some(id)
+    names_a_run(id).then_some(id)
 }
 
 /// The `execute_id` that an object tells before it breaks off: in `execute_id`, in the query of
@@ -195,7 +208,8 @@ fn after_name(url: &[u8], closed: bool) -> Option<String> {
 fn leading_id(bytes: &[u8], closed: bool) -> Option<String> {
     let length = bytes.iter().take_while(|&&byte| is_id_byte(byte)).count();
     let ended = length < bytes.len() || closed;
-    (length > 0 && ended).then(|| String::from_utf8_lossy(&bytes[..length]).into_owned())
+    let id = String::from_utf8_lossy(&bytes[..length]);
+    (ended && names_a_run(&id)).then(|| id.into_owned())
 }
 
 fn is_id_byte(byte: u8) -> bool {
@@ -238,6 +252,25 @@ mod tests {
         assert_eq!(execute_id_of_url("https://x/?my_execute_id=75"), None);
         assert_eq!(execute_id_of_url("https://x/?execute_id="), None);
         assert_eq!(execute_id_of_url("https://www.coze.cn/work_flow?***"), None);
+    }
+
+    #[test]
+    fn an_id_of_zeros_names_nothing_wherever_it_is() {
+        assert_eq!(execute_id(Some(Json("0"))), None);
+        assert_eq!(execute_id(Some(Json("\"000\""))), None);
+        assert_eq!(
+            execute_id_of_url("https://w/?execute_id=0&space_id=0"),
+            None
+        );
+        assert_eq!(execute_id_of_event("0/27"), None);
+        for tail in [
+            r#"{"execute_id":"0","#,
+            r#"{"execute_id":0,"#,
+            r#"{"debug_url":"https://w/?execute_id=0&"#,
+        ] {
+            assert_eq!(execute_id_of_tail(tail.as_bytes()), None, "{tail}");
+        }
+        assert_eq!(execute_id(Some(Json("\"070\""))).unwrap(), "070");
     }
 
     #[test]

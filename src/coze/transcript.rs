@@ -1,11 +1,12 @@
-//! The fold of a stream's events: the text so far, what is missing of it, and how it ended.
-//! Which mistake is worse? To call text whole that is not. So wholeness has to be proved, by the
-//! counts that Coze gives for it, and no prefix of a stream ever folds to success. Does no I/O.
+//! The fold of a stream's events: the text so far, whether it is whole, and how the stream ended.
+//! To call text whole that is not would be the worst mistake here, so wholeness has to be proved by
+//! the counts that Coze gives for it, and no prefix of a stream ever folds to success. Does no I/O.
 //! <https://docs.coze.cn/developer_guides/workflow_stream_run>: ids and `node_seq_id` are to be
 //! checked by the client.
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::coze::event::{self, Event, EventKind, Interrupt, Message};
@@ -16,27 +17,60 @@ use crate::text::Text;
 /// The most text that one run may have, in bytes.
 pub(crate) const TEXT_LIMIT: usize = 256 << 20;
 
-/// Gaps in the ids are remembered one by one up to here; a stream with more is broken anyway.
-const GAPS_LIMIT: usize = 1024;
-
 /// How a stream ended, in its own words.
 #[derive(Clone, Debug)]
 pub(crate) enum Ended {
     Done,
+    Interrupt(Interrupt),
     Error {
         code: Option<i64>,
         message: String,
         /// No event came before it, not even a PING: it may be a refusal.
-        first: bool,
+        is_first: bool,
     },
-    Interrupt(Interrupt),
+    /// The server says that the stream is over, and nothing of the run.
+    Broken {
+        message: String,
+    },
 }
 
 /// What an Output node (or any node but End) said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NodeMessage {
     pub(crate) node_title: String,
     pub(crate) content: Text,
+}
+
+/// What a stream brought.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// The End node's text or, when it has not spoken, everybody's.
+    pub(crate) output: Text,
+    /// Every piece of `output` is there.
+    pub(crate) is_whole: bool,
+    /// The stream ended with Done.
+    pub(crate) is_done: bool,
+    /// What the other nodes said, in the order in which they began.
+    pub(crate) messages: Vec<NodeMessage>,
+    /// Events that are known to be missing, or could not be understood.
+    pub(crate) lost_events: u64,
+    end_has_spoken: bool,
+    /// The pieces of the End node that may each be a map of variables: where they are in `output`.
+    maps: Vec<Range<usize>>,
+}
+
+impl Heard {
+    /// The pieces of the End node that may each be a map of variables.
+    pub(crate) fn maps(&self) -> impl Iterator<Item = Text> {
+        let pieces = self.maps.iter();
+        pieces.map(|piece| self.output.slice(piece.start, piece.end))
+    }
+
+    /// Whether the End node has said something, and `text` begins so.
+    pub(crate) fn end_began(&self, text: &Text) -> bool {
+        let has_text = self.end_has_spoken && !self.output.is_empty();
+        has_text && text.plain().starts_with(&*self.output.plain())
+    }
 }
 
 /// The run's text is above `TEXT_LIMIT`.
@@ -49,23 +83,10 @@ impl std::fmt::Display for TooMuchText {
     }
 }
 
-/// A Message whose text is the end of what is held.
-#[derive(Debug)]
-struct Piece {
-    is_end: bool,
-    node_seq_id: Option<u64>,
-    node_is_finish: bool,
-    /// The `len` of that text before.
-    from: usize,
-    /// Of the event's data.
-    length: usize,
-}
-
-/// What came behind the event that ends a stream.
+/// What came after an Error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Learned {
+pub(crate) enum AfterError {
     Done,
-    /// The same once more, perhaps.
     Error,
     Other,
 }
@@ -79,8 +100,6 @@ pub(crate) struct Transcript {
     /// An Error spoke of a run, whether or not its id could be read.
     pub(crate) mentions_run: bool,
     ended: Option<Ended>,
-    /// The last event, if it was a Message.
-    last: Option<Piece>,
     end: EndText,
     others: Others,
     ids: Ids,
@@ -89,154 +108,90 @@ pub(crate) struct Transcript {
 }
 
 impl Transcript {
-    /// Takes in one frame. After the event that ends a stream nothing more should come.
+    /// Takes in one frame. None should come after the event that ends the stream.
     pub(crate) fn push(&mut self, frame: Frame<'_>) -> Result<(), TooMuchText> {
         let Some(event) = event::parse(&frame) else {
             return Ok(());
         };
-        if matches!(event.kind, EventKind::Error { .. }) {
-            self.mentions_run = fields::mentions_run(&frame.data);
-        }
-        let (buffer, length) = (frame.data.buffer(), frame.data.len());
-        if let Some(place) = self.push_event(event, buffer, length)? {
-            self.end.text = Text::in_place(frame.data.into_buffer(), place);
+        self.learn(&event);
+        // An id above 0 tells of others that were lost.
+        let is_first = self.events == 0 && matches!(event.id, None | Some(0));
+        self.events += 1;
+        self.ids.count(event.id);
+        match event.kind {
+            EventKind::Message(message) => {
+                if let Some(place) = self.push_message(&message, frame.data.buffer())? {
+                    self.end.text = Text::in_place(frame.data.into_buffer(), place);
+                }
+            }
+            EventKind::Malformed { is_end } => {
+                self.malformed += 1;
+                self.end.is_vetoed |= is_end;
+            }
+            EventKind::Ping | EventKind::Unknown => {}
+            EventKind::Done => self.ended = Some(Ended::Done),
+            EventKind::Interrupt(interrupt) => self.ended = Some(Ended::Interrupt(interrupt)),
+            EventKind::Broken { message } => self.ended = Some(Ended::Broken { message }),
+            EventKind::Error { code, message } => {
+                self.mentions_run = fields::mentions_run(&frame.data);
+                self.ended = Some(Ended::Error {
+                    code,
+                    message,
+                    is_first,
+                });
+            }
         }
         Ok(())
     }
 
-    /// Takes from a frame behind the end what it tells of the run.
-    pub(crate) fn learn(&mut self, frame: &Frame<'_>) -> Learned {
+    /// Takes from a frame after an Error what it tells of the run.
+    pub(crate) fn push_after_error(&mut self, frame: &Frame<'_>) -> AfterError {
         self.mentions_run |= fields::mentions_run(&frame.data);
         let Some(event) = event::parse(frame) else {
-            return Learned::Other;
+            return AfterError::Other;
         };
-        self.learn_event(&event);
+        self.learn(&event);
         match event.kind {
-            EventKind::Done { understood: true } => Learned::Done,
-            EventKind::Error { .. } => Learned::Error,
-            _ => Learned::Other,
+            EventKind::Done => AfterError::Done,
+            EventKind::Error { .. } => AfterError::Error,
+            _ => AfterError::Other,
         }
     }
 
-    /// How the stream ended; nothing while it goes on, or when it was lost.
+    /// How the stream ended; nothing while it goes on, or when it was cut.
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()
     }
 
-    /// Whether every piece of the output is there: the End node's pieces are counted from 0 without
-    /// a gap and the last one said that it was, or the stream's ids are, from 0 up to Done.
-    pub(crate) fn is_whole(&self) -> bool {
-        let done = matches!(self.ended, Some(Ended::Done));
-        self.end.is_whole() || (done && self.ids.are_contiguous() && self.malformed == 0)
-    }
-
-    /// The End node's text so far or, when it has not spoken, everybody's.
-    pub(crate) fn take_output(&mut self) -> Text {
-        if self.end.has_spoken {
-            std::mem::take(&mut self.end.text)
-        } else {
-            self.others.text.clone()
+    /// What was said so far.
+    pub(crate) fn finish(&mut self) -> Heard {
+        let is_whole = self.is_whole();
+        let end = std::mem::take(&mut self.end);
+        let end_has_spoken = end.speech != Speech::NotBegun;
+        Heard {
+            is_whole,
+            is_done: matches!(self.ended, Some(Ended::Done)),
+            messages: self.others.messages(),
+            lost_events: self.ids.missing.saturating_add(self.malformed),
+            maps: end.maps,
+            end_has_spoken,
+            output: if end_has_spoken {
+                end.text
+            } else {
+                std::mem::take(&mut self.others.text)
+            },
         }
     }
 
-    /// What the other nodes said, in the order in which they began.
-    pub(crate) fn messages(&self) -> Vec<NodeMessage> {
-        self.others.messages()
+    /// Whether every piece of the output is there: the End node's pieces are numbered from 0 without
+    /// a hole and the last one said that it was, or the stream's ids are, from 0 up to Done.
+    fn is_whole(&self) -> bool {
+        let is_done = matches!(self.ended, Some(Ended::Done));
+        let by_ids = is_done && !self.ids.is_broken && self.malformed == 0;
+        !self.end.is_vetoed && (self.end.is_counted() || by_ids)
     }
 
-    /// Events that are known to be missing, or could not be understood.
-    pub(crate) fn lost_events(&self) -> u64 {
-        self.ids.missing().saturating_add(self.malformed)
-    }
-
-    /// Gives back the place of a text that should stay where it is, if the event comes in a `buffer`.
-    /// `length`: of its data.
-    fn push_event(
-        &mut self,
-        event: Event<'_>,
-        buffer: Option<&str>,
-        length: usize,
-    ) -> Result<Option<Range<usize>>, TooMuchText> {
-        // An id above 0 tells of others that were lost.
-        let first = self.events == 0 && matches!(event.id, None | Some(0));
-        self.events += 1;
-        let place = self.ids.place(event.id);
-        let ends = matches!(
-            event.kind,
-            EventKind::Done { .. } | EventKind::Error { .. } | EventKind::Interrupt(_)
-        );
-        self.learn_event(&event);
-        if place == Place::Repeat && !ends {
-            self.drop_repeat(&event.kind, length);
-            return Ok(None);
-        }
-        // An end is an end, even under an id that was there already; but the ids do not lead to it.
-        self.ids.broken |= place == Place::Repeat;
-        self.last = None;
-        match event.kind {
-            EventKind::Message(message) => return self.push_message(&message, buffer, length),
-            EventKind::Malformed { is_end } => {
-                self.malformed += 1;
-                self.end.broken |= is_end;
-            }
-            EventKind::Ping | EventKind::Unknown => {}
-            EventKind::Done { understood } => {
-                self.malformed += u64::from(!understood);
-                self.ended = Some(Ended::Done);
-            }
-            EventKind::Interrupt(interrupt) => self.ended = Some(Ended::Interrupt(interrupt)),
-            EventKind::Error { code, message } => {
-                self.ended = Some(Ended::Error {
-                    code,
-                    message,
-                    first,
-                });
-            }
-        }
-        Ok(None)
-    }
-
-    /// A repeat brings nothing that was not said just before. Else two events have one id: that the
-    /// ids are contiguous does not prove then that nothing is lost, nor do the End node's own counts
-    /// if that other event was a piece of its text.
-    fn drop_repeat(&mut self, kind: &EventKind<'_>, length: usize) {
-        let (is_repeat, touches_end) = match kind {
-            EventKind::Message(message) => (
-                self.says_again(message, length),
-                message.is_end && !self.is_counted(message),
-            ),
-            EventKind::Malformed { is_end } => (false, *is_end),
-            _ => (true, false),
-        };
-        self.ids.broken |= !is_repeat;
-        self.end.broken |= touches_end && !is_repeat;
-    }
-
-    /// Whether the last event was just this one.
-    fn says_again(&self, message: &Message<'_>, length: usize) -> bool {
-        self.last.as_ref().is_some_and(|last| {
-            let (text, is_same_node) = match last.is_end {
-                true => (&self.end.text, true),
-                false => (&self.others.text, self.others.is_last(message)),
-            };
-            last.is_end == message.is_end
-                && last.node_seq_id == message.node_seq_id
-                && last.node_is_finish == message.node_is_finish
-                && last.length == length
-                && is_same_node
-                && text.is_from(last.from, message.content.0)
-        })
-    }
-
-    /// Whether a piece of End with this number was there, and not just now: it is all said again.
-    fn is_counted(&self, message: &Message<'_>) -> bool {
-        let last = self.last.as_ref().filter(|last| last.is_end);
-        let is_last = last.is_some_and(|last| last.node_seq_id == message.node_seq_id);
-        let number = message.node_seq_id;
-        number.is_some_and(|number| number < self.end.contiguous) && !is_last
-    }
-
-    fn learn_event(&mut self, event: &Event<'_>) {
+    fn learn(&mut self, event: &Event<'_>) {
         remember(&mut self.execute_id, event.execute_id.as_deref());
         remember(&mut self.debug_url, event.debug_url.as_deref());
         if let Some(usage) = event.usage {
@@ -244,33 +199,25 @@ impl Transcript {
         }
     }
 
+    /// Gives back the place of a text that can stay where it is, if the event came in a `buffer`.
     fn push_message(
         &mut self,
         message: &Message<'_>,
         buffer: Option<&str>,
-        length: usize,
     ) -> Result<Option<Range<usize>>, TooMuchText> {
-        let held = self.end.text.len() + self.others.size();
+        let held = self.end.size() + self.others.size();
         if held + message.content.0.len() > TEXT_LIMIT {
             return Err(TooMuchText);
         }
-        self.last = Some(Piece {
-            is_end: message.is_end,
-            node_seq_id: message.node_seq_id,
-            node_is_finish: message.node_is_finish,
-            length,
-            from: match message.is_end {
-                true => self.end.text.len(),
-                false => self.others.text.len(),
-            },
-        });
         if !message.is_end {
             self.others.push(message);
             return Ok(None);
         }
         self.end.count(message);
-        if let Some(buffer) = buffer.filter(|_| self.end.text.is_empty()) {
-            return Ok(Some(message.content.place_in(buffer)));
+        if let Some(buffer) = buffer.filter(|_| self.end.text.is_empty())
+            && let Some(place) = message.content.place_in(buffer)
+        {
+            return Ok(Some(place));
         }
         self.end.text.push_json(message.content.0);
         Ok(None)
@@ -283,30 +230,55 @@ fn remember(known: &mut Option<String>, told: Option<&str>) {
     }
 }
 
-/// The End node's text.
+/// The End node's text, and what its own numbers say of it.
 #[derive(Debug, Default)]
 struct EndText {
     text: Text,
-    has_spoken: bool,
-    /// How many pieces came, each with the number that was due.
-    contiguous: u64,
-    broken: bool,
-    finished: bool,
+    speech: Speech,
+    /// The number that the next piece should have.
+    next: u64,
+    /// Some piece had no number.
+    is_unnumbered: bool,
+    /// A hole, a repetition or a step back in its numbers, a piece after its last one, or one that
+    /// can't be understood: the text is not whole, whatever the ids say.
+    is_vetoed: bool,
+    maps: Vec<Range<usize>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Speech {
+    #[default]
+    NotBegun,
+    GoesOn,
+    /// The last piece said that it was the last.
+    Finished,
 }
 
 impl EndText {
     fn count(&mut self, message: &Message<'_>) {
-        self.has_spoken = true;
-        if message.node_seq_id == Some(self.contiguous) {
-            self.contiguous += 1;
-        } else {
-            self.broken = true;
+        self.is_vetoed |= self.speech == Speech::Finished;
+        match message.node_seq_id {
+            Some(number) if number == self.next => self.next += 1,
+            Some(_) => self.is_vetoed = true,
+            None => self.is_unnumbered = true,
         }
-        self.finished = message.node_is_finish;
+        self.speech = if message.node_is_finish {
+            Speech::Finished
+        } else {
+            Speech::GoesOn
+        };
+        if message.content.0.starts_with("\"{") {
+            let start = self.text.len();
+            self.maps.push(start..start + message.content.0.len() - 2);
+        }
     }
 
-    fn is_whole(&self) -> bool {
-        self.has_spoken && self.finished && !self.broken
+    fn is_counted(&self) -> bool {
+        self.speech == Speech::Finished && !self.is_unnumbered
+    }
+
+    fn size(&self) -> usize {
+        self.text.len() + self.maps.len() * size_of::<Range<usize>>()
     }
 }
 
@@ -317,8 +289,6 @@ struct Others {
     messages: Vec<OtherMessage>,
     /// Those that may still get more pieces; nodes can speak at the same time.
     open: Vec<usize>,
-    /// The one that got the last piece.
-    last: usize,
     overhead: usize,
 }
 
@@ -334,7 +304,6 @@ impl Others {
         let begin = self.text.len();
         self.text.push_json(message.content.0);
         let index = self.message_for(message);
-        self.last = index;
         let pieces = &mut self.messages[index].pieces;
         match pieces.last_mut().filter(|piece| piece.end == begin) {
             Some(piece) => piece.end = self.text.len(),
@@ -343,14 +312,6 @@ impl Others {
         if message.node_is_finish {
             self.open.retain(|&open| open != index);
         }
-    }
-
-    /// Whether the node is that of the last piece.
-    fn is_last(&self, message: &Message<'_>) -> bool {
-        self.messages.get(self.last).is_some_and(|last| {
-            last.node_title == message.node_title.as_deref().unwrap_or_default()
-                && last.node_id == message.node_id.as_deref().unwrap_or_default()
-        })
     }
 
     /// The open message of the same node, or a new one.
@@ -400,76 +361,33 @@ impl Others {
     }
 }
 
-/// Which event ids have been there.
+/// The count of event ids. One that is not the next breaks the proof by ids, and nothing else: nothing
+/// is told apart as repeated or late.
 #[derive(Debug, Default)]
 struct Ids {
-    /// One more than the highest.
+    /// The one that is due.
     next: u64,
-    /// Those below `next` that have not been there, in order.
-    gaps: Vec<Range<u64>>,
-    /// Some event had no id, came late, or came again after others; or more gaps came than are
-    /// remembered.
-    broken: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    New,
-    Repeat,
+    is_broken: bool,
+    /// How many were jumped over.
+    missing: u64,
 }
 
 impl Ids {
-    fn place(&mut self, id: Option<u64>) -> Place {
-        let Some(id) = id else {
-            self.broken = true;
-            return Place::New;
-        };
-        if id >= self.next {
-            if id > self.next {
-                self.add_gap(self.next..id);
-            }
+    fn count(&mut self, id: Option<u64>) {
+        self.is_broken |= id != Some(self.next);
+        if let Some(id) = id.filter(|&id| id >= self.next) {
+            self.missing = self.missing.saturating_add(id - self.next);
             self.next = id.saturating_add(1);
-            return Place::New;
         }
-        let Some(index) = self.gaps.iter().position(|gap| gap.contains(&id)) else {
-            // Right behind its like it was sent twice. After others, the ids may have begun anew, and
-            // it is another event.
-            self.broken |= id + 1 != self.next;
-            return Place::Repeat;
-        };
-        // It comes late: nothing is lost by it, but the order is.
-        self.broken = true;
-        let gap = self.gaps.remove(index);
-        for rest in [id + 1..gap.end, gap.start..id] {
-            if !rest.is_empty() {
-                self.gaps.insert(index, rest);
-            }
-        }
-        Place::New
-    }
-
-    fn add_gap(&mut self, gap: Range<u64>) {
-        if self.gaps.len() < GAPS_LIMIT {
-            self.gaps.push(gap);
-        } else {
-            self.broken = true;
-        }
-    }
-
-    fn are_contiguous(&self) -> bool {
-        !self.broken && self.gaps.is_empty()
-    }
-
-    fn missing(&self) -> u64 {
-        let lengths = self.gaps.iter().map(|gap| gap.end - gap.start);
-        lengths.fold(0, u64::saturating_add)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufReader;
+
     use super::*;
-    use crate::sse::Decoder;
+    use crate::sse::Frames;
 
     const MESSAGES: &[u8] = include_bytes!("../../tests/wire/doc_stream_messages_done.sse");
     const INTERRUPT: &[u8] = include_bytes!("../../tests/wire/doc_stream_interrupt.sse");
@@ -482,16 +400,9 @@ mod tests {
     const NO_SPACE: &[u8] = include_bytes!("../../tests/wire/test_cozego_nospace_ping_unknown.sse");
 
     fn fold(input: &[u8]) -> Transcript {
-        let mut decoder = Decoder::default();
+        let mut frames = Frames::new(BufReader::with_capacity(7, input));
         let mut transcript = Transcript::default();
-        for piece in input.chunks(7) {
-            decoder.space()[..piece.len()].copy_from_slice(piece);
-            decoder.filled(piece.len());
-            while let Some(frame) = decoder.next().unwrap() {
-                transcript.push(frame).unwrap();
-            }
-        }
-        if let Some(frame) = decoder.finish() {
+        while let Some(frame) = frames.next().unwrap() {
             transcript.push(frame).unwrap();
         }
         transcript
@@ -517,51 +428,42 @@ mod tests {
 
     #[track_caller]
     fn folds_to(events: &[&str], whole: bool, output: &str, lost: u64) {
-        let mut transcript = fold(&stream(events));
-        assert_eq!(
-            (transcript.is_whole(), transcript.lost_events()),
-            (whole, lost)
-        );
-        assert_eq!(transcript.take_output().plain(), output);
+        let heard = fold(&stream(events)).finish();
+        assert_eq!((heard.is_whole, heard.lost_events), (whole, lost));
+        assert_eq!(heard.output.plain(), output);
     }
 
     #[test]
     fn a_done_with_the_rest_of_another_event_in_it_proves_nothing() {
         folds_to(&["0|Done|"], true, "", 0);
-        folds_to(&["0|Done|{\"content\":\"textid: 1"], false, "", 1);
+        folds_to(&["0|Done|{\"content\":\"textid: 1"], false, "", 0);
     }
 
     #[test]
     fn the_samples_fold_to_what_they_say() {
-        let mut messages = fold(MESSAGES);
-        assert!(messages.is_whole());
-        assert!(
-            messages
-                .take_output()
-                .plain()
-                .starts_with(r#"{"output":"为什么小明"#)
-        );
-        assert_eq!(messages.messages()[0].node_title, "Message");
-        assert!(
-            messages.messages()[0]
-                .content
-                .plain()
-                .starts_with("msg为什么小明")
-        );
+        let messages = fold(MESSAGES).finish();
+        assert!(messages.is_whole);
+        let output = messages.output.plain();
+        assert!(output.starts_with(r#"{"output":"为什么小明"#));
+        let said = &messages.messages[0];
+        assert_eq!(said.node_title, "Message");
+        assert!(said.content.plain().starts_with("msg为什么小明"));
 
-        let pings = fold(PINGS);
-        assert!(pings.is_whole());
+        let mut pings = fold(PINGS);
+        assert!(pings.finish().is_whole);
         assert_eq!(pings.execute_id.as_deref(), Some("7579525066972217378"));
         assert!(pings.usage.unwrap().get().contains("44122"));
 
-        let mut numbers = fold(NUMBERS);
-        assert!(numbers.take_output().plain().contains(r#""temp_high":26"#));
+        let numbers = fold(NUMBERS).finish();
+        assert!(numbers.output.plain().contains(r#""temp_high":26"#));
 
         let mut no_space = fold(NO_SPACE);
         assert!(matches!(no_space.ended(), Some(Ended::Done)));
-        assert!(no_space.is_whole());
-        assert_eq!(no_space.take_output().plain(), "World");
         assert_eq!(no_space.execute_id, None);
+        // Its End node counts from 1, so a piece may be missing.
+        let no_space = no_space.finish();
+        assert!(!no_space.is_whole);
+        assert_eq!(no_space.output.plain(), "World");
     }
 
     #[test]
@@ -580,27 +482,30 @@ mod tests {
             fold(ERROR).ended(),
             Some(Ended::Error {
                 code: Some(4000),
-                first: true,
+                is_first: true,
                 ..
             })
         ));
         let later = fold(&stream(&["0|PING", "1|Error"]));
         assert!(matches!(
             later.ended(),
-            Some(Ended::Error { first: false, .. })
+            Some(Ended::Error {
+                is_first: false,
+                ..
+            })
         ));
     }
 
     #[test]
     fn no_prefix_of_a_sample_has_ended_and_is_whole_before_its_last_event() {
         for sample in [MESSAGES, PINGS, NUMBERS, NO_SPACE] {
-            let all = fold(sample).take_output();
+            let all = fold(sample).finish().output;
             let last_event = sample.windows(4).rposition(|part| part == b"Done").unwrap();
             for cut in 0..last_event {
                 let mut prefix = fold(&sample[..cut]);
                 assert!(prefix.ended().is_none(), "cut at {cut}");
-                let output = prefix.take_output();
-                assert!(output == all || !prefix.is_whole(), "cut at {cut}");
+                let heard = prefix.finish();
+                assert!(heard.output == all || !heard.is_whole, "cut at {cut}");
             }
         }
     }
@@ -637,75 +542,65 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_is_dropped() {
+    fn what_is_said_again_is_kept_and_makes_the_text_doubtful() {
         let a = piece("0", "End", 0, false, "a");
         let b = piece("1", "End", 1, true, "b");
-        folds_to(&[&a, &a, &b, &b, "2|Done"], true, "ab", 0);
+        folds_to(&[&a, &a, &b, "2|Done"], false, "aab", 0);
+        folds_to(&[&a, &b, &b, "2|Done"], false, "abb", 0);
+        let unnumbered = r#"0|Message|{"content":"a","node_title":"End"}"#;
+        folds_to(&[unnumbered, unnumbered, "1|Done"], false, "aa", 0);
+        folds_to(&[&a, &b, &b.replace("1|", "2|"), "3|Done"], false, "abb", 0);
     }
 
     #[test]
-    fn another_event_under_the_same_id_is_no_repeat_of_the_one_before() {
-        let a = r#"0|Message|{"content":"a","node_title":"End"}"#;
-        let b = r#"0|Message|{"content":"b","node_title":"End"}"#;
-        folds_to(&[a, a, "1|Done"], true, "a", 0);
-        folds_to(&[a, b, "1|Done"], false, "a", 0);
-        folds_to(&["0|PING", a, "1|Done"], false, "", 0);
-        folds_to(&[a, "0|PING", "1|Done"], true, "a", 0);
-        let (first, again) = (
-            piece("0", "End", 0, false, "a"),
-            piece("0", "End", 1, true, "a"),
-        );
-        folds_to(&[&first, &first, "1|Done"], true, "a", 0);
-        folds_to(&[&first, &again, "1|Done"], false, "a", 0);
-        let finished = piece("0", "End", 0, true, "a");
-        let more = piece("0", "End", 1, true, "b");
-        folds_to(&[&finished, &more, "1|Done"], false, "a", 0);
-        // Its text is the end of the other's, or it says the same once more.
-        for (one, other) in [("xab", "b"), (r"line\n", "n"), ("a", "a")] {
-            let message = |id: u64, text: &str| {
-                format!(r#"{id}|Message|{{"content":"{text}","node_title":"End"}}"#)
-            };
-            let text = one.replace(r"\n", "\n");
-            let ping = if one == other { "1|PING" } else { "0|PING" };
-            let id = u64::from(one == other);
-            let events = [&message(0, one), ping, &message(id, other), "2|Done"];
-            let mut transcript = fold(&stream(&events));
-            assert!(!transcript.is_whole(), "{events:?}");
-            assert_eq!(transcript.take_output().plain(), text);
+    fn another_event_said_again_does_no_harm_to_a_text_that_is_counted() {
+        let a = piece("1", "End", 0, true, "a");
+        folds_to(&["0|PING", "0|PING", &a, "2|Done"], true, "a", 0);
+        let unnumbered = r#"1|Message|{"content":"a","node_title":"End"}"#;
+        folds_to(&["0|PING", "0|PING", unnumbered, "2|Done"], false, "a", 0);
+    }
+
+    #[test]
+    fn the_end_nodes_own_numbers_count_against_the_ids() {
+        for numbers in [&[1][..], &[0, 2], &[0, 0], &[0, 1, 0], &[7]] {
+            let pieces = numbers.iter().enumerate();
+            let pieces: Vec<_> = pieces
+                .map(|(id, &number)| piece(&id.to_string(), "End", number, false, "x"))
+                .collect();
+            let done = format!("{}|Done", pieces.len());
+            let mut events: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            events.push(&done);
+            folds_to(&events, false, &"x".repeat(numbers.len()), 0);
         }
     }
 
     #[test]
-    fn a_repeat_is_one_in_all_that_it_says() {
-        let said = |title: &str, more: &str| {
-            format!(r#"0|Message|{{"content":"ha","node_title":"{title}"{more}}}"#)
-        };
-        let finish = |is: bool| format!(r#","node_is_finish":{is}"#);
-        folds_to(
-            &[&said("Out1", ""), &said("Out1", ""), "1|Done"],
-            true,
-            "ha",
-            0,
-        );
-        for (one, other) in [
-            (said("Out1", ""), said("Out2", "")),
-            (said("End", &finish(false)), said("End", &finish(true))),
-            (
-                said("End", ""),
-                said("End", r#","usage":{"token_count":1}"#),
-            ),
-        ] {
-            folds_to(&[&one, &other, "1|Done"], false, "ha", 0);
-        }
+    fn a_piece_of_end_after_its_last_one_makes_the_text_doubtful() {
+        let child = piece("0", "End", 0, true, "child");
+        let parent = piece("1", "End", 1, true, "parent");
+        folds_to(&[&child, &parent, "2|Done"], false, "childparent", 0);
+        let unnumbered = r#"1|Message|{"content":"b","node_title":"End"}"#;
+        folds_to(&[&child, unnumbered, "2|Done"], false, "childb", 0);
     }
 
     #[test]
-    fn what_is_all_said_again_is_dropped_by_the_count_of_end() {
+    fn a_piece_without_a_number_is_neither_a_veto_nor_a_proof() {
         let a = piece("0", "End", 0, false, "a");
-        let b = piece("1", "End", 1, true, "b");
-        folds_to(&[&a, &b, &a, &b, "2|Done"], true, "ab", 0);
-        let other = piece("1", "End", 1, true, "c");
-        folds_to(&[&a, &b, &other, "2|Done"], false, "ab", 0);
+        let b = r#"1|Message|{"content":"b","node_title":"End"}"#;
+        let c = piece("2", "End", 1, true, "c");
+        folds_to(&[&a, b, &c, "3|Done"], true, "abc", 0);
+        folds_to(&[&a, b, &c, "4|Done"], false, "abc", 1);
+    }
+
+    #[test]
+    fn pieces_that_may_be_maps_are_found_again() {
+        let a = piece("0", "End", 0, true, "child");
+        let b = piece("1", "End", 1, true, r#"{\"k\":1}"#);
+        let heard = fold(&stream(&[&a, &b, "2|Done"])).finish();
+        let maps: Vec<_> = heard.maps().map(|map| map.plain().into_owned()).collect();
+        assert_eq!(maps, [r#"{"k":1}"#]);
+        assert!(heard.end_began(&Text::from_plain("child{\"k\":1} and more")));
+        assert!(!heard.end_began(&Text::from_plain("chi")));
     }
 
     #[test]
@@ -720,26 +615,26 @@ mod tests {
     fn ids_that_begin_anew_prove_nothing() {
         let out = piece("0", "Out", 0, true, "out");
         let [a, b, c] = ["0", "1", "2"].map(|id| piece(id, "End", 7, true, id));
-        folds_to(&[&out, &a, "0|Done"], false, "out", 0);
-        folds_to(&[&out, "1|PING", &a, "1|Done"], false, "out", 0);
-        folds_to(&[&out, "1|PING", &a, &b, &c, "3|Done"], false, "2", 0);
+        folds_to(&[&out, &a, "0|Done"], false, "0", 0);
+        folds_to(&[&out, "1|PING", &a, "1|Done"], false, "0", 0);
+        folds_to(&[&out, "1|PING", &a, &b, &c, "3|Done"], false, "012", 0);
     }
 
     #[test]
     fn swapped_pieces_are_not_put_in_order() {
         let a = piece("0", "End", 0, false, "a");
         let b = piece("1", "End", 1, true, "b");
-        folds_to(&[&b, &a, "2|Done"], false, "ba", 0);
+        folds_to(&[&b, &a, "2|Done"], false, "ba", 1);
     }
 
     #[test]
     fn a_ping_that_changes_places_with_a_piece_does_no_harm() {
         let a = piece("1", "End", 0, true, "a");
-        folds_to(&[&a, "0|PING", "2|Done"], true, "a", 0);
+        folds_to(&[&a, "0|PING", "2|Done"], true, "a", 1);
     }
 
     #[test]
-    fn events_without_an_id_are_no_repeats_and_fill_no_gap() {
+    fn events_without_an_id_prove_nothing_by_ids() {
         let a = piece("", "End", 0, false, "a");
         let b = piece("", "End", 1, true, "b");
         folds_to(&[&a, &b, "|Done"], true, "ab", 0);
@@ -748,7 +643,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_cannot_be_parsed_is_a_gap() {
+    fn a_message_that_cannot_be_parsed_is_lost() {
         let a = r#"0|Message|{"content":"a","node_title":"End"}"#;
         folds_to(&[a, "1|Message|{\"content", "2|Done"], false, "a", 1);
         folds_to(
@@ -778,24 +673,22 @@ mod tests {
             piece("3", "Two", 1, true, "y"),
             piece("4", "One", 0, true, "again"),
         ];
-        let transcript = fold(&stream(&events.each_ref().map(String::as_str)));
-        let said: Vec<_> = transcript
-            .messages()
-            .into_iter()
+        let heard = fold(&stream(&events.each_ref().map(String::as_str))).finish();
+        let messages = heard.messages.into_iter();
+        let said: Vec<_> = messages
             .map(|message| message.node_title + ":" + &message.content.plain())
             .collect();
         assert_eq!(said, ["One:ab", "Two:xy", "One:again"]);
     }
 
     #[test]
-    fn a_gap_of_any_size_is_counted_and_held_in_little() {
+    fn a_gap_of_any_size_is_counted() {
         let mut ids = Ids::default();
-        for id in 0..10 * GAPS_LIMIT as u64 {
-            ids.place(Some(2 * id + 1));
+        for id in [1, 5, 2, u64::MAX, u64::MAX] {
+            ids.count(Some(id));
         }
-        ids.place(Some(u64::MAX));
-        assert!(ids.gaps.len() <= GAPS_LIMIT);
-        assert!(!ids.are_contiguous());
+        assert!(ids.is_broken);
+        assert_eq!(ids.missing, 1 + 3 + (u64::MAX - 6));
     }
 
     #[test]
@@ -804,15 +697,9 @@ mod tests {
         transcript.end.text = Text::from_plain(&"x".repeat(TEXT_LIMIT - 10));
         let data = format!(r#"{{"content":"{}","node_title":"End"}}"#, "y".repeat(20));
         let bytes = format!("event: Message\ndata: {data}\n\n");
-        let mut decoder = Decoder::default();
-        let mut result = Ok(());
-        for piece in bytes.as_bytes().chunks(7) {
-            decoder.space()[..piece.len()].copy_from_slice(piece);
-            decoder.filled(piece.len());
-            while let Some(frame) = decoder.next().unwrap() {
-                result = transcript.push(frame);
-            }
-        }
+        let mut frames = Frames::new(bytes.as_bytes());
+        let frame = frames.next().unwrap().unwrap();
+        let result = transcript.push(frame);
         assert_eq!(result, Err(TooMuchText));
     }
 }

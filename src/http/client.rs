@@ -4,25 +4,27 @@
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ureq::config::AutoHeaderValue;
-use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use ureq::http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING,
+};
 use ureq::http::uri::Scheme;
-use ureq::http::{HeaderValue, Method, Request, Response, Uri};
+use ureq::http::{HeaderValue, Method, Request, Response, Uri, Version};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, AsSendBody, SendBody};
+use ureq::unversioned::transport::RustlsConnector;
+use ureq::{Agent, SendBody};
 
-use super::connect::{Curfew, Kept, MAX_IDLE_AGE, Names, Road, Stuck};
-use super::failure::{Stage, Trip, Way};
-use super::{Answer, Api, Body, Failure, Limits};
+use super::connect::Connectors;
+use super::deadline::ReadDeadline;
+use super::failure::{CallContext, Stage, Target};
+use super::lookup::{LiteralResolver, LookupThread};
+use super::{Body, Failure, Http, HttpResponse, Limits};
 use crate::config::{Config, Proxy, ProxyProtocol, Roots};
-use crate::coze::call::Call;
+use crate::coze::call::{Call, Purpose};
 use crate::error::Error;
 
-/// How long the end of an answer may take once its last event was read.
-const TAIL: Duration = Duration::from_secs(1);
 pub(super) const MAX_HEADER: usize = 64 * 1024;
 /// ureq fills its buffers with zeros for each connection. This one has to hold a header that is too
 /// large; of the other, more than a TLS record gains nothing.
@@ -31,19 +33,28 @@ const OUT_BUFFER: usize = 16 << 10;
 /// ureq adds a timeout to an `Instant`, which panics on overflow; 30 years are for ever.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
 
-/// Coze over HTTP. One for each thread: it keeps one idle connection at most.
-pub(crate) struct Http {
-    agent: Agent,
+/// Coze over HTTP, one call at a time: each worker has its own. A start and a poll don't touch one
+/// another, so that a stream may be read on after a poll.
+pub(crate) struct Client {
+    /// Each on a connection of its own. It is not said to be the last (`Connection: close`): some
+    /// servers then end a body by closing, and its end would prove nothing.
+    starts: Lane,
+    /// All on one connection, as long as it lasts.
+    polls: Lane,
     base_url: String,
     authorization: HeaderValue,
-    way: Arc<Way>,
-    pub(super) curfew: Arc<Curfew>,
-    stuck: Stuck,
-    kept: Arc<Kept>,
+    target: Arc<Target>,
 }
 
-impl Http {
-    /// Connects to nothing yet. Fails when the CA file holds no certificate.
+/// An agent, and the times of the call that it carries.
+struct Lane {
+    agent: Agent,
+    deadline: Arc<ReadDeadline>,
+}
+
+impl Client {
+    /// Connects to nothing yet. Fails when the CA file holds no certificate, or when there is no
+    /// thread to look up names.
     pub(crate) fn new(config: &Config) -> Result<Self, Error> {
         let base: Uri = config
             .base_url
@@ -53,128 +64,131 @@ impl Http {
             HeaderValue::from_str(&format!("Bearer {}", config.key.expose()))
                 .map_err(|_| Error::config("the key holds a character that no header can carry"))?;
         authorization.set_sensitive(true);
-        let mut settings = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(config.proxy.as_ref().map(proxy).transpose()?)
-            .user_agent(concat!("coze-workflow/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding(AutoHeaderValue::None)
-            .max_response_header_size(MAX_HEADER)
-            .input_buffer_size(IN_BUFFER)
-            .output_buffer_size(OUT_BUFFER)
-            .max_idle_connections(1)
-            .max_idle_connections_per_host(1)
-            .max_idle_age(MAX_IDLE_AGE)
-            .timeout_resolve(Some(config.connect_timeout.min(FOR_EVER)))
-            .timeout_connect(Some(config.connect_timeout.min(FOR_EVER)));
-        if base.scheme() == Some(&Scheme::HTTPS) {
-            settings = settings.tls_config(tls(&config.roots)?);
-        }
-        let curfew = Arc::new(Curfew::default());
-        let stuck = Stuck::default();
-        let kept = Arc::new(Kept::default());
-        let road = Road::new(Arc::clone(&curfew), Arc::clone(&stuck), Arc::clone(&kept));
+        let roots = if base.scheme() == Some(&Scheme::HTTPS) {
+            certificates(&config.roots)?
+        } else {
+            RootCerts::WebPki
+        };
+        let proxy = config.proxy.as_ref().map(proxy).transpose()?;
+        let names = LookupThread::for_config(&base, config)?.map(Arc::new);
+        // One configuration of rustls, so that every connection may resume a session.
+        let tls = Arc::new(RustlsConnector::default());
+        let lane = |kept: usize| {
+            let settings = Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .proxy(proxy.clone())
+                .user_agent(concat!("coze-workflow/", env!("CARGO_PKG_VERSION")))
+                .accept_encoding(AutoHeaderValue::None)
+                .max_response_header_size(MAX_HEADER)
+                .input_buffer_size(IN_BUFFER)
+                .output_buffer_size(OUT_BUFFER)
+                .max_idle_connections(kept)
+                .timeout_resolve(Some(config.connect_timeout.min(FOR_EVER)))
+                .timeout_connect(Some(config.connect_timeout.min(FOR_EVER)))
+                .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
+                .build();
+            let deadline = Arc::new(ReadDeadline::default());
+            let connectors = Connectors::new(Arc::clone(&tls), Arc::clone(&deadline));
+            let resolver = LiteralResolver {
+                names: names.clone(),
+                deadline: Arc::clone(&deadline),
+            };
+            Lane {
+                agent: Agent::with_parts(settings, connectors, resolver),
+                deadline,
+            }
+        };
         Ok(Self {
-            agent: Agent::with_parts(settings.build(), road, Names::default()),
+            starts: lane(0),
+            polls: lane(1),
             base_url: config.base_url.clone(),
             authorization,
-            way: Arc::new(Way::new(&base, config)),
-            curfew,
-            stuck,
-            kept,
+            target: Arc::new(Target::new(&base, config)),
         })
     }
 
     /// `unsent` is left with what ureq did not take of the body.
     fn send(
         &self,
-        call: Call<'_>,
-        limits: Limits,
+        call: &Call<'_>,
         unsent: &mut &[u8],
     ) -> Result<Response<ureq::Body>, ureq::Error> {
-        let mut request = Request::builder()
-            .uri(format!("{}{}", self.base_url, call.path()))
-            .header(ACCEPT, accept(call));
-        if !matches!(call, Call::Check) {
+        let mut request = Request::builder().uri(format!("{}{}", self.base_url, call.path));
+        if call.purpose != Purpose::Check {
             request = request.header(AUTHORIZATION, self.authorization.clone());
         }
-        match call.body() {
+        match call.purpose {
             // A reader with its length, not a string: only a reader shows how far it was read.
-            Some(body) => {
+            Purpose::Start { body, accept } => {
                 let request = request
                     .method(Method::POST)
+                    .header(ACCEPT, accept)
                     .header(CONTENT_TYPE, "application/json")
                     .header(CONTENT_LENGTH, body.len())
                     .body(SendBody::from_reader(unsent))?;
-                self.run(request, limits)
+                self.starts.agent.run(request)
             }
-            None => self.run(request.body(())?, limits),
+            Purpose::Poll | Purpose::Check => {
+                let request = request.header(ACCEPT, "application/json").body(())?;
+                self.polls.agent.run(request)
+            }
         }
-    }
-
-    fn run(
-        &self,
-        request: Request<impl AsSendBody>,
-        limits: Limits,
-    ) -> Result<Response<ureq::Body>, ureq::Error> {
-        let idle = limits.idle.map(|idle| idle.min(FOR_EVER));
-        let starts = request.method() == Method::POST;
-        let request = self
-            .agent
-            .configure_request(request)
-            .max_idle_age(self.kept.max_idle_age(starts))
-            .timeout_global(limits.total.map(|total| total.min(FOR_EVER)))
-            .timeout_per_read(idle)
-            .timeout_per_write(idle)
-            .build();
-        self.agent.run(request)
     }
 }
 
-impl Api for Http {
-    fn call(&self, call: Call<'_>, limits: Limits) -> Result<Answer, Failure> {
-        let trip = Trip {
-            way: Arc::clone(&self.way),
-            idle: limits.idle.unwrap_or_default(),
-            starts: call.body().is_some(),
+impl Http for Client {
+    fn call(&self, call: &Call<'_>, limits: Limits) -> Result<HttpResponse, Failure> {
+        let (lane, is_start) = match call.purpose {
+            Purpose::Start { .. } => (&self.starts, true),
+            Purpose::Poll | Purpose::Check => (&self.polls, false),
         };
-        let mut unsent = call.body().unwrap_or_default().as_bytes();
-        self.stuck.store(false, Ordering::Relaxed);
-        let sent = self.send(call, limits, &mut unsent);
-        let broke = matches!(&sent, Err(error) if !matches!(error, ureq::Error::Timeout(_)));
-        self.kept.used(broke);
-        let whole = call.body().unwrap_or_default().len();
-        let stage = if !unsent.is_empty() && unsent.len() < whole {
+        let context = CallContext {
+            target: Arc::clone(&self.target),
+            idle: limits.idle.unwrap_or_default(),
+            is_start,
+        };
+        lane.deadline.begin(limits, !is_start);
+        let whole = call.body().unwrap_or_default().as_bytes();
+        let mut unsent = whole;
+        let sent = self.send(call, &mut unsent);
+        let stage = if !unsent.is_empty() && unsent.len() < whole.len() {
             Stage::Stopped
-        } else if unsent.is_empty() && !self.stuck.load(Ordering::Relaxed) {
+        } else if unsent.is_empty() && !lane.deadline.write_failed() {
             Stage::Waiting
         } else {
             Stage::Sending
         };
-        let (head, body) = sent
-            .map_err(|error| trip.failure(error, stage))?
-            .into_parts();
-        self.kept.renew();
-        Ok(Answer {
+        let response = sent.map_err(|error| context.failure(error, stage))?;
+        let is_framed = is_framed(&response);
+        let (head, body) = response.into_parts();
+        let logid = text(&head.headers, "x-tt-logid");
+        let x_log_id = text(&head.headers, "x-log-id");
+        Ok(HttpResponse {
             status: head.status.as_u16(),
             content_type: media_type(&head.headers),
-            logid: text(&head.headers, "x-tt-logid").or_else(|| text(&head.headers, "x-log-id")),
+            has_x_log_id: logid.is_none() && x_log_id.is_some(),
+            logid: logid.or(x_log_id),
             retry_after: text(&head.headers, "retry-after"),
+            is_framed,
             body: Box::new(HttpBody {
                 reader: body.into_reader(),
-                trip,
-                curfew: Arc::clone(&self.curfew),
-                kept: Arc::clone(&self.kept),
+                context,
+                deadline: Arc::clone(&lane.deadline),
             }),
         })
     }
 }
 
-fn accept(call: Call<'_>) -> &'static str {
-    match call {
-        Call::StreamRun { .. } | Call::StreamResume { .. } => "text/event-stream",
-        _ => "application/json",
-    }
+/// Whether the end of the body is proved. ureq decides the same; a bad length it has refused.
+fn is_framed<T>(response: &Response<T>) -> bool {
+    let headers = response.headers();
+    let codings = headers.get_all(TRANSFER_ENCODING).into_iter();
+    let mut codings = codings.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    let is_chunked = codings.any(|coding| coding.trim().eq_ignore_ascii_case("chunked"));
+    matches!(response.status().as_u16(), 204 | 304)
+        || headers.contains_key(CONTENT_LENGTH)
+        || is_chunked && response.version() != Version::HTTP_10
 }
 
 /// A header as text that can be printed, whatever the server put there; an empty one is none.
@@ -213,38 +227,34 @@ fn proxy(proxy: &Proxy) -> Result<ureq::Proxy, Error> {
         .map_err(|_| Error::config(format!("{} can't be used", proxy.name())))
 }
 
-fn tls(roots: &Roots) -> Result<TlsConfig, Error> {
-    let roots = match roots {
-        Roots::BuiltIn => RootCerts::WebPki,
-        Roots::Pem { path, pem } => {
-            let path = path.display();
-            let mut certificates = Vec::new();
-            for item in parse_pem(pem) {
-                match item {
-                    Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-                    Ok(_) => {}
-                    Err(_) => return Err(Error::config(format!("{path} is not valid PEM"))),
-                }
-            }
-            if certificates.is_empty() {
-                let local = Error::config(format!("{path} holds no certificate"));
-                return Err(local.hint(
-                    "it must be PEM, with BEGIN CERTIFICATE lines",
-                    "必须是 PEM 格式，含有 BEGIN CERTIFICATE 行",
-                ));
-            }
-            certificates.into()
-        }
+fn certificates(roots: &Roots) -> Result<RootCerts, Error> {
+    let Roots::Pem { path, pem } = roots else {
+        return Ok(RootCerts::WebPki);
     };
-    Ok(TlsConfig::builder().root_certs(roots).build())
+    let path = path.display();
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(_) => return Err(Error::config(format!("{path} is not valid PEM"))),
+        }
+    }
+    if certificates.is_empty() {
+        let error = Error::config(format!("{path} holds no certificate"));
+        return Err(error.hint(
+            "it must be PEM, with BEGIN CERTIFICATE lines",
+            "必须是 PEM 格式，含有 BEGIN CERTIFICATE 行",
+        ));
+    }
+    Ok(certificates.into())
 }
 
-/// The body of an answer. Dropped before its end, it takes its connection with it.
+/// Dropped before its end, it takes its connection with it.
 struct HttpBody {
     reader: ureq::BodyReader<'static>,
-    trip: Trip,
-    pub(super) curfew: Arc<Curfew>,
-    kept: Arc<Kept>,
+    context: CallContext,
+    deadline: Arc<ReadDeadline>,
 }
 
 impl fmt::Debug for HttpBody {
@@ -258,30 +268,15 @@ impl Body for HttpBody {
         let count = self.reader.read(buffer).map_err(|error| {
             // What ureq meant is inside; the kind of the outer error says only `Other`.
             let error = ureq::Error::from(error);
-            self.trip.failure(error, Stage::Reading)
+            self.context.failure(error, Stage::Reading)
         })?;
         if count > 0 {
-            self.kept.renew();
+            self.deadline.body_has_begun();
         }
         Ok(count)
     }
 
-    fn read_tail(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        let curfew = Arc::clone(&self.curfew);
-        let _guard = curfew.by(TAIL);
-        self.read(buffer)
-    }
-
-    fn finish(mut self: Box<Self>) {
-        let _guard = self.curfew.by(TAIL);
-        let mut rest = [0; 8 * 1024];
-        let ended = loop {
-            match self.reader.read(&mut rest) {
-                Ok(0) => break true,
-                Ok(_) => {}
-                Err(_) => break false,
-            }
-        };
-        self.kept.expected.store(ended, Ordering::Relaxed);
+    fn hurry(&mut self, most: Duration) {
+        self.deadline.hurry(most);
     }
 }

@@ -8,15 +8,15 @@ use ureq::Timeout;
 use ureq::http::Uri;
 
 use super::client::MAX_HEADER;
-use super::connect::Lost;
-use super::{Cause, Failure, Started};
+use super::connect::ConnectError;
+use super::{Cause, Failure, Reach};
 use crate::config::{Config, Proxy};
 
-/// One call on its way, as far as a failure has to tell of it.
-pub(super) struct Trip {
-    pub(super) way: Arc<Way>,
+/// One call on its way, as far as a failure has to report it.
+pub(super) struct CallContext {
+    pub(super) target: Arc<Target>,
     pub(super) idle: Duration,
-    pub(super) starts: bool,
+    pub(super) is_start: bool,
 }
 
 /// How far a call had come when it failed.
@@ -29,30 +29,32 @@ pub(super) enum Stage {
     Reading,
 }
 
-impl Trip {
+impl CallContext {
     /// What ureq's error means. The stage alone decides whether something may have been started:
     /// a server can't act on a request that it does not have whole.
     pub(super) fn failure(&self, error: ureq::Error, stage: Stage) -> Failure {
         let (cause, detail) = match (stage, self.cause(error, stage)) {
             (Stage::Stopped, (Cause::Cut, detail)) => (Cause::Stopped, detail),
-            (_, told) => told,
+            (_, reported) => reported,
         };
-        let started = match stage {
-            Stage::Waiting | Stage::Reading if self.starts => Started::Maybe,
-            _ => Started::No,
+        let reach = match stage {
+            Stage::Waiting | Stage::Reading if self.is_start => Reach::MaybeSent,
+            _ => Reach::NotSent,
         };
         Failure {
-            started,
+            reach,
             cause,
             detail,
         }
     }
 
     fn cause(&self, error: ureq::Error, stage: Stage) -> (Cause, String) {
-        let host = &self.way.host;
+        let host = &self.target.host;
         match error {
             ureq::Error::Timeout(timeout) => self.late(timeout, stage),
-            ureq::Error::HostNotFound => (Cause::Dns, format!("{}: name not found", self.way.name)),
+            ureq::Error::HostNotFound => {
+                (Cause::Dns, format!("{}: name not found", self.target.name))
+            }
             ureq::Error::LargeResponseHeader(..) => {
                 let limit = MAX_HEADER / 1024;
                 let detail = format!("the header of {host}'s answer is larger than {limit} KiB");
@@ -61,8 +63,9 @@ impl Trip {
             ureq::Error::Protocol(fault) => {
                 (Cause::Cut, format!("what {host} sent is not HTTP: {fault}"))
             }
-            ureq::Error::Other(other) => match other.downcast::<Lost>() {
-                Ok(lost) => self.way.lost(*lost),
+            ureq::Error::Other(other) => match other.downcast().map(|error| *error) {
+                Ok(ConnectError::Wire(error)) => self.target.no_wire(error),
+                Ok(ConnectError::Tls(error)) => self.target.no_tls(&error),
                 Err(other) => (Cause::Cut, format!("the call to {host} failed: {other}")),
             },
             ureq::Error::Io(error) => (Cause::Cut, cut(host, &error, stage)),
@@ -71,8 +74,8 @@ impl Trip {
     }
 
     fn late(&self, timeout: Timeout, stage: Stage) -> (Cause, String) {
-        let Way { host, name, .. } = &*self.way;
-        let (connect, idle) = (seconds(self.way.connect), seconds(self.idle));
+        let Target { host, name, .. } = &*self.target;
+        let (connect, idle) = (seconds(self.target.connect), seconds(self.idle));
         match timeout {
             Timeout::PerRead => (
                 Cause::Silent,
@@ -84,7 +87,7 @@ impl Trip {
                 format!("{name}: no answer from the name server within {connect}"),
             ),
             Timeout::Connect => {
-                let (cause, peer) = self.way.peer();
+                let (cause, peer) = self.target.peer();
                 (cause, format!("no answer from {peer} within {connect}"))
             }
             // No other timeout is ever set.
@@ -122,17 +125,17 @@ fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
 }
 
-/// The way to Coze, in the words of the sentences.
-pub(super) struct Way {
+/// Where the calls go, in the words of the sentences.
+pub(super) struct Target {
     /// Without the port: what is looked up.
     name: String,
-    /// As it stands in the base URL, with the port if there is one.
+    /// As it is in the base URL, with the port if there is one.
     host: String,
     proxy: Option<String>,
     connect: Duration,
 }
 
-impl Way {
+impl Target {
     pub(super) fn new(base: &Uri, config: &Config) -> Self {
         let host = base.authority().map_or("", |authority| authority.as_str());
         Self {
@@ -151,39 +154,29 @@ impl Way {
         }
     }
 
-    fn lost(&self, lost: Lost) -> (Cause, String) {
-        match lost {
-            Lost::Wire(error) => self.no_wire(error),
-            Lost::Tls(error) => self.no_tls(&error),
-        }
-    }
-
     fn no_wire(&self, error: ureq::Error) -> (Cause, String) {
         let (cause, peer) = self.peer();
-        match error {
-            ureq::Error::Io(error) if error.raw_os_error().is_some() => (
-                cause,
-                format!("cannot connect to {peer}: {}", plain(&error)),
-            ),
-            ureq::Error::HostNotFound => (cause, format!("{peer}: name not found")),
+        let refused = |sentence| (Cause::ProxyRefused, sentence);
+        let reason = match error {
+            ureq::Error::HostNotFound => return (cause, format!("{peer}: name not found")),
+            ureq::Error::Io(error) if error.raw_os_error().is_some() => {
+                let reason = plain(&error);
+                return (cause, format!("cannot connect to {peer}: {reason}"));
+            }
             // `proxy server responded 407/407`: the status is nowhere else.
             ureq::Error::ConnectProxyFailed(reason) => match reason.rsplit('/').next() {
-                Some("407") => (
-                    Cause::ProxyRefused,
-                    format!("{peer} wants another user and password (407)"),
-                ),
-                Some("403") => (
-                    Cause::ProxyRefused,
-                    format!("{peer} does not allow {} (403)", self.host),
-                ),
-                _ => (cause, format!("{peer} made no connection: {reason}")),
+                Some("407") => {
+                    return refused(format!("{peer} wants another user and password (407)"));
+                }
+                Some("403") => {
+                    return refused(format!("{peer} does not allow {} (403)", self.host));
+                }
+                _ => reason,
             },
-            ureq::Error::Io(error) => (
-                cause,
-                format!("{peer} made no connection: {}", plain(&error)),
-            ),
-            other => (cause, format!("{peer} made no connection: {other}")),
-        }
+            ureq::Error::Io(error) => plain(&error),
+            other => other.to_string(),
+        };
+        (cause, format!("{peer} made no connection: {reason}"))
     }
 
     /// rustls's own error type can't be named here without depending on it; its text can be read.

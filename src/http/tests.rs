@@ -1,23 +1,23 @@
 //! The seam over real sockets: plain, under TLS, through proxies.
 
+use std::io::{BufReader, Write};
 use std::net::TcpListener;
-use std::sync::mpsc::channel;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
-use super::client::*;
-use super::connect::MAX_IDLE_AGE;
+use rustls::{HandshakeKind, ServerConnection, StreamOwned};
+
+use super::client::{Client, MAX_HEADER};
 use super::*;
 use crate::config::{Config, Proxy, ProxyProtocol, Roots};
+use crate::coze::call::RunRef;
 use crate::support::proxy::{Asked, Rules};
 use crate::support::server::{Exchange, Server};
 use crate::support::tls::{Authority, Identity};
+use crate::support::wire;
 
-const RUN: Call<'_> = Call::StreamRun {
-    body: r#"{"workflow_id":"7"}"#,
-};
-const LOOK: Call<'_> = Call::RunHistory {
-    workflow_id: "7",
-    execute_id: "9",
-};
+const BODY: &str = r#"{"workflow_id":"7"}"#;
 /// Must never be reached.
 const PATIENT: Limits = limits(60_000, 60_000);
 
@@ -35,25 +35,38 @@ fn config(url: &str) -> Config {
     }
 }
 
-fn http(config: &Config) -> Http {
-    Http::new(config).expect("a good configuration")
+fn client(config: &Config) -> Client {
+    Client::new(config).expect("a good configuration")
+}
+
+impl Client {
+    fn start(&self, limits: Limits) -> Result<HttpResponse, Failure> {
+        self.call(&Call::stream_run(BODY), limits)
+    }
+
+    fn poll(&self, limits: Limits) -> Result<HttpResponse, Failure> {
+        self.call(
+            &Call::run_history(&RunRef::new("7", "9", None).unwrap()),
+            limits,
+        )
+    }
 }
 
 /// One run, to where `url` says.
 #[track_caller]
-fn run(url: &str) -> Result<Answer, Failure> {
-    http(&config(url)).call(RUN, PATIENT)
+fn run(url: &str) -> Result<HttpResponse, Failure> {
+    client(&config(url)).start(PATIENT)
 }
 
 #[track_caller]
 fn assert_failure<T: fmt::Debug>(
     result: Result<T, Failure>,
-    started: Started,
+    reach: Reach,
     cause: Cause,
     detail: &str,
 ) {
     let expected = Failure {
-        started,
+        reach,
         cause,
         detail: detail.to_owned(),
     };
@@ -69,7 +82,7 @@ fn assert_start(text: &str, start: &str) {
 }
 
 /// The body to its end.
-fn read(answer: &mut Answer) -> Result<String, Failure> {
+fn read(answer: &mut HttpResponse) -> Result<String, Failure> {
     let (mut text, mut buffer) = (Vec::new(), [0; 1000]);
     loop {
         match answer.body.read(&mut buffer)? {
@@ -81,7 +94,7 @@ fn read(answer: &mut Answer) -> Result<String, Failure> {
 
 /// Reads until the first bytes are there.
 #[track_caller]
-fn first(answer: &mut Answer) -> String {
+fn first(answer: &mut HttpResponse) -> String {
     let mut buffer = [0; 1000];
     let count = answer.body.read(&mut buffer).expect("a first piece");
     String::from_utf8_lossy(&buffer[..count]).into_owned()
@@ -126,8 +139,8 @@ fn a_run_is_a_post_of_its_body_with_the_key() {
 #[test]
 fn a_look_is_a_get_without_a_body() {
     let server = Server::start(vec![get().json(200, "{}")]);
-    let http = http(&config(&server.url()));
-    http.call(LOOK, PATIENT).expect("an answer");
+    let client = client(&config(&server.url()));
+    client.poll(PATIENT).expect("an answer");
     let request = server.finish().remove(0).request;
     assert_eq!(request.header("authorization"), Some("Bearer pat_xxx"));
     assert_eq!(request.header("accept"), Some("application/json"));
@@ -138,7 +151,7 @@ fn a_look_is_a_get_without_a_body() {
 #[test]
 fn a_check_goes_without_the_key() {
     let server = Server::start(vec![Exchange::get("/").answer(404, "text/html", "no")]);
-    let answer = http(&config(&server.url())).call(Call::Check, PATIENT);
+    let answer = client(&config(&server.url())).call(&Call::check(), PATIENT);
     assert_eq!(answer.expect("an answer").status, 404);
     assert_eq!(server.finish()[0].request.header("authorization"), None);
 }
@@ -153,9 +166,10 @@ fn a_prefix_of_the_base_url_stays() {
 fn a_large_body_arrives_whole() {
     let body = "x".repeat(20 << 20);
     let server = Server::start(vec![post().with_body(&body).sse("")]);
-    let http = http(&config(&server.url()));
-    let call = Call::StreamRun { body: &body };
-    http.call(call, PATIENT).expect("an answer");
+    let client = client(&config(&server.url()));
+    client
+        .call(&Call::stream_run(&body), PATIENT)
+        .expect("an answer");
 }
 
 // What comes back.
@@ -169,6 +183,7 @@ fn the_head_of_an_answer_is_told() {
     assert_eq!(answer.status, 401);
     assert_eq!(answer.content_type, "application/json");
     assert_eq!(answer.logid.as_deref(), Some("2024AB"));
+    assert!(!answer.has_x_log_id);
     assert_eq!(answer.retry_after, None);
     assert_eq!(read(&mut answer).as_deref(), Ok(refusal));
 }
@@ -179,6 +194,19 @@ fn a_logid_is_cleaned_and_studio_calls_it_otherwise() {
     let server = Server::start(vec![script]);
     let answer = run(&server.url()).expect("an answer");
     assert_eq!(answer.logid.as_deref(), Some("02AB"));
+    assert!(answer.has_x_log_id);
+}
+
+#[test]
+fn the_logid_of_the_cloud_goes_before_that_of_studio() {
+    let script = post()
+        .sse("")
+        .header("X-Log-ID", "02")
+        .header("X-Tt-Logid", "01");
+    let server = Server::start(vec![script]);
+    let answer = run(&server.url()).expect("an answer");
+    assert_eq!(answer.logid.as_deref(), Some("01"));
+    assert!(!answer.has_x_log_id);
 }
 
 #[test]
@@ -218,6 +246,31 @@ fn the_end_of_a_close_delimited_body_is_clean_and_proves_nothing() {
     assert_eq!(read(&mut answer).as_deref(), Ok("half an ev"));
 }
 
+#[test]
+fn only_a_length_chunks_or_a_status_without_a_body_prove_the_end() {
+    let raw = |head: &str| post().raw(format!("{head}\r\n\r\n"));
+    let cases = [
+        (post().sse("whole"), true),
+        (post().json(200, "{}"), true),
+        (post().json(200, ""), true),
+        (raw("HTTP/1.1 204 "), true),
+        (raw("HTTP/1.1 304 "), true),
+        (
+            raw("HTTP/1.1 200 \r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: a, Chunked"),
+            true,
+        ),
+        (raw("HTTP/1.0 200 \r\nTransfer-Encoding: chunked"), false),
+        (raw("HTTP/1.0 200 \r\nContent-Length: 0"), true),
+        (raw("HTTP/1.1 200 "), false),
+        (post().sse("whole or not").close_delimited(), false),
+    ];
+    for (number, (script, is_framed)) in cases.into_iter().enumerate() {
+        let server = Server::start(vec![script]);
+        let answer = run(&server.url()).expect("an answer");
+        assert_eq!(answer.is_framed, is_framed, "case {number}");
+    }
+}
+
 // No connection: nothing was started.
 
 #[test]
@@ -225,22 +278,22 @@ fn a_refused_connection_starts_nothing() {
     let host = nowhere();
     let detail = format!("cannot connect to {host}: connection refused");
     let answer = run(&format!("http://{host}"));
-    assert_failure(answer, Started::No, Cause::Connect, &detail);
+    assert_failure(answer, Reach::NotSent, Cause::Connect, &detail);
 }
 
 #[test]
 fn a_name_that_is_nowhere_starts_nothing() {
     let answer = run("https://coze.invalid:1");
     let detail = "coze.invalid: name not found";
-    assert_failure(answer, Started::No, Cause::Dns, detail);
+    assert_failure(answer, Reach::NotSent, Cause::Dns, detail);
 }
 
 #[test]
 fn a_deadline_that_is_over_starts_nothing() {
     let host = nowhere();
-    let answer = http(&config(&format!("http://{host}"))).call(RUN, limits(0, 60_000));
+    let answer = client(&config(&format!("http://{host}"))).start(limits(0, 60_000));
     let detail = format!("the deadline came before {host} answered");
-    assert_failure(answer, Started::No, Cause::Deadline, &detail);
+    assert_failure(answer, Reach::NotSent, Cause::Deadline, &detail);
 }
 
 #[test]
@@ -249,45 +302,49 @@ fn a_server_that_does_not_speak_is_given_the_connect_timeout() {
     let mut config = config(&format!("https://{}", server.address()));
     config.connect_timeout = Duration::from_millis(20);
     let detail = format!("no answer from {} within 0.02 s", server.address());
-    let answer = http(&config).call(RUN, PATIENT);
-    assert_failure(answer, Started::No, Cause::Connect, &detail);
+    let answer = client(&config).start(PATIENT);
+    assert_failure(answer, Reach::NotSent, Cause::Connect, &detail);
 }
 
 #[test]
 fn a_deadline_before_the_connect_timeout_is_a_deadline() {
     let server = Server::start(vec![Exchange::deaf()]);
     let config = config(&format!("https://{}", server.address()));
-    let answer = http(&config).call(RUN, limits(20, 60_000));
+    let answer = client(&config).start(limits(20, 60_000));
     let detail = format!("the deadline came before {} answered", server.address());
-    assert_failure(answer, Started::No, Cause::Deadline, &detail);
+    assert_failure(answer, Reach::NotSent, Cause::Deadline, &detail);
 }
 
 // TLS.
 
 fn trusting(server: &Server, authority: &Authority) -> Config {
     let mut config = config(&server.url());
-    config.roots = Roots::Pem {
+    config.roots = roots(authority);
+    config
+}
+
+fn roots(authority: &Authority) -> Roots {
+    Roots::Pem {
         path: "ca.pem".into(),
         pem: authority.pem().as_bytes().to_vec(),
-    };
-    config
+    }
 }
 
 /// `because` goes on after the host's name.
 #[track_caller]
 fn assert_distrust(identity: &Identity, authority: &Authority, because: &str) {
     let server = Server::start_tls(identity, vec![]);
-    let answer = http(&trusting(&server, authority)).call(RUN, PATIENT);
+    let answer = client(&trusting(&server, authority)).start(PATIENT);
     let detail = format!("the certificate of {} {because}", server.address());
-    assert_failure(answer, Started::No, Cause::Certificate, &detail);
+    assert_failure(answer, Reach::NotSent, Cause::Certificate, &detail);
 }
 
 #[test]
 fn a_certificate_of_the_given_authority_is_trusted() {
     let authority = Authority::new();
     let server = Server::start_tls(&authority.local(), vec![post().sse("secret")]);
-    let mut answer = http(&trusting(&server, &authority))
-        .call(RUN, PATIENT)
+    let mut answer = client(&trusting(&server, &authority))
+        .start(PATIENT)
         .expect("an answer");
     assert_eq!(read(&mut answer).as_deref(), Ok("secret"));
 }
@@ -301,7 +358,7 @@ fn any_certificate_in_the_file_may_be_the_one() {
         path: "ca.pem".into(),
         pem: [first.pem(), "\n# two\n", second.pem()].concat().into(),
     };
-    http(&config).call(RUN, PATIENT).expect("an answer");
+    client(&config).start(PATIENT).expect("an answer");
 }
 
 #[test]
@@ -312,7 +369,7 @@ fn an_unknown_authority_is_not_trusted() {
     let server = Server::start_tls(&Authority::new().local(), vec![]);
     let detail = format!("the certificate of {} {because}", server.address());
     let answer = run(&server.url());
-    assert_failure(answer, Started::No, Cause::Certificate, &detail);
+    assert_failure(answer, Reach::NotSent, Cause::Certificate, &detail);
 }
 
 #[test]
@@ -337,7 +394,7 @@ fn a_handshake_that_breaks_off_is_no_matter_of_trust() {
         let server = Server::start(vec![Exchange::greeting(greeting)]);
         let host = server.address();
         let failure = run(&format!("https://{host}")).expect_err("a failure");
-        assert_eq!((failure.started, failure.cause), (Started::No, Cause::Tls));
+        assert_eq!((failure.reach, failure.cause), (Reach::NotSent, Cause::Tls));
         assert_start(&failure.detail, &format!("no TLS with {host}: "));
     }
 }
@@ -350,7 +407,7 @@ fn a_ca_file_must_hold_a_certificate_when_there_is_tls() {
             path: "/etc/ca.pem".into(),
             pem: pem.into(),
         };
-        Http::new(&config).err().map(|local| local.message)
+        Client::new(&config).err().map(|local| local.message)
     };
     let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
     let cases = [
@@ -373,20 +430,41 @@ fn a_ca_file_must_hold_a_certificate_when_there_is_tls() {
 
 // The request left: something may have been started.
 
+/// Opens so many milliseconds from now.
+fn after(milliseconds: u64) -> Receiver<()> {
+    let (open, gate) = channel();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(milliseconds));
+        open.send(())
+    });
+    gate
+}
+
 #[test]
-fn silence_before_the_answer_leaves_it_open() {
-    let server = Server::start(vec![post().silent()]);
-    let answer = http(&config(&server.url())).call(RUN, limits(60_000, 20));
+fn a_start_may_be_silent_until_its_body_begins() {
+    let head = "HTTP/1.1 200 \r\nContent-Length: 4\r\n\r\n";
+    let script = post().raw("").wait(after(200)).piece(head).wait(after(400));
+    let server = Server::start(vec![script.piece("late")]);
+    let mut answer = client(&config(&server.url()))
+        .start(limits(60_000, 20))
+        .expect("an answer");
+    assert_eq!(read(&mut answer).as_deref(), Ok("late"));
+}
+
+#[test]
+fn a_poll_that_is_not_answered_is_silent() {
+    let server = Server::start(vec![get().silent()]);
+    let answer = client(&config(&server.url())).poll(limits(60_000, 20));
     let detail = format!("nothing came from {} for 0.02 s", server.address());
-    assert_failure(answer, Started::Maybe, Cause::Silent, &detail);
+    assert_failure(answer, Reach::NotSent, Cause::Silent, &detail);
 }
 
 #[test]
 fn a_deadline_before_the_answer_leaves_it_open() {
     let server = Server::start(vec![post().silent()]);
-    let answer = http(&config(&server.url())).call(RUN, limits(1_000, 60_000));
+    let answer = client(&config(&server.url())).start(limits(1_000, 60_000));
     let detail = format!("the deadline came before {} answered", server.address());
-    assert_failure(answer, Started::Maybe, Cause::Deadline, &detail);
+    assert_failure(answer, Reach::MaybeSent, Cause::Deadline, &detail);
 }
 
 #[test]
@@ -394,7 +472,7 @@ fn a_close_before_the_answer_leaves_it_open() {
     let server = Server::start(vec![post().hangs_up()]);
     let detail = format!("{} gave no answer: peer disconnected", server.address());
     let answer = run(&server.url());
-    assert_failure(answer, Started::Maybe, Cause::Cut, &detail);
+    assert_failure(answer, Reach::MaybeSent, Cause::Cut, &detail);
 }
 
 #[test]
@@ -403,7 +481,7 @@ fn a_reset_before_the_answer_leaves_it_open() {
     let host = server.address();
     let detail = format!("{host} gave no answer: connection reset by peer");
     let answer = run(&server.url());
-    assert_failure(answer, Started::Maybe, Cause::Cut, &detail);
+    assert_failure(answer, Reach::MaybeSent, Cause::Cut, &detail);
 }
 
 #[test]
@@ -412,12 +490,12 @@ fn a_look_that_fails_starts_nothing_however_far_it_came() {
         get().hangs_up(),
         get().json(200, "{").claiming(9).fin(),
     ]);
-    let http = http(&config(&server.url()));
-    let failure = http.call(LOOK, PATIENT).expect_err("a failure");
-    assert_eq!((failure.started, failure.cause), (Started::No, Cause::Cut));
-    let mut answer = http.call(LOOK, PATIENT).expect("an answer");
+    let client = client(&config(&server.url()));
+    let failure = client.poll(PATIENT).expect_err("a failure");
+    assert_eq!((failure.reach, failure.cause), (Reach::NotSent, Cause::Cut));
+    let mut answer = client.poll(PATIENT).expect("an answer");
     let failure = read(&mut answer).expect_err("a failure");
-    assert_eq!((failure.started, failure.cause), (Started::No, Cause::Cut));
+    assert_eq!((failure.reach, failure.cause), (Reach::NotSent, Cause::Cut));
 }
 
 #[test]
@@ -425,8 +503,8 @@ fn an_answer_that_is_not_http_leaves_it_open() {
     let server = Server::start(vec![post().raw("SSH-2.0-OpenSSH_9.6\r\n\r\n")]);
     let failure = run(&server.url()).expect_err("a failure");
     assert_eq!(
-        (failure.started, failure.cause),
-        (Started::Maybe, Cause::Cut)
+        (failure.reach, failure.cause),
+        (Reach::MaybeSent, Cause::Cut)
     );
     let start = format!("what {} sent is not HTTP: ", server.address());
     assert_start(&failure.detail, &start);
@@ -442,19 +520,19 @@ fn a_header_above_the_limit_leaves_it_open() {
     let host = server.address();
     let detail = format!("the header of {host}'s answer is larger than 64 KiB");
     let answer = run(&server.url());
-    assert_failure(answer, Started::Maybe, Cause::TooLarge, &detail);
+    assert_failure(answer, Reach::MaybeSent, Cause::TooLarge, &detail);
 }
 
 #[test]
 fn a_server_that_stops_reading_has_started_nothing() {
     let body = "x".repeat(20 << 20);
     let server = Server::start(vec![post().unread().json(413, "{}")]);
-    let failure = http(&config(&server.url()))
-        .call(Call::StreamRun { body: &body }, PATIENT)
+    let failure = client(&config(&server.url()))
+        .call(&Call::stream_run(&body), PATIENT)
         .expect_err("a failure");
     assert_eq!(
-        (failure.started, failure.cause),
-        (Started::No, Cause::Stopped)
+        (failure.reach, failure.cause),
+        (Reach::NotSent, Cause::Stopped)
     );
     let start = format!("{} stopped reading the request: ", server.address());
     assert_start(&failure.detail, &start);
@@ -464,10 +542,9 @@ fn a_server_that_stops_reading_has_started_nothing() {
 fn a_server_that_never_reads_has_started_nothing() {
     let body = "x".repeat(20 << 20);
     let server = Server::start(vec![Exchange::deaf()]);
-    let answer =
-        http(&config(&server.url())).call(Call::StreamRun { body: &body }, limits(60_000, 20));
+    let answer = client(&config(&server.url())).call(&Call::stream_run(&body), limits(60_000, 20));
     let detail = format!("{} took nothing for 0.02 s", server.address());
-    assert_failure(answer, Started::No, Cause::Silent, &detail);
+    assert_failure(answer, Reach::NotSent, Cause::Silent, &detail);
 }
 
 // The answer breaks off.
@@ -479,7 +556,7 @@ fn assert_cut(script: Exchange, reason: &str) {
     let mut answer = run(&server.url()).expect("an answer");
     assert_eq!(first(&mut answer), "data");
     let detail = format!("{}'s answer was cut short: {reason}", server.address());
-    assert_failure(read(&mut answer), Started::Maybe, Cause::Cut, &detail);
+    assert_failure(read(&mut answer), Reach::MaybeSent, Cause::Cut, &detail);
 }
 
 #[test]
@@ -502,8 +579,8 @@ fn a_reset_in_the_middle_is_a_cut() {
     open.send(()).expect("a waiting server");
     let failure = read(&mut answer).expect_err("a failure");
     assert_eq!(
-        (failure.started, failure.cause),
-        (Started::Maybe, Cause::Cut)
+        (failure.reach, failure.cause),
+        (Reach::MaybeSent, Cause::Cut)
     );
 }
 
@@ -515,14 +592,64 @@ fn a_silence_in_the_middle_is_told_from_the_deadline() {
     ];
     for (limits, cause) in cases {
         let server = Server::start(vec![post().sse("data").hang()]);
-        let http = http(&config(&server.url()));
-        let mut answer = http.call(RUN, limits).expect("an answer");
+        let client = client(&config(&server.url()));
+        let mut answer = client.start(limits).expect("an answer");
         let failure = read(&mut answer).expect_err("a failure");
-        assert_eq!((failure.started, failure.cause), (Started::Maybe, cause));
+        assert_eq!((failure.reach, failure.cause), (Reach::MaybeSent, cause));
     }
 }
 
-// Connections that are kept.
+#[test]
+fn what_came_before_the_deadline_is_read_after_it() {
+    let authority = Authority::new();
+    let script = |gate| vec![post().sse("one").wait(gate).piece("two").piece("three")];
+    let ((open_plain, plain), (open_secure, secure)) = (channel(), channel());
+    let servers = [
+        (Server::start(script(plain)), open_plain),
+        (
+            Server::start_tls(&authority.local(), script(secure)),
+            open_secure,
+        ),
+    ];
+    for (server, open) in servers {
+        let client = client(&trusting(&server, &authority));
+        let mut answer = client.start(limits(1_000, 60_000)).expect("an answer");
+        assert_eq!(first(&mut answer), "one");
+        open.send(()).expect("a waiting server");
+        thread::sleep(Duration::from_millis(1_100));
+        assert_eq!(read(&mut answer).as_deref(), Ok("twothree"));
+    }
+}
+
+#[test]
+fn a_body_that_is_hurried_is_waited_for_no_longer_in_all() {
+    let (open, gate) = channel();
+    let script = post().sse("one").wait(gate).piece("two").hang();
+    let server = Server::start(vec![script, post().sse("whole")]);
+    let client = client(&config(&server.url()));
+    let mut answer = client.start(PATIENT).expect("an answer");
+    assert_eq!(first(&mut answer), "one");
+    answer.body.hurry(Duration::from_secs(1));
+    // More haste is obeyed, more leisure is not.
+    answer.body.hurry(Duration::from_secs(60));
+    open.send(()).expect("a waiting server");
+    assert_eq!(first(&mut answer), "two");
+    let detail = format!(
+        "the deadline came in the middle of {}'s answer",
+        server.address()
+    );
+    assert_failure(
+        read(&mut answer),
+        Reach::MaybeSent,
+        Cause::Deadline,
+        &detail,
+    );
+    // Nothing of the haste is left for the next call.
+    let mut answer = client.start(limits(60_000, 60_000)).expect("an answer");
+    assert_eq!(read(&mut answer).as_deref(), Ok("whole"));
+}
+
+// Connections.
 
 /// The connections on which the requests came.
 fn connections(server: Server) -> Vec<usize> {
@@ -531,83 +658,92 @@ fn connections(server: Server) -> Vec<usize> {
 }
 
 #[test]
-fn a_finished_answer_leaves_its_connection_to_the_next_call() {
+fn a_start_has_a_connection_of_its_own_and_polls_share_one() {
+    let authority = Authority::new();
+    let script = || {
+        let answered = || get().json(200, "{}");
+        let started = || post().sse("done");
+        vec![
+            answered(),
+            started(),
+            started(),
+            answered(),
+            started(),
+            answered(),
+        ]
+    };
+    let plain = Server::start(script());
+    let secure = Server::start_tls(&authority.local(), script());
+    for server in [plain, secure] {
+        let client = client(&trusting(&server, &authority));
+        for is_start in [false, true, true, false, true, false] {
+            let answer = if is_start {
+                client.start(PATIENT)
+            } else {
+                client.poll(PATIENT)
+            };
+            // Both are read to the end, which is what makes a connection fit for another call.
+            read(&mut answer.expect("an answer")).expect("a whole body");
+        }
+        assert_eq!(connections(server), [0, 1, 2, 0, 3, 0]);
+    }
+}
+
+#[test]
+fn a_poll_that_is_not_read_to_its_end_costs_its_connection() {
+    let server = Server::start(vec![get().json(200, "{}"), get().json(200, "{}")]);
+    let client = client(&config(&server.url()));
+    drop(client.poll(PATIENT).expect("an answer"));
+    client.poll(PATIENT).expect("an answer");
+    assert_eq!(connections(server), [0, 1]);
+}
+
+#[test]
+fn a_stream_is_read_on_after_a_poll() {
     let (open, gate) = channel();
     let script = vec![
-        post().sse("done").wait(gate).piece("rest"),
+        post().sse("one").wait(gate).piece("two"),
         get().json(200, "{}"),
     ];
     let server = Server::start(script);
-    let http = http(&config(&server.url()));
-    let mut answer = http.call(RUN, PATIENT).expect("an answer");
-    assert_eq!(first(&mut answer), "done");
+    let client = client(&config(&server.url()));
+    let mut answer = client.start(PATIENT).expect("an answer");
+    assert_eq!(first(&mut answer), "one");
+    let mut polled = client.poll(PATIENT).expect("an answer");
+    polled.body.hurry(Duration::ZERO);
     open.send(()).expect("a waiting server");
-    answer.body.finish();
-    http.call(LOOK, PATIENT).expect("an answer");
-    assert_eq!(connections(server), [0, 0]);
+    assert_eq!(read(&mut answer).as_deref(), Ok("two"));
 }
 
 #[test]
-fn a_connection_under_tls_is_kept_too() {
+fn every_connection_after_the_first_resumes_the_tls_session() {
     let authority = Authority::new();
-    let script = vec![post().sse("done"), get().json(200, "{}")];
-    let server = Server::start_tls(&authority.local(), script);
-    let http = http(&trusting(&server, &authority));
-    let answer = http.call(RUN, PATIENT).expect("an answer");
-    answer.body.finish();
-    http.call(LOOK, PATIENT).expect("an answer");
-    assert_eq!(connections(server), [0, 0]);
-}
-
-#[test]
-fn an_answer_that_does_not_end_costs_its_connection_and_a_second() {
-    let server = Server::start(vec![post().sse("done").hang(), get().json(200, "{}")]);
-    let http = http(&config(&server.url()));
-    let mut answer = http.call(RUN, PATIENT).expect("an answer");
-    assert_eq!(first(&mut answer), "done");
-    answer.body.finish();
-    // Nothing of the second's haste is left for the next call.
-    assert_eq!(*http.curfew.lock(), None);
-    http.call(LOOK, PATIENT).expect("an answer");
-    assert_eq!(connections(server), [0, 1]);
-}
-
-#[test]
-fn a_run_that_was_lost_on_a_kept_connection_is_the_last_on_such() {
-    let script = vec![
-        get().json(200, "{}"),
-        post().hangs_up(),
-        get().json(200, "{}"),
-        post().sse("done"),
-    ];
-    let server = Server::start(script);
-    let http = http(&config(&server.url()));
-    for is_lost in [true, false] {
-        let looked = http.call(LOOK, PATIENT).expect("an answer");
-        looked.body.finish();
-        assert_eq!(http.call(RUN, PATIENT).is_err(), is_lost);
-    }
-    assert_eq!(connections(server), [0, 0, 1, 2]);
-}
-
-#[test]
-fn an_answer_that_is_dropped_costs_its_connection() {
-    let server = Server::start(vec![post().sse("done"), get().json(200, "{}")]);
-    let http = http(&config(&server.url()));
-    drop(http.call(RUN, PATIENT).expect("an answer"));
-    http.call(LOOK, PATIENT).expect("an answer");
-    assert_eq!(connections(server), [0, 1]);
-}
-
-#[test]
-fn a_run_is_not_sent_on_a_connection_that_was_idle_for_two_seconds() {
-    let server = Server::start(vec![get().json(200, "{}"), post().sse("")]);
-    let http = http(&config(&server.url()));
-    let answer = http.call(LOOK, PATIENT).expect("an answer");
-    answer.body.finish();
-    std::thread::sleep(MAX_IDLE_AGE);
-    http.call(RUN, PATIENT).expect("an answer");
-    assert_eq!(connections(server), [0, 1]);
+    let identity = authority.local();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    let server = thread::spawn(move || {
+        let serve = |_| {
+            let session = ServerConnection::new(Arc::clone(&identity)).expect("an identity");
+            let stream = listener.accept().expect("a client").0;
+            let mut stream = StreamOwned::new(session, stream);
+            wire::read_request(&mut BufReader::new(&mut stream)).expect("a request");
+            let answer = b"HTTP/1.1 200 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream
+                .write_all(answer)
+                .and_then(|()| stream.flush())
+                .expect("a reader");
+            stream.conn.handshake_kind().expect("a handshake")
+        };
+        (0..3).map(serve).collect::<Vec<_>>()
+    });
+    let mut config = config(&format!("https://{address}"));
+    config.roots = roots(&authority);
+    let client = client(&config);
+    client.start(PATIENT).expect("an answer");
+    client.start(PATIENT).expect("an answer");
+    client.poll(PATIENT).expect("an answer");
+    let (full, resumed) = (HandshakeKind::Full, HandshakeKind::Resumed);
+    assert_eq!(server.join().expect("a server"), [full, resumed, resumed]);
 }
 
 // Proxies.
@@ -642,7 +778,7 @@ fn http_and_https_go_through_a_tunnel_with_the_password() {
     for (server, text) in [(&plain, "plain"), (&secure, "secure")] {
         let mut config = through(&server.url(), ProxyProtocol::Http, &proxy.address());
         config.roots = trusting(server, &authority).roots;
-        let mut answer = http(&config).call(RUN, PATIENT).expect("an answer");
+        let mut answer = client(&config).start(PATIENT).expect("an answer");
         assert_eq!(read(&mut answer).as_deref(), Ok(text));
     }
     let credentials = Some("user:p@ss:word");
@@ -651,16 +787,18 @@ fn http_and_https_go_through_a_tunnel_with_the_password() {
 }
 
 #[test]
-fn a_tunnel_serves_more_than_one_call() {
+fn a_tunnel_serves_more_than_one_poll_and_a_start_has_its_own() {
     let proxy = Rules::http().start();
-    let server = Server::start(vec![get().json(200, "{}"), post().sse("")]);
+    let script = vec![get().json(200, "{}"), get().json(200, "{}"), post().sse("")];
+    let server = Server::start(script);
     let config = through(&server.url(), ProxyProtocol::Http, &proxy.address());
-    let http = http(&config);
-    let answer = http.call(LOOK, PATIENT).expect("an answer");
-    answer.body.finish();
-    http.call(RUN, PATIENT).expect("an answer");
-    assert_eq!(connections(server), [0, 0]);
-    assert_eq!(proxy.asked().len(), 1);
+    let client = client(&config);
+    for _ in 0..2 {
+        read(&mut client.poll(PATIENT).expect("an answer")).expect("a whole body");
+    }
+    client.start(PATIENT).expect("an answer");
+    assert_eq!(connections(server), [0, 0, 1]);
+    assert_eq!(proxy.asked().len(), 2);
 }
 
 #[test]
@@ -684,7 +822,7 @@ fn socks_proxies_are_given_a_name_or_an_address_as_their_protocol_says() {
         let target = format!("{host}:{}", server.port());
         let at = format!("localhost:{}", proxy.port());
         let config = through(&format!("http://{target}"), protocol, &at);
-        let mut answer = http(&config).call(RUN, PATIENT).expect("an answer");
+        let mut answer = client(&config).start(PATIENT).expect("an answer");
         assert_eq!(read(&mut answer).as_deref(), Ok("through"));
         assert_eq!(proxy.asked(), [asked(&target, credentials)]);
     }
@@ -699,7 +837,7 @@ fn a_name_that_only_the_proxy_knows_is_left_to_it() {
     let proxy = Rules::http().start();
     let mut config = through(&url, ProxyProtocol::Http, &proxy.address());
     config.roots = trusting(&server, &authority).roots;
-    let mut answer = http(&config).call(RUN, PATIENT).expect("an answer");
+    let mut answer = client(&config).start(PATIENT).expect("an answer");
     assert_eq!(read(&mut answer).as_deref(), Ok("found"));
 }
 
@@ -708,8 +846,8 @@ fn a_name_that_only_the_proxy_knows_is_left_to_it() {
 fn assert_no_way(protocol: ProxyProtocol, proxy: &str, cause: Cause, detail: &str) {
     let config = through("https://coze.invalid", protocol, proxy);
     let detail = detail.replace("PROXY", &format!("proxy {proxy} (https_proxy)"));
-    let answer = http(&config).call(RUN, PATIENT);
-    assert_failure(answer, Started::No, cause, &detail);
+    let answer = client(&config).start(PATIENT);
+    assert_failure(answer, Reach::NotSent, cause, &detail);
 }
 
 #[test]
@@ -780,10 +918,10 @@ fn a_proxy_that_hangs_up_is_named() {
         ProxyProtocol::Http,
         &server.address(),
     );
-    let failure = http(&config).call(RUN, PATIENT).expect_err("a failure");
+    let failure = client(&config).start(PATIENT).expect_err("a failure");
     assert_eq!(
-        (failure.started, failure.cause),
-        (Started::No, Cause::Proxy)
+        (failure.reach, failure.cause),
+        (Reach::NotSent, Cause::Proxy)
     );
     assert!(
         failure.detail.contains(&server.address()),
@@ -800,7 +938,7 @@ fn a_proxy_that_does_not_answer_is_given_the_connect_timeout() {
         let mut config = through("https://coze.invalid", protocol, &proxy);
         config.connect_timeout = Duration::from_millis(20);
         let detail = format!("no answer from proxy {proxy} (https_proxy) within 0.02 s");
-        let answer = http(&config).call(RUN, PATIENT);
-        assert_failure(answer, Started::No, Cause::Proxy, &detail);
+        let answer = client(&config).start(PATIENT);
+        assert_failure(answer, Reach::NotSent, Cause::Proxy, &detail);
     }
 }

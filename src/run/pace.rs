@@ -1,30 +1,109 @@
-//! How long to wait: between attempts, between looks, and at the gate that a rate refusal closes for
-//! all jobs. Arithmetic only; whoever asks does the sleeping.
-//! `Retry-After`: <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>.
+//! How long to wait: between tries, between polls, and at the gate that a rate refusal closes for
+//! all jobs. `Retry-After`: <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The longest pause before an attempt that nobody but us asks for.
-const BACKOFF_LIMIT: Duration = Duration::from_secs(60);
+use super::{Attempt, Note, Runner};
+use crate::error::{Error, Kind};
 
-/// The pause before attempt `attempt` (from 1) is repeated: 1 s, 2 s, 4 s …, each shortened by up to
-/// half by chance, so that many callers don't come back together.
-pub(super) fn backoff(attempt: u32, random: u64) -> Duration {
-    let doublings = attempt.saturating_sub(1).min(16);
+/// The longest pause before a try that nobody but us asks for.
+const BACKOFF_LIMIT: Duration = Duration::from_secs(30);
+
+/// The tries of one POST.
+#[derive(Debug)]
+pub(super) struct Retries {
+    left: u32,
+    tries: u32,
+}
+
+impl Retries {
+    pub(super) fn new(retries: u32) -> Self {
+        Self {
+            left: retries,
+            tries: 0,
+        }
+    }
+}
+
+impl Attempt<'_> {
+    /// Waits before the same POST is sent again; an error when it will not be.
+    pub(super) fn pause(
+        &self,
+        retries: &mut Retries,
+        error: Error,
+        is_rate: bool,
+        retry_after: Option<&str>,
+    ) -> Result<(), Error> {
+        let Runner {
+            clock,
+            rules,
+            shared,
+            ..
+        } = self.runner;
+        if !(is_rate && rules.batch) {
+            let Some(left) = retries.left.checked_sub(1) else {
+                return Err(error);
+            };
+            retries.left = left;
+        }
+        retries.tries = retries.tries.saturating_add(1);
+        let asked = retry_after.and_then(|value| self::retry_after(value, clock.unix()));
+        let own = backoff(retries.tries, clock.random());
+        let pause = asked.map_or(own, |asked| asked.max(own));
+        if !self.deadline.has_room_for(*clock, pause) {
+            let seconds = pause.as_secs();
+            let message = &error.message;
+            return Err(Error {
+                message: format!("{message}; the deadline has no room for a pause of {seconds} s"),
+                ..error
+            });
+        }
+        if is_rate {
+            shared.gate.close_until(clock.now() + pause);
+        }
+        self.observer.note(&Note::Retrying {
+            pause,
+            why: &error.message,
+        });
+        clock.sleep(pause);
+        if is_rate { self.wait_at_gate() } else { Ok(()) }
+    }
+
+    /// Another job's rate refusal keeps this one waiting as well.
+    pub(super) fn wait_at_gate(&self) -> Result<(), Error> {
+        let clock = self.runner.clock;
+        loop {
+            let closed_for = self.runner.shared.gate.closed_for(clock.now());
+            if closed_for.is_zero() {
+                return Ok(());
+            }
+            if !self.deadline.has_room_for(clock, closed_for) {
+                let message = "Coze asks for a pause that is longer than the deadline leaves";
+                return Err(Error::new(Kind::Unreachable, message));
+            }
+            clock.sleep(closed_for);
+        }
+    }
+}
+
+/// The pause after try `tries` (from 1): 1 s, 2 s, 4 s …, each shortened by up to half by chance, so
+/// that many callers don't come back together.
+fn backoff(tries: u32, random: u64) -> Duration {
+    let doublings = tries.saturating_sub(1).min(16);
     let full = Duration::from_secs(1 << doublings).min(BACKOFF_LIMIT);
     let percent = 50 + u32::try_from(random % 51).unwrap_or(0);
     full * percent / 100
 }
 
-/// The pauses between looks: 1 s, then half as long again each time, up to the poll interval.
+/// The pauses between polls: 1 s, then half as long again each time, up to the poll interval.
 #[derive(Debug)]
-pub(super) struct LookPauses {
+pub(super) struct PollPauses {
     next: Duration,
     most: Duration,
 }
 
-impl LookPauses {
+impl PollPauses {
     pub(super) fn new(poll_interval: Duration) -> Self {
         Self {
             next: Duration::from_secs(1).min(poll_interval),
@@ -119,12 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn looks_come_after_1_s_then_half_as_long_again_up_to_the_poll_interval() {
-        let mut pauses = LookPauses::new(Duration::from_secs(3));
+    fn polls_come_after_1_s_then_half_as_long_again_up_to_the_poll_interval() {
+        let mut pauses = PollPauses::new(Duration::from_secs(3));
         let millis: Vec<_> = (0..5).map(|_| pauses.next().as_millis()).collect();
         assert_eq!(millis, [1000, 1500, 2250, 3000, 3000]);
         let short = Duration::from_millis(200);
-        assert_eq!(LookPauses::new(short).next(), short);
+        assert_eq!(PollPauses::new(short).next(), short);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
-use crate::input::request::Manner;
+use crate::http::{Body, Cause, Reach};
+use crate::input::request::Defaults;
 use crate::time::scripted::ScriptedClock;
 
 const DONE: &str = "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
@@ -31,7 +32,14 @@ struct Reply {
     pieces: Vec<Result<Vec<u8>, Failure>>,
     /// How long the call takes.
     takes: Duration,
+    logid: &'static str,
+    is_framed: bool,
 }
+
+/// The cloud's.
+const LOGID: &str = "L";
+/// One of Coze Studio's.
+const UUID: &str = "7af99dba-1020-4aa3-9365-e8ce24bea90c";
 
 fn reply(path: &'static str, status: u16, content_type: &'static str, body: &str) -> Reply {
     Reply {
@@ -39,6 +47,8 @@ fn reply(path: &'static str, status: u16, content_type: &'static str, body: &str
         answer: Ok((status, content_type, None)),
         pieces: vec![Ok(body.as_bytes().to_vec())],
         takes: Duration::ZERO,
+        logid: LOGID,
+        is_framed: true,
     }
 }
 
@@ -59,16 +69,16 @@ fn look(status: u16, body: &str) -> Reply {
     reply(path, status, "application/json", body)
 }
 
-fn no_answer(path: &'static str, started: Started, cause: Cause) -> Reply {
+fn no_answer(path: &'static str, reach: Reach, cause: Cause) -> Reply {
     Reply {
-        answer: Err(failure(started, cause)),
+        answer: Err(failure(reach, cause)),
         ..reply(path, 0, "", "")
     }
 }
 
-pub(super) fn failure(started: Started, cause: Cause) -> Failure {
+pub(super) fn failure(reach: Reach, cause: Cause) -> Failure {
     Failure {
-        started,
+        reach,
         cause,
         detail: format!("{cause:?} of the script").to_lowercase(),
     }
@@ -76,7 +86,7 @@ pub(super) fn failure(started: Started, cause: Cause) -> Failure {
 
 impl Reply {
     fn then_fails(mut self, cause: Cause) -> Self {
-        self.pieces.push(Err(failure(Started::Maybe, cause)));
+        self.pieces.push(Err(failure(Reach::MaybeSent, cause)));
         self
     }
 
@@ -89,6 +99,18 @@ impl Reply {
 
     fn at(mut self, path: &'static str) -> Self {
         self.path = path;
+        self
+    }
+
+    /// As Coze Studio does it.
+    fn of_studio(mut self) -> Self {
+        self.logid = UUID;
+        self
+    }
+
+    /// The end of the body is only the connection's.
+    fn unframed(mut self) -> Self {
+        self.is_framed = false;
         self
     }
 
@@ -106,9 +128,9 @@ struct World<'c> {
     calls: Mutex<Vec<String>>,
 }
 
-impl Api for World<'_> {
-    fn call(&self, call: Call<'_>, limits: Limits) -> Result<Answer, Failure> {
-        let path = call.path();
+impl Http for World<'_> {
+    fn call(&self, call: &Call<'_>, limits: Limits) -> Result<HttpResponse, Failure> {
+        let path = call.path.as_str();
         lock(&self.calls).push(format!("{path} {}", call.body().unwrap_or_default()));
         let scripted = lock(&self.script).pop_front();
         let reply = scripted
@@ -119,13 +141,15 @@ impl Api for World<'_> {
         self.clock
             .advance(reply.takes.min(limits.total.unwrap_or(reply.takes)));
         if over {
-            return Err(failure(Started::Maybe, Cause::Deadline));
+            return Err(failure(Reach::MaybeSent, Cause::Deadline));
         }
         let (status, content_type, retry_after) = reply.answer?;
-        Ok(Answer {
+        Ok(HttpResponse {
             status,
             content_type: content_type.to_owned(),
-            logid: Some("L".to_owned()),
+            logid: Some(reply.logid.to_owned()),
+            has_x_log_id: reply.logid != LOGID,
+            is_framed: reply.is_framed,
             retry_after: retry_after.map(str::to_owned),
             body: Box::new(Pieces(reply.pieces.into())),
         })
@@ -148,11 +172,7 @@ impl Body for Pieces {
         Ok(count)
     }
 
-    fn read_tail(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        self.read(buffer)
-    }
-
-    fn finish(self: Box<Self>) {}
+    fn hurry(&mut self, _: Duration) {}
 }
 
 #[derive(Default)]
@@ -164,15 +184,15 @@ impl Observer for Notes {
         Ok(())
     }
 
-    fn started(&self, execute_id: &str, background: bool) {
-        lock(&self.0).push(format!("started {execute_id} {background}"));
+    fn started(&self, execute_id: &str, mode: Mode) {
+        lock(&self.0).push(format!("started {execute_id} {mode:?}"));
     }
 
     fn note(&self, _: &Note<'_>) {}
 }
 
 /// What came of it: the response, the paths that were called, the pauses in milliseconds.
-struct Outcome {
+struct Answered {
     response: Response,
     calls: Vec<String>,
     slept: Vec<u128>,
@@ -180,7 +200,7 @@ struct Outcome {
 }
 
 struct Case {
-    manner: Manner,
+    defaults: Defaults,
     rules: Rules,
     for_ever: Option<fn() -> Reply>,
 }
@@ -188,7 +208,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         Self {
-            manner: Manner::default(),
+            defaults: Defaults::default(),
             rules: Rules {
                 timeout: Some(Duration::from_secs(660)),
                 idle_timeout: Some(Duration::from_secs(300)),
@@ -208,7 +228,7 @@ impl Case {
 
     fn no_wait(mut self) -> Self {
         self.rules.no_wait = true;
-        self.manner.no_wait = true;
+        self.defaults.no_wait = true;
         self
     }
 
@@ -217,7 +237,7 @@ impl Case {
         self
     }
 
-    fn answer(&self, request: &str, script: Vec<Reply>) -> Outcome {
+    fn answer(&self, request: &str, script: Vec<Reply>) -> Answered {
         let notes = Notes::default();
         let mut outcome = self.observed(&[request], script, &notes);
         outcome.notes = lock(&notes.0).clone();
@@ -225,7 +245,7 @@ impl Case {
     }
 
     /// Some requests to one process, and what came of the last.
-    fn observed(&self, requests: &[&str], script: Vec<Reply>, observer: &dyn Observer) -> Outcome {
+    fn observed(&self, requests: &[&str], script: Vec<Reply>, observer: &dyn Observer) -> Answered {
         let (clock, shared) = <(ScriptedClock, Shared)>::default();
         let world = World {
             clock: &clock,
@@ -234,21 +254,21 @@ impl Case {
             calls: Mutex::default(),
         };
         let runner = Runner {
-            api: &world,
+            http: &world,
             clock: &clock,
             rules: self.rules,
             shared: &shared,
         };
         let answers = requests.iter().map(|request| {
-            let request = Request::parse(request, self.manner);
-            runner.answer(request, observer).response
+            let request = Request::parse(request, self.defaults);
+            runner.answer(&request, &request.task, observer)
         });
         let response = answers.last().expect("a request");
         assert!(
             lock(&world.script).is_empty(),
             "not all of the script was asked for"
         );
-        Outcome {
+        Answered {
             response,
             calls: lock(&world.calls).clone(),
             slept: lock(&clock.slept).iter().map(Duration::as_millis).collect(),
@@ -263,7 +283,7 @@ const ASYNC: &str = r#"{"workflow_id":"7","is_async":true}"#;
 const RESUME: &str = r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":"x"}"#;
 const RESUME_ASYNC: &str = r#"{"workflow_id":"7","resume_data":"x","interrupt":{"event_id":"9/1","type":2,"mode":"async"}}"#;
 
-impl Outcome {
+impl Answered {
     /// Exit code, `execute_id` and `output`.
     #[track_caller]
     fn is(self, exit_code: u8, execute_id: &str, output: &str) -> Self {
@@ -274,7 +294,7 @@ impl Outcome {
             seen,
             (exit_code, execute_id, output),
             "{:?}",
-            response.error()
+            response.error
         );
         self
     }
@@ -292,7 +312,7 @@ impl Outcome {
 }
 
 #[track_caller]
-fn run(script: Vec<Reply>) -> Outcome {
+fn run(script: Vec<Reply>) -> Answered {
     Case::new().answer(RUN, script)
 }
 
@@ -304,7 +324,7 @@ fn a_run_that_ends_well_is_one_post_and_nothing_else() {
         outcome.calls,
         [r#"/v1/workflow/stream_run {"workflow_id":"7"}"#]
     );
-    assert_eq!(outcome.notes, ["starting", "started 9 false"]);
+    assert_eq!(outcome.notes, ["starting", "started 9 Stream"]);
     assert_eq!(outcome.response.logid.as_deref(), Some("L"));
 }
 
@@ -313,7 +333,7 @@ fn what_never_left_is_sent_again_with_growing_pauses() {
     let whole = end("hi", 0, true) + DONE;
     let path = "/v1/workflow/stream_run";
     for cause in [Cause::Dns, Cause::Connect, Cause::Tls, Cause::Proxy] {
-        let unsent = || no_answer(path, Started::No, cause);
+        let unsent = || no_answer(path, Reach::NotSent, cause);
         let outcome = run(vec![unsent(), unsent(), sse(&whole)]).is(0, "9", "hi");
         assert_eq!(outcome.slept, [500, 1000]);
     }
@@ -321,7 +341,7 @@ fn what_never_left_is_sent_again_with_growing_pauses() {
 
 #[test]
 fn what_never_left_is_unreachable_when_the_retries_are_used_up() {
-    let unsent = || no_answer("/v1/workflow/stream_run", Started::No, Cause::Connect);
+    let unsent = || no_answer("/v1/workflow/stream_run", Reach::NotSent, Cause::Connect);
     run(vec![unsent(), unsent(), unsent()])
         .is(5, "", "")
         .says("unreachable: connect of the script");
@@ -332,7 +352,7 @@ fn a_bad_certificate_and_a_proxy_that_says_no_are_not_tried_again() {
     for cause in [Cause::Certificate, Cause::ProxyRefused] {
         run(vec![no_answer(
             "/v1/workflow/stream_run",
-            Started::No,
+            Reach::NotSent,
             cause,
         )])
         .is(5, "", "");
@@ -349,7 +369,7 @@ fn what_may_have_left_is_never_sent_again() {
         Cause::TooLarge,
         Cause::Tls,
     ] {
-        let outcome = run(vec![no_answer(path, Started::Maybe, cause)]).is(8, "", "");
+        let outcome = run(vec![no_answer(path, Reach::MaybeSent, cause)]).is(8, "", "");
         assert_eq!(outcome.posts(), 1);
     }
 }
@@ -417,7 +437,7 @@ fn an_id_is_told_as_soon_as_an_event_tells_it() {
         fn starting(&self) -> Result<(), Error> {
             Ok(())
         }
-        fn started(&self, execute_id: &str, _: bool) {
+        fn started(&self, execute_id: &str, _: Mode) {
             *lock(&self.0) = Some(execute_id.to_owned());
         }
         fn note(&self, note: &Note<'_>) {
@@ -479,9 +499,6 @@ fn another_code_is_failed_in_the_stream_and_unknown_in_json() {
     let event = |code| format!("id: 0\nevent: Error\ndata: {{\"error_code\":{code}}}\n\n");
     run(vec![sse(&event(5000))]).is(1, "", "");
     run(vec![sse(&event(4013))]).is(1, "", "");
-    run(vec![sse("event: error\ndata: stream broke\n\n")])
-        .is(1, "", "")
-        .says("stream broke");
 }
 
 #[test]
@@ -514,10 +531,8 @@ fn without_a_code_the_http_status_decides() {
 fn an_interrupt_waits_for_its_answer() {
     let event = "id: 0\nevent: Interrupt\ndata: {\"interrupt_data\":{\"event_id\":\"9/1\",\"type\":2,\"data\":\"q\"}}\n\n";
     let outcome = run(vec![sse(event)]).is(7, "9", "");
-    assert!(matches!(
-        outcome.response.verdict,
-        Verdict::Interrupted(_, Mode::Stream)
-    ));
+    let interrupt = outcome.response.interrupt.unwrap();
+    assert_eq!(interrupt.mode, Some(Mode::Stream));
 }
 
 #[test]
@@ -589,10 +604,10 @@ fn missing_text_is_fetched_from_the_history() {
 
 #[test]
 fn a_stream_above_the_limit_is_given_up() {
-    let endless = Reply {
-        pieces: (0..5000).map(|_| Ok(vec![b'x'; 8192])).collect(),
-        ..sse("")
-    };
+    let mut endless = sse("data: ");
+    endless
+        .pieces
+        .extend((0..5000).map(|_| Ok(vec![b'x'; 8192])));
     run(vec![endless])
         .is(8, "", "")
         .says("one event is larger than 32 MiB");
@@ -612,7 +627,7 @@ fn a_background_run_is_started_once_and_watched() {
         r#"/v1/workflow/run {"workflow_id":"7","is_async":true}"#
     );
     assert_eq!(outcome.slept, [1000, 1500, 2250]);
-    assert_eq!(outcome.notes, ["starting", "started 9 true"]);
+    assert_eq!(outcome.notes, ["starting", "started 9 Async"]);
 }
 
 #[test]
@@ -629,7 +644,7 @@ fn a_background_start_without_an_id_is_unknown() {
     Case::new()
         .answer(ASYNC, vec![background(200, r#"{"code":0}"#)])
         .is(8, "", "");
-    let cut = no_answer("/v1/workflow/run", Started::Maybe, Cause::Cut);
+    let cut = no_answer("/v1/workflow/run", Reach::MaybeSent, Cause::Cut);
     Case::new().answer(ASYNC, vec![cut]).is(8, "", "");
     let unpaid = r#"{"code":6003,"msg":"premium"}"#;
     Case::new()
@@ -708,13 +723,19 @@ fn network_trouble_while_looking_lasts_until_the_deadline() {
     let case = Case::new().timeout(300).for_ever(|| {
         no_answer(
             "/v1/workflows/7/run_histories/9",
-            Started::No,
+            Reach::NotSent,
             Cause::Connect,
         )
     });
     let outcome = case.answer(WATCH, vec![]).is(6, "9", "");
     assert!(outcome.calls.len() > 25);
-    let back = || no_answer("/v1/workflows/7/run_histories/9", Started::No, Cause::Cut);
+    let back = || {
+        no_answer(
+            "/v1/workflows/7/run_histories/9",
+            Reach::NotSent,
+            Cause::Cut,
+        )
+    };
     Case::new()
         .answer(WATCH, vec![back(), back(), look(200, SUCCEEDED)])
         .is(0, "9", "whole");
@@ -754,22 +775,169 @@ fn a_look_that_is_refused_refuses_a_watch_but_not_a_run() {
         .says("listRunHistory");
 }
 
+/// A poll of Coze Studio's history.
+fn studio_look(status: u16, body: &str) -> Reply {
+    let path = "/v1/workflow/get_run_history?workflow_id=7&execute_id=9";
+    look(status, body).at(path).of_studio()
+}
+
+/// The answer of Coze Studio to a path that it does not have.
+fn no_such_path(path: &'static str) -> Reply {
+    let body = r#"{"code":401,"msg":"missing session_key in cookie"}"#;
+    reply(path, 401, "application/json", body).of_studio()
+}
+
+fn studio_history(status: &str, output: &str) -> Reply {
+    let output = serde_json::to_string(output).unwrap();
+    let body = format!(
+        r#"{{"data":[{{"execute_id":9,"execute_status":"{status}","output":{output},"error_code":"305","error_msg":"boom"}}]}}"#
+    );
+    studio_look(200, &body)
+}
+
 #[test]
-fn studio_is_found_out_once() {
-    let studio =
-        |body| look(200, body).at("/v1/workflow/get_run_history?workflow_id=7&execute_id=9");
-    let unwrapped = r#"{"data":[{"execute_id":9,"execute_status":"Success","output":"plain"}]}"#;
+fn coze_studio_is_found_out_once_by_the_log_id_of_an_answer() {
+    let succeeded = || studio_history("Success", r#"{"output":"plain"}"#);
     let script = vec![
-        look(401, r#"{"code":401,"msg":"missing session_key in cookie"}"#),
-        studio(r#"{"data":[{"execute_status":"<UNSET>"}]}"#),
-        studio(unwrapped),
+        no_such_path("/v1/workflows/7/run_histories/9"),
+        studio_history("Running", ""),
+        succeeded(),
+        succeeded(),
     ];
-    Case::new().answer(WATCH, script).is(0, "9", "plain");
-    let script = vec![look(404, "404 page not found"), studio(unwrapped)];
-    Case::new().answer(WATCH, script).is(0, "9", "plain");
+    let second = Case::new().observed(&[WATCH, WATCH], script, &Notes::default());
+    assert_eq!(second.calls.len(), 4);
+    second.is(0, "9", r#"{"output":"plain"}"#);
+    let cloud = look(401, r#"{"code":401,"msg":"no"}"#);
+    Case::new().answer(WATCH, vec![cloud]).is(4, "9", "");
+}
+
+#[test]
+fn coze_studios_done_is_confirmed_by_its_history() {
+    let done = || end("hi", 0, true) + DONE;
+    let streamed = || sse(&done()).of_studio();
+    let answered = |reply| run(vec![streamed(), reply]);
+    answered(studio_history("Success", r#"{"output":"hi"}"#)).is(0, "9", "hi");
+    answered(studio_history("Success", r#"{"output":"other"}"#)).is(0, "9", "other");
+    answered(studio_history("Success", r#"{"result":"hi"}"#)).is(0, "9", r#"{"result":"hi"}"#);
+    answered(studio_history("Fail", ""))
+        .is(1, "9", "hi")
+        .says("boom (code 305)");
+    answered(studio_look(401, r#"{"code":700012006,"msg":"bad"}"#)).is(8, "9", "hi");
+    // An older one has no history: the stream's own proof has to do.
+    answered(no_such_path(
+        "/v1/workflow/get_run_history?workflow_id=7&execute_id=9",
+    ))
+    .is(0, "9", "hi");
+    let twice = end("child", 0, true) + &end("hi", 1, true) + &DONE.replace("id: 1", "id: 2");
+    let history = no_such_path("/v1/workflow/get_run_history?workflow_id=7&execute_id=9");
+    run(vec![sse(&twice).of_studio(), history]).is(8, "9", "childhi");
+    let alone = DONE.replace("id: 1", "id: 0");
+    let empty = studio_history("Success", r#"{"output":""}"#);
+    run(vec![sse(&alone).of_studio(), empty]).is(0, "9", "");
+}
+
+#[test]
+fn a_json_answer_of_coze_studio_that_names_no_run_is_a_refusal() {
+    let nowhere =
+        r#""debug_url":"http://h/work_flow?execute_id=0&workflow_id=0","execute_id":null"#;
+    for code in [720_701_013, 720_702_004, 777_777_778, 999] {
+        for body in [
+            format!(r#"{{"code":{code},"msg":"x"}}"#),
+            format!(r#"{{"code":{code},"msg":"x",{nowhere}}}"#),
+        ] {
+            let outcome = run(vec![refusal(200, &body).of_studio()]).is(4, "", "");
+            assert_eq!(outcome.response.debug_url, "");
+            run(vec![refusal(500, &body).of_studio()]).is(8, "", "");
+            let cut = refusal(200, &body[..body.len() - 1]).of_studio();
+            run(vec![cut]).is(8, "", "");
+        }
+    }
+    let named = r#"{"code":305000002,"msg":"x","debug_url":"http://h/?execute_id=9"}"#;
+    run(vec![refusal(200, named).of_studio()]).is(1, "9", "");
+    run(vec![refusal(200, r#"{"code":720701013,"msg":"x"}"#)]).is(8, "", "");
+}
+
+#[test]
+fn a_background_answer_finds_the_other_path_of_a_server_that_is_not_known_yet() {
+    let whole = end("hi", 0, true) + DONE;
+    let script = vec![
+        no_such_path("/v1/workflows/resume"),
+        sse(&whole).at("/v1/workflow/stream_resume").of_studio(),
+        studio_history("Success", r#"{"output":"hi"}"#),
+    ];
+    let outcome = Case::new().answer(RESUME_ASYNC, script).is(0, "9", "hi");
+    assert_eq!(outcome.posts(), 2);
+    let gateway = background(401, r#"{"code":401,"msg":"x"}"#).at("/v1/workflows/resume");
     Case::new()
-        .answer(WATCH, vec![look(401, r#"{"code":700012006}"#)])
+        .answer(RESUME_ASYNC, vec![gateway])
         .is(4, "9", "");
+}
+
+#[test]
+fn a_refused_answer_carries_its_interrupt_so_that_it_can_be_corrected() {
+    let refused = refusal(200, r#"{"code":720701013,"msg":"not interrupted"}"#)
+        .at("/v1/workflow/stream_resume")
+        .of_studio();
+    let outcome = Case::new().answer(RESUME, vec![refused]).is(4, "9", "");
+    let interrupt = outcome.response.interrupt.as_ref().unwrap();
+    assert_eq!(interrupt.event_id, "9/1");
+    outcome.says("does not wait for this answer");
+    let failed = r#"{"code":5000,"msg":"x","debug_url":"https://w/?execute_id=9"}"#;
+    let failed = refusal(200, failed).at("/v1/workflow/stream_resume");
+    let outcome = Case::new().answer(RESUME, vec![failed]).is(1, "9", "");
+    assert!(outcome.response.interrupt.is_none());
+}
+
+#[test]
+fn a_run_of_coze_studio_without_a_status_waits_for_an_answer() {
+    let unset = || studio_history("<UNSET>", "");
+    let watch = |script: Vec<Reply>| {
+        let mut all = vec![no_such_path("/v1/workflows/7/run_histories/9")];
+        all.extend(script);
+        Case::new().answer(WATCH, all)
+    };
+    let outcome = watch(vec![unset(), unset()]).is(7, "9", "");
+    assert!(outcome.response.interrupt.is_none());
+    outcome.says("told to its stream only");
+    let running = studio_history("Running", "");
+    let done = studio_history("Success", "{}");
+    watch(vec![unset(), running, unset(), done]).is(0, "9", "{}");
+    // Of an answer that was lost it is known what it was for.
+    let lost = no_answer("/v1/workflow/stream_resume", Reach::MaybeSent, Cause::Cut);
+    let mut script = vec![lost, no_such_path("/v1/workflows/7/run_histories/9")];
+    script.extend((0..10).map(|_| unset()));
+    let outcome = Case::new().answer(RESUME, script).is(7, "9", "");
+    assert_eq!(outcome.response.interrupt.unwrap().event_id, "9/1");
+}
+
+#[test]
+fn an_error_that_is_plain_text_is_a_stream_that_broke() {
+    run(vec![sse("event: error\ndata: EOF\n\n")])
+        .is(8, "", "")
+        .says("the stream broke: EOF");
+    let told = "id: 0\nevent: PING\ndata: {\"execute_id\":\"9\"}\n\n";
+    let script = vec![
+        sse(&format!("{told}event: error\ndata: EOF\n\n")),
+        look(200, SUCCEEDED),
+    ];
+    run(script).is(0, "9", "whole");
+}
+
+#[test]
+fn the_end_of_a_body_that_only_the_connection_ends_proves_nothing() {
+    let event = "id: 0\nevent: Error\ndata: {\"error_code\":4009}\n\n";
+    run(vec![sse(event).unframed()]).is(8, "", "");
+    run(vec![refusal(429, "").unframed()]).is(8, "", "");
+    run(vec![refusal(200, r#"{"code":4020}"#).unframed()]).is(8, "", "");
+    run(vec![refusal(200, r#"{"code":4200}"#).unframed()]).is(4, "", "");
+}
+
+#[test]
+fn a_done_that_cannot_be_understood_proves_nothing() {
+    for data in ["{\"debug_url\":", "text", r#"{"content":"x"}"#] {
+        let done = format!("id: 1\nevent: Done\ndata: {data}\n\n");
+        run(vec![sse(&(end("hi", 0, true) + &done))]).is(8, "", "hi");
+    }
 }
 
 #[test]
@@ -800,7 +968,7 @@ fn a_resume_is_streamed_where_the_run_was() {
 fn a_resume_that_is_lost_is_watched_by_the_run_it_names() {
     let interrupted =
         r#"{"data":[{"execute_status":"Running","interrupt_data":{"event_id":"9/1","type":2}}]}"#;
-    let lost = no_answer("/v1/workflow/stream_resume", Started::Maybe, Cause::Cut);
+    let lost = no_answer("/v1/workflow/stream_resume", Reach::MaybeSent, Cause::Cut);
     let script = vec![
         lost,
         look(200, interrupted),
@@ -808,7 +976,7 @@ fn a_resume_that_is_lost_is_watched_by_the_run_it_names() {
         look(200, SUCCEEDED),
     ];
     Case::new().answer(RESUME, script).is(0, "9", "whole");
-    let lost = no_answer("/v1/workflow/stream_resume", Started::Maybe, Cause::Cut);
+    let lost = no_answer("/v1/workflow/stream_resume", Reach::MaybeSent, Cause::Cut);
     let mut script = vec![lost];
     script.extend((0..11).map(|_| look(200, interrupted)));
     Case::new().answer(RESUME, script).is(7, "9", "");
@@ -821,7 +989,7 @@ fn a_resume_that_is_refused_was_not_answered() {
     Case::new()
         .answer(RESUME, script)
         .is(4, "9", "")
-        .says("can't be resumed");
+        .says("does not wait for this answer");
 }
 
 #[test]
@@ -844,10 +1012,8 @@ fn a_background_resume_is_watched_and_may_meet_the_next_question() {
     let outcome = Case::new()
         .answer(RESUME_ASYNC, vec![resume(next)])
         .is(7, "9", "");
-    assert!(matches!(
-        outcome.response.verdict,
-        Verdict::Interrupted(_, Mode::Async)
-    ));
+    let interrupt = outcome.response.interrupt.unwrap();
+    assert_eq!(interrupt.mode, Some(Mode::Async));
     Case::new()
         .no_wait()
         .answer(RESUME_ASYNC, vec![resume(STARTED)])
@@ -862,7 +1028,7 @@ fn the_deadline_covers_the_connection_the_stream_and_the_pauses() {
     let outcome = case.answer(ASYNC, vec![started]);
     assert_eq!(outcome.slept, [1000]);
     outcome.is(6, "9", "");
-    let unsent = || no_answer("/v1/workflow/stream_run", Started::No, Cause::Connect).takes(10);
+    let unsent = || no_answer("/v1/workflow/stream_run", Reach::NotSent, Cause::Connect).takes(10);
     case.answer(RUN, vec![unsent()]).is(5, "", "");
 }
 
@@ -1012,7 +1178,7 @@ fn whoever_watches_can_keep_a_run_from_being_sent() {
         fn starting(&self) -> Result<(), Error> {
             Err(Error::new(Kind::Io, "the journal can't be written"))
         }
-        fn started(&self, _: &str, _: bool) {}
+        fn started(&self, _: &str, _: Mode) {}
         fn note(&self, _: &Note<'_>) {}
     }
     let outcome = Case::new().observed(&[RUN], Vec::new(), &Veto);

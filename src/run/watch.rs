@@ -1,24 +1,27 @@
-//! Watching a run that was started: one look after another at its history, until it ends or the
-//! deadline comes. Looking starts nothing, so it may be repeated; but a free account has 500 calls
+//! Watching a run that was started: one poll after another of its history, until it ends or the
+//! deadline comes. Polling starts nothing, so it may be repeated; but a free account has 500 calls
 //! in all, so the pauses grow.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Attempt, Note, pace, read_all};
-use crate::coze::call::{Call, Mode};
-use crate::coze::code;
-use crate::coze::history::{self, Look, Record, Server, TrimmedNode};
+use super::{Attempt, Note, pace};
+use crate::coze::call::{Call, Mode, RunRef};
+use crate::coze::code::About;
+use crate::coze::event::Interrupt;
+use crate::coze::history::{self, Poll, Record, TrimmedNode};
 use crate::coze::transcript::{NodeMessage, TEXT_LIMIT};
-use crate::error::{Error, Hint, Kind};
-use crate::http::{Cause, Failure};
-use crate::response::Verdict;
+use crate::error::{Error, Kind};
+use crate::http::{Body, Cause, Failure};
+use crate::response::Outcome;
 
-/// Looks in a row that may bring nothing before they are given up.
+/// Polls in a row that may bring nothing before the run is given up.
 const UNCLEAR_LIMIT: u32 = 10;
 
-/// Looks at which the interrupt that was just answered may still be shown.
-const STALE_LIMIT: u32 = 10;
+/// Polls at which the interrupt that was just answered may still be shown.
+const RESUMED_LIMIT: u32 = 10;
+
+/// Polls in a row after which a run of Coze Studio that has no status is taken to wait.
+const WAITING_LIMIT: u32 = 2;
 
 /// Why a run is watched.
 #[derive(Debug)]
@@ -27,196 +30,234 @@ pub(super) enum Reason {
     Request,
     /// It was started, or answered, in the background.
     Background,
-    /// The stream did not tell its end, or not all of its text.
-    Lost(Error),
+    /// The stream did not tell its end, or not for sure, or not all of its text.
+    Broke(Error),
 }
 
-/// A look, or why there was none.
-type Looked = Result<(Look, Option<String>), Failure>;
+/// What is to be done after a poll.
+enum AfterPoll {
+    Finish(Outcome),
+    Again {
+        why: String,
+        retry_after: Option<String>,
+    },
+}
+
+/// What the polls so far have brought.
+#[derive(Default)]
+struct Polls {
+    /// In a row, that brought nothing.
+    unclear: u32,
+    /// In a row, that say that the run waits, and not for what.
+    waiting: u32,
+    /// That show the interrupt which was just answered.
+    resumed: u32,
+}
 
 impl Attempt<'_> {
-    pub(super) fn watch(&mut self, reason: &Reason) -> Verdict {
-        let mut pauses = pace::LookPauses::new(self.runner.rules.poll_interval);
-        if let Reason::Lost(why) = reason {
-            self.observer.note(&Note::FallingBack { why: &why.message });
+    pub(super) fn watch(&mut self, run: &RunRef, reason: &Reason) -> Outcome {
+        let mut pauses = pace::PollPauses::new(self.runner.rules.poll_interval);
+        match reason {
+            Reason::Broke(why) => self.observer.note(&Note::FallingBack { why: &why.message }),
+            Reason::Background => self.sleep(pauses.next(), "just started"),
+            Reason::Request => {}
         }
-        let (mut unclear, mut stale) = (0, 0);
-        // What the last look brought, for the sentence at the end.
+        let mut polls = Polls::default();
+        // What the last poll brought, for the sentence at the end.
         let mut last = String::new();
-        if matches!(reason, Reason::Background) {
-            self.sleep(pauses.next(), "just started");
-        }
         loop {
             if self.deadline_is_over() {
                 let message = format!("the deadline came before the run's end{last}");
                 return self.unfinished(reason, &message);
             }
-            let mut asked_pause = None;
-            let why = match self.look() {
-                Ok((Look::Success(record), _)) => return self.succeeded(record),
-                Ok((
-                    Look::Failed {
-                        record,
-                        code,
-                        message,
-                    },
-                    _,
-                )) => {
-                    self.take_record(record);
-                    let trouble = self.coze_says(Kind::Failed, code, Some(message), None);
-                    return Verdict::Error(trouble);
-                }
-                Ok((Look::Interrupted(record, interrupt), _)) => {
-                    stale += 1;
-                    let answered = self.known.answered.as_ref() == Some(&interrupt.event_id);
-                    if !answered || stale > STALE_LIMIT {
-                        let mode = record.mode.or(self.known.mode).unwrap_or(Mode::Stream);
-                        self.take_record(record);
-                        return Verdict::Interrupted(interrupt, mode);
-                    }
-                    "the answer is not seen yet".to_owned()
-                }
-                Ok((Look::Running(record), _)) => {
-                    unclear = 0;
-                    self.take_record(record);
-                    "running".to_owned()
-                }
-                Ok((
-                    Look::Refused {
-                        code,
-                        message,
-                        logid,
-                    },
-                    _,
-                )) => {
-                    let trouble = self.coze_says(Kind::Refused, code, Some(message), logid);
-                    return self.look_refused(reason, trouble);
-                }
-                Ok((Look::NotHere, _)) => {
-                    let message = "this server has no history of runs";
-                    return self.look_refused(reason, Error::new(Kind::Refused, message));
-                }
-                Ok((Look::Unclear { code, message }, retry_after)) => {
-                    unclear += 1;
-                    // To a request that only looks, a run that stays unknown was never there.
-                    let absent =
-                        code == Some(code::NO_SUCH_RUN) && matches!(reason, Reason::Request);
-                    if absent && unclear >= UNCLEAR_LIMIT {
-                        let trouble = self.coze_says(Kind::Refused, code, Some(message), None);
-                        return Verdict::Error(trouble);
-                    }
-                    if unclear >= UNCLEAR_LIMIT || self.runner.rules.no_wait {
-                        let message = format!("looking failed {unclear} times: {message}");
-                        return self.unfinished_with(reason, &message, code);
-                    }
-                    asked_pause = retry_after;
-                    message
-                }
-                Err(failure) if failure.cause == Cause::Deadline || !failure.is_transient() => {
-                    return self.unfinished(reason, &failure.detail);
-                }
-                Err(failure) => failure.detail,
+            let (why, retry_after) = match self.poll_once(run, reason, &mut polls) {
+                AfterPoll::Finish(outcome) => return outcome,
+                AfterPoll::Again { why, retry_after } => (why, retry_after),
             };
             if self.runner.rules.no_wait {
-                return self.unfinished(reason, &format!("looked once: {why}"));
+                return self.unfinished(reason, &format!("polled once: {why}"));
             }
-            last = format!("; at the last look: {why}");
+            last = format!("; at the last poll: {why}");
             let unix = self.runner.clock.unix();
-            let asked = asked_pause.and_then(|value| pace::retry_after(&value, unix));
-            let pause = pauses.next().max(asked.unwrap_or_default());
-            self.sleep(pause, &why);
+            let asked = retry_after.and_then(|value| pace::retry_after(&value, unix));
+            self.sleep(pauses.next().max(asked.unwrap_or_default()), &why);
         }
     }
 
-    /// One look, at whichever history this server has.
-    fn look(&mut self) -> Looked {
-        let studio = &self.runner.shared.studio;
-        if !studio.load(Ordering::Relaxed) {
-            let (look, retry_after) = self.look_at(Server::Coze)?;
-            if !matches!(look, Look::NotHere) {
-                return Ok((look, retry_after));
+    fn poll_once(&mut self, run: &RunRef, reason: &Reason, polls: &mut Polls) -> AfterPoll {
+        let (poll, retry_after) = match self.poll(run) {
+            Ok(polled) => polled,
+            Err(failure) if failure.cause == Cause::Deadline || !failure.is_transient() => {
+                return AfterPoll::Finish(self.unfinished(reason, &failure.detail));
+            }
+            Err(failure) => return again(failure.detail),
+        };
+        if !matches!(poll, Poll::Waiting(_)) {
+            polls.waiting = 0;
+        }
+        match poll {
+            Poll::Success(record) => AfterPoll::Finish(self.succeeded(run, record)),
+            Poll::Failed {
+                record,
+                code,
+                message,
+            } => {
+                self.take_record(record);
+                let error = self.coze_error(About::Poll, code, message, None);
+                AfterPoll::Finish(Outcome::Error(Error {
+                    kind: Kind::Failed,
+                    ..error
+                }))
+            }
+            Poll::Interrupted(record, interrupt) => self.interrupted(record, interrupt, polls),
+            Poll::Running(record) => {
+                polls.unclear = 0;
+                self.take_record(record);
+                again("running".to_owned())
+            }
+            Poll::Waiting(record) => self.waiting(record, polls),
+            Poll::Refused {
+                code,
+                message,
+                logid,
+            } => {
+                let error = self.coze_error(About::Poll, code, message, logid);
+                AfterPoll::Finish(self.poll_refused(reason, error))
+            }
+            Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
+            Poll::Absent { code, message } => {
+                polls.unclear += 1;
+                // To a request that only watches, a run that stays absent was never there.
+                if matches!(reason, Reason::Request) && polls.unclear >= UNCLEAR_LIMIT {
+                    let error = self.coze_error(About::Poll, code, message, None);
+                    return AfterPoll::Finish(Outcome::Error(Error {
+                        kind: Kind::Refused,
+                        ..error
+                    }));
+                }
+                self.unclear(reason, code, message, retry_after, polls)
+            }
+            Poll::Unclear { code, message } => {
+                polls.unclear += 1;
+                self.unclear(reason, code, message, retry_after, polls)
             }
         }
-        let looked = self.look_at(Server::Studio)?;
-        if !matches!(looked.0, Look::Refused { .. } | Look::Unclear { .. }) {
-            studio.store(true, Ordering::Relaxed);
-        }
-        Ok(looked)
     }
 
-    fn look_at(&mut self, server: Server) -> Looked {
-        let workflow_id = self.workflow_id.clone().unwrap_or_default();
-        let execute_id = self.known.execute_id.clone().unwrap_or_default();
-        let (workflow_id, execute_id) = (&*workflow_id, &*execute_id);
-        let mut answer = self.call(match server {
-            Server::Coze => Call::RunHistory {
-                workflow_id,
-                execute_id,
-            },
-            Server::Studio => Call::StudioRunHistory {
-                workflow_id,
-                execute_id,
-            },
-        })?;
-        // A body that was cut is no JSON, so it can't be mistaken for a whole one.
-        let body = read_all(answer.body.as_mut(), Vec::new(), TEXT_LIMIT).unwrap_or_else(|cut| cut);
-        answer.body.finish();
-        Ok((
-            history::parse(server, execute_id, answer.status, &body),
-            answer.retry_after,
+    /// One poll. Its answer may tell which service this is: then the run is looked for where that one
+    /// has it.
+    fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<String>), Failure> {
+        loop {
+            let service = self.service();
+            let mut response = self.call(&service.poll(run))?;
+            if self.service().name() != service.name() {
+                continue;
+            }
+            // A body that was cut is no JSON, so it can't be mistaken for a whole one.
+            let body = read_up_to(response.body.as_mut(), TEXT_LIMIT);
+            let body = body.unwrap_or_else(|cut| cut);
+            let poll = service.read_poll(run, response.status, &body);
+            return Ok((poll, response.retry_after));
+        }
+    }
+
+    fn unclear(
+        &self,
+        reason: &Reason,
+        code: Option<i64>,
+        message: String,
+        retry_after: Option<String>,
+        polls: &Polls,
+    ) -> AfterPoll {
+        if polls.unclear < UNCLEAR_LIMIT && !self.runner.rules.no_wait {
+            return AfterPoll::Again {
+                why: message,
+                retry_after,
+            };
+        }
+        let message = format!("polling failed {} times: {message}", polls.unclear);
+        let error = Error {
+            code,
+            ..self.unfinished_error(reason, &message)
+        };
+        AfterPoll::Finish(Outcome::Error(error))
+    }
+
+    fn interrupted(
+        &mut self,
+        record: Record,
+        mut interrupt: Interrupt,
+        polls: &mut Polls,
+    ) -> AfterPoll {
+        polls.resumed += 1;
+        if self.is_resumed(&interrupt) && polls.resumed <= RESUMED_LIMIT {
+            return again("the answer is not seen yet".to_owned());
+        }
+        self.take_record(record);
+        interrupt.mode = Some(self.progress.mode.unwrap_or(Mode::Stream));
+        AfterPoll::Finish(Outcome::Interrupted(interrupt))
+    }
+
+    /// Coze Studio tells what a run asks to its stream only.
+    fn waiting(&mut self, record: Record, polls: &mut Polls) -> AfterPoll {
+        polls.waiting += 1;
+        let limit = if self.progress.resumed.is_some() {
+            RESUMED_LIMIT
+        } else {
+            WAITING_LIMIT
+        };
+        if polls.waiting < limit {
+            return again("the run has no status yet".to_owned());
+        }
+        self.take_record(record);
+        if let Some(resumed) = self.progress.resumed.clone() {
+            return AfterPoll::Finish(Outcome::Interrupted(resumed));
+        }
+        let message = "the run waits for an answer, and what it asks was told to its stream only";
+        AfterPoll::Finish(Outcome::Error(Error::new(Kind::Interrupted, message).hint(
+            "look at its debug_url for the question",
+            "请打开 debug_url 查看它提出的问题",
+        )))
+    }
+
+    /// The run succeeded. Its service knows which text is its output.
+    fn succeeded(&mut self, run: &RunRef, mut record: Record) -> Outcome {
+        let is_whole = self.progress.heard.is_whole;
+        let output = self.service().output(&self.progress.heard, &mut record);
+        let trimmed = std::mem::take(&mut record.trimmed);
+        let kept = std::mem::take(&mut record.messages);
+        self.take_record(record);
+        let heard = &mut self.progress.heard;
+        if output.is_some() && !is_whole {
+            heard.lost_events = 0;
+        }
+        if !trimmed.is_empty() {
+            self.progress.heard.messages = self.fetch(run, &trimmed);
+        } else if !(kept.is_empty() || is_whole && heard.lost_events == 0) {
+            heard.messages = kept;
+            heard.lost_events = 0;
+        }
+        if let Some(output) = output {
+            self.progress.heard.output = output;
+            return Outcome::Success;
+        }
+        let message = "the run succeeded, but its whole text is not kept in its history";
+        Outcome::Error(Error::new(Kind::Unknown, message).hint(
+            "look at its debug_url; results are kept for 7 days",
+            "请打开 debug_url 查看；运行结果只保留 7 天",
         ))
     }
 
-    /// The run succeeded. Its text is what the stream brought, if that was all; else the history's.
-    fn succeeded(&mut self, mut record: Record) -> Verdict {
-        let output = record.output.take();
-        let trimmed = std::mem::take(&mut record.trimmed);
-        let from_stream = self.known.output_is_whole;
-        let stream_messages = std::mem::take(&mut self.known.messages);
-        let messages = std::mem::take(&mut record.messages);
-        self.take_record(record);
-        if !trimmed.is_empty() {
-            self.known.messages = self.fetch(&trimmed);
-        } else if from_stream && self.known.lost_events == 0 || messages.is_empty() {
-            self.known.messages = stream_messages;
-        } else {
-            self.known.messages = messages;
-            self.known.lost_events = 0;
-        }
-        match output {
-            _ if from_stream => Verdict::Success,
-            Some(output) => {
-                self.known.output = output;
-                self.known.lost_events = 0;
-                Verdict::Success
-            }
-            None => {
-                let message = "the run succeeded, but its whole text is not kept in its history";
-                Verdict::Error(Error::new(Kind::Unknown, message).hint(
-                    "look at its debug_url; results are kept for 7 days",
-                    "请打开 debug_url 查看；运行结果只保留 7 天",
-                ))
-            }
-        }
-    }
-
     /// Output nodes' texts that the history trimmed. One that can't be had is a lost event.
-    fn fetch(&mut self, trimmed: &[TrimmedNode]) -> Vec<NodeMessage> {
-        let workflow_id = self.workflow_id.clone().unwrap_or_default();
-        let execute_id = self.known.execute_id.clone().unwrap_or_default();
+    fn fetch(&mut self, run: &RunRef, trimmed: &[TrimmedNode]) -> Vec<NodeMessage> {
         let mut messages = Vec::new();
-        let mut held = self.known.output.len();
+        let mut held = self.progress.heard.output.len();
         for node in trimmed {
-            let answer = self.call(Call::ExecuteNode {
-                workflow_id: &workflow_id,
-                execute_id: &execute_id,
-                node_execute_uuid: &node.node_execute_uuid,
-            });
-            let content = answer.ok().and_then(|mut answer| {
+            let response = self.call(&Call::execute_node(run, &node.node_execute_uuid));
+            let content = response.ok().and_then(|mut response| {
                 let room = TEXT_LIMIT.saturating_sub(held);
-                let body = read_all(answer.body.as_mut(), Vec::new(), room).ok()?;
-                answer.body.finish();
-                history::node_output(answer.status, &body)
+                let body = read_up_to(response.body.as_mut(), room).ok()?;
+                history::node_output(response.status, &body)
             });
             match content {
                 Some(content) => {
@@ -226,80 +267,102 @@ impl Attempt<'_> {
                         content,
                     });
                 }
-                None => self.known.lost_events += 1,
+                None => self.progress.heard.lost_events += 1,
             }
         }
         messages
     }
 
-    /// The look was refused. A request that only wanted to look is refused with it; a run that was
-    /// started goes on all the same.
-    fn look_refused(&mut self, reason: &Reason, trouble: Error) -> Verdict {
+    /// A server without a history can't confirm what the stream proved, nor bring what it lacks.
+    fn no_history(&mut self, reason: &Reason) -> Outcome {
+        let heard = &self.progress.heard;
+        if heard.is_done && heard.is_whole {
+            return Outcome::Success;
+        }
+        let message = "this server has no history of runs";
+        self.poll_refused(reason, Error::new(Kind::Refused, message))
+    }
+
+    /// A request that only watches is refused with the poll; a run that was started goes on.
+    fn poll_refused(&mut self, reason: &Reason, error: Error) -> Outcome {
         if matches!(reason, Reason::Request) {
-            return Verdict::Error(trouble);
+            return Outcome::Error(Error {
+                kind: Kind::Refused,
+                ..error
+            });
         }
-        let hint = match trouble.code {
-            Some(code::NO_PERMISSION) => {
-                let hint = Hint::new(
-                    "grant the token the permission listRunHistory, then send this response as a \
-                     request",
-                    "请为令牌添加 listRunHistory 权限，再把这行响应作为请求传回",
-                );
-                Some(hint)
-            }
-            _ => trouble.hint.clone(),
-        };
-        let message = format!("the run can't be looked at: {}", trouble.message);
-        let unfinished = self.unfinished(reason, &message);
-        match unfinished {
-            Verdict::Error(running) => Verdict::Error(Error {
-                code: trouble.code,
-                logid: trouble.logid,
-                hint: hint.or(running.hint),
-                ..running
-            }),
-            other => other,
-        }
-    }
-
-    fn unfinished(&self, reason: &Reason, message: &str) -> Verdict {
-        self.unfinished_with(reason, message, None)
-    }
-
-    /// Looking ended before the run did; or, when Done was seen, before its text could be had.
-    fn unfinished_with(&self, reason: &Reason, message: &str, code: Option<i64>) -> Verdict {
-        let message = match reason {
-            Reason::Lost(why) => format!("{}; {message}", why.message),
-            Reason::Request | Reason::Background => message.to_owned(),
-        };
-        let trouble = Self::still_running(&message);
-        let kind = match self.known.done {
-            true => Kind::Unknown,
-            false => Kind::Running,
-        };
-        Verdict::Error(Error {
-            kind,
-            code,
-            ..trouble
+        let message = format!("the run can't be watched: {}", error.message);
+        let unfinished = self.unfinished_error(reason, &message);
+        Outcome::Error(Error {
+            code: error.code,
+            logid: error.logid,
+            hint: error.hint.or(unfinished.hint),
+            ..unfinished
         })
     }
 
+    fn unfinished(&self, reason: &Reason, message: &str) -> Outcome {
+        Outcome::Error(self.unfinished_error(reason, message))
+    }
+
+    /// Polling ended before the run did; or, when Done was seen, before its text could be had.
+    fn unfinished_error(&self, reason: &Reason, message: &str) -> Error {
+        let message = match reason {
+            Reason::Broke(why) => format!("{}; {message}", why.message),
+            Reason::Request | Reason::Background => message.to_owned(),
+        };
+        let error = still_running(&message);
+        if self.progress.heard.is_done {
+            Error {
+                kind: Kind::Unknown,
+                ..error
+            }
+        } else {
+            error
+        }
+    }
+
     fn take_record(&mut self, record: Record) {
-        let known = &mut self.known;
-        known.debug_url = record.debug_url.or(known.debug_url.take());
-        known.logid = record.logid.or(known.logid.take());
-        known.usage = record.usage.or(known.usage.take());
-        known.mode = record.mode.or(known.mode);
+        let progress = &mut self.progress;
+        progress.debug_url = record.debug_url.or(progress.debug_url.take());
+        progress.logid = record.logid.or(progress.logid.take());
+        progress.usage = record.usage.or(progress.usage.take());
+        progress.mode = record.mode.or(progress.mode);
     }
 
     /// Waits, but not beyond the deadline.
     fn sleep(&self, pause: Duration, why: &str) {
         let clock = self.runner.clock;
-        let pause = self
-            .deadline
-            .left(clock)
-            .map_or(pause, |left| pause.min(left));
-        self.observer.note(&Note::Looking { pause, why });
+        let left = self.deadline.left(clock);
+        let pause = left.map_or(pause, |left| pause.min(left));
+        self.observer.note(&Note::Polling { pause, why });
         clock.sleep(pause);
+    }
+}
+
+pub(super) fn still_running(message: &str) -> Error {
+    Error::new(Kind::Running, message).hint(
+        "to watch it, send this response as a request",
+        "把这行响应作为请求传回，即可继续等待",
+    )
+}
+
+fn again(why: String) -> AfterPoll {
+    AfterPoll::Again {
+        why,
+        retry_after: None,
+    }
+}
+
+/// Reads a body to its end; what came of it, when that is not all.
+fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<Vec<u8>, Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        match body.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) if bytes.len() + count <= limit => bytes.extend_from_slice(&buffer[..count]),
+            Ok(_) | Err(_) => return Err(bytes),
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! Where key, base URL, certificates and proxy come from, by way of what reaches the wire. Every
 //! place and its order is tested where it is decided; here are the ones that callers use.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
 use crate::support::program::{Ended, KEY, Program};
 use crate::support::proxy::{Asked, Rules};
 use crate::support::server::{Exchange, Server};
@@ -37,6 +41,121 @@ fn the_file_of_the_skill_is_enough() {
         let program = Program::bare().file(&name, config(KEY, &server.url()));
         program.run(RUN).is(0, SAID_HELLO, "");
         is_bearer(server, KEY);
+    }
+}
+
+#[test]
+fn a_file_may_hold_the_key_alone() {
+    let server = Server::start(vec![stream_run().sse(HELLO)]);
+    let program = Program::bare()
+        .file("secret", format!("{KEY}\n"))
+        .env("COZE_API_KEY_FILE", "secret")
+        .env("COZE_API_TOKEN", "another")
+        .args(&["--base-url", &server.url()]);
+    program.run(RUN).is(0, SAID_HELLO, "");
+    is_bearer(server, KEY);
+}
+
+#[test]
+fn the_users_own_file_is_enough() {
+    for xdg in [None, Some("xdg")] {
+        let server = Server::start(vec![stream_run().sse(HELLO)]);
+        let program = Program::bare();
+        let directory = program.path().join(xdg.unwrap_or(".config"));
+        let program = program.file(
+            &format!("{}/coze-workflow/config.json", directory.display()),
+            config(KEY, &server.url()),
+        );
+        let program = match xdg {
+            Some(_) => program.env("XDG_CONFIG_HOME", &directory),
+            None => program,
+        };
+        program.run(RUN).is(0, SAID_HELLO, "");
+        is_bearer(server, KEY);
+    }
+}
+
+#[test]
+fn a_found_file_that_everyone_may_write_is_obeyed_only_by_name() {
+    let server = Server::start(vec![stream_run().sse(HELLO)]);
+    let name = ".openclaw/skills/coze_workflow/config.json";
+    let program = || {
+        let program = Program::bare().file(name, config(KEY, &server.url()));
+        let everyone = Permissions::from_mode(0o606);
+        fs::set_permissions(program.path().join(name), everyone).unwrap();
+        program
+    };
+    let ended = program().run(RUN);
+    let error = &ended.responses()[0]["error"];
+    assert_eq!((ended.code, &error["kind"]), (3, &"config".into()));
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("is not obeyed: everyone may write it"),
+        "{message}"
+    );
+    assert!(
+        error["hint"].as_str().unwrap().contains("--config"),
+        "{error}"
+    );
+    program().args(&["-c", name]).run(RUN).is(0, SAID_HELLO, "");
+    is_bearer(server, KEY);
+}
+
+#[test]
+fn a_configuration_that_is_a_pipe_is_not_waited_for() {
+    let program = Program::at(&nowhere());
+    let pipe = program.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    is_config_error(
+        &program.args(&["-c", "pipe"]).run(RUN),
+        "cannot read the configuration pipe, named by --config: it is no regular file",
+    );
+}
+
+#[test]
+fn an_empty_base_url_is_a_usage_error() {
+    let ended = Program::bare().args(&["--base-url", ""]).run(RUN);
+    let error = r#"{"kind":"usage","message":"--base-url is empty","hint":"leave it out, or give a URL such as https://api.coze.cn"}"#;
+    is_local_error(&ended, 2, error);
+}
+
+#[test]
+fn an_unknown_service_is_a_usage_error_of_the_option_and_a_configuration_error_elsewhere() {
+    let error = |kind, place| {
+        format!(
+            r#"{{"kind":"{kind}","message":"the service in {place} is none of coze, studio","hint":"leave it out, and what the server says decides"}}"#
+        )
+    };
+    let program = || Program::at(&nowhere());
+    let option = program().args(&["--service", "auto"]).run(RUN);
+    is_local_error(&option, 2, &error("usage", "--service"));
+    let variable = program().env("COZE_SERVICE", "cloud").run(RUN);
+    is_local_error(&variable, 3, &error("config", "COZE_SERVICE"));
+    let file = program()
+        .file("c", r#"{"service":"cloud"}"#)
+        .args(&["-c", "c"]);
+    is_local_error(&file.run(RUN), 3, &error("config", "c"));
+}
+
+#[test]
+fn what_a_check_says_of_the_service() {
+    for (name, value, source) in [
+        (None, "found out from the server", "default"),
+        (Some("studio"), "studio", "COZE_SERVICE"),
+    ] {
+        let program = Program::at(&nowhere()).args(&["--check", "--retries", "0"]);
+        let program = match name {
+            Some(name) => program.env("COZE_SERVICE", name),
+            None => program,
+        };
+        let report = program.run("").responses().remove(0);
+        let fields = report["config"].as_array().unwrap();
+        let service = fields.iter().find(|field| field["field"] == "service");
+        let service = service.unwrap();
+        assert_eq!(
+            (&service["value"], &service["source"]),
+            (&value.into(), &source.into())
+        );
     }
 }
 
@@ -79,7 +198,14 @@ fn each_field_comes_from_the_first_place_that_holds_it() {
 
 #[test]
 fn the_base_url_may_be_the_whole_endpoint() {
-    for rest in ["/", "/v1", "/v1/workflow/run", "/v1/workflow/stream_run"] {
+    for rest in [
+        "/",
+        "/v1",
+        "/v1/workflow/run",
+        "/v1/workflow/stream_run",
+        "/v1/workflows/7/run_histories/9",
+        "/v1/files/upload",
+    ] {
         let server = Server::start(vec![stream_run().sse(HELLO)]);
         let url = server.url() + rest;
         Program::at(&url).run(RUN).is(0, SAID_HELLO, "");
@@ -98,6 +224,8 @@ fn the_base_url_may_have_a_path() {
 #[test]
 fn a_base_url_that_is_none_is_a_bad_configuration() {
     for url in [
+        "https://www.coze.cn/work_flow?space_id=1",
+        "https://abc.coze.site",
         "ftp://127.0.0.1",
         "http://user@127.0.0.1",
         "http://127.0.0.1/?a",
@@ -112,8 +240,10 @@ fn without_a_key_every_place_is_named() {
     let ended = Program::bare().run(RUN);
     for place in [
         "COZE_API_KEY",
+        "COZE_API_KEY_FILE",
         "COZE_API_TOKEN",
         "skills/coze_workflow/config.json",
+        ".config/coze-workflow/config.json",
     ] {
         assert!(ended.stdout.contains(place), "{}", ended.stdout);
     }
@@ -122,7 +252,14 @@ fn without_a_key_every_place_is_named() {
 
 #[test]
 fn a_placeholder_is_no_key() {
-    for placeholder in ["", " ", "pat_xxx", "your_api_key", "你的扣子api key"] {
+    for placeholder in [
+        "",
+        " ",
+        "pat_xxx",
+        "7xxx",
+        "your_api_key",
+        "你的扣子api key",
+    ] {
         let ended = Program::at(&nowhere())
             .env("COZE_API_KEY", placeholder)
             .run(RUN);
@@ -132,7 +269,7 @@ fn a_placeholder_is_no_key() {
 
 #[test]
 fn the_shape_of_a_key_is_not_judged_and_its_ends_are_trimmed() {
-    for key in ["x", "sk-1 2", "{{secret:coze}}"] {
+    for key in ["x", "sk-1+2/3=", "{{secret:coze}}"] {
         let server = Server::start(vec![stream_run().sse(HELLO)]);
         let program = Program::at(&server.url()).env("COZE_API_KEY", format!(" {key}\r\n"));
         program.run(RUN).is(0, SAID_HELLO, "");
@@ -146,6 +283,25 @@ fn a_key_with_a_line_break_inside_is_a_bad_configuration() {
         .env("COZE_API_KEY", format!("{KEY}\nX: y"))
         .run(RUN);
     is_config_error(&ended, "the key in COZE_API_KEY has a line break ");
+}
+
+#[test]
+fn what_is_around_a_key_is_taken_off_and_what_is_inside_is_named() {
+    let server = Server::start(vec![stream_run().sse(HELLO)]);
+    let program = Program::at(&server.url()).env("COZE_API_KEY", format!("\"Bearer {KEY}\""));
+    program.run(RUN).is(0, SAID_HELLO, "");
+    is_bearer(server, KEY);
+    for (key, sentence) in [
+        (format!("{KEY} 2"), "has a space inside"),
+        (format!("“{KEY}”"), "has a typographic quote, '“' (U+201C)"),
+        (
+            format!("{KEY}é"),
+            "has a character outside ASCII, 'é' (U+00E9)",
+        ),
+    ] {
+        let ended = Program::at(&nowhere()).env("COZE_API_KEY", key).run(RUN);
+        is_config_error(&ended, &format!("the key in COZE_API_KEY {sentence}"));
+    }
 }
 
 #[test]
@@ -165,14 +321,8 @@ fn a_configuration_that_is_named_must_be_there_and_be_json() {
 #[test]
 fn a_bad_configuration_is_one_response_and_one_line() {
     let error = r#"{"kind":"config","message":"cannot read the configuration missing, named by --config: No such file or directory (os error 2)"}"#;
-    let response = format!(
-        r#"{{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{error}}}"#
-    );
-    let complaint = crate::support::program::complaint(error);
-    Program::bare()
-        .args(&["-c", "missing"])
-        .run(RUN)
-        .is(3, &response, &complaint);
+    let ended = Program::bare().args(&["-c", "missing"]).run(RUN);
+    is_local_error(&ended, 3, error);
 }
 
 // Certificates.
@@ -382,4 +532,14 @@ fn is_config_error(ended: &Ended, start: &str) {
     assert_eq!((ended.code, &error["kind"]), (3, &"config".into()));
     let message = error["message"].as_str().unwrap();
     assert!(message.starts_with(start), "{message}");
+}
+
+/// One response and one line, of a request that was not read.
+#[track_caller]
+fn is_local_error(ended: &Ended, code: i32, error: &str) {
+    let response = format!(
+        r#"{{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{error}}}"#
+    );
+    let complaint = crate::support::program::complaint(error);
+    ended.is(code, &response, &complaint);
 }

@@ -82,7 +82,7 @@ fn a_rate_refusal_that_outlasts_the_retries_is_unreachable() {
 #[test]
 fn a_retry_that_the_deadline_has_no_room_for_is_given_up_at_once() {
     let limited = stream_run().header("Retry-After", "3600").json(429, "");
-    let error = r#"{"kind":"unreachable","message":"HTTP status 429, and no word of Coze's; the deadline has no room for a pause of 3600 s"}"#;
+    let error = r#"{"kind":"unreachable","message":"HTTP 429, and the body is not Coze's; the deadline has no room for a pause of 3600 s"}"#;
     play(vec![limited]).is_error(5, error);
 }
 
@@ -108,7 +108,7 @@ fn a_refusal_in_json_is_refused_whatever_its_status() {
 #[test]
 fn a_bad_token_is_refused() {
     let body = include_str!("../wire/envelope_700012006_http401.json");
-    let error = r#"{"kind":"refused","code":700012006,"message":"access token invalid","hint":"the token is not valid on this site; check COZE_API_KEY and --base-url"}"#;
+    let error = r#"{"kind":"refused","code":700012006,"message":"access token invalid","hint":"the token is wrong, has expired, or is of another site: check COZE_API_KEY and --base-url; a service token (sat_) need not expire"}"#;
     play(vec![stream_run().json(401, body)]).is_error(4, error);
 }
 
@@ -139,14 +139,14 @@ fn an_error_as_the_first_event_is_a_refusal() {
 #[test]
 fn a_redirect_is_refused_and_not_followed() {
     let answer = stream_run().header("Location", "/elsewhere");
-    let error = r#"{"kind":"refused","message":"HTTP status 307: redirects are not followed, check the base URL"}"#;
+    let error = r#"{"kind":"refused","message":"HTTP 307: redirects are not followed, check the base URL"}"#;
     play(vec![answer.answer(307, "text/html", "")]).is_error(4, error);
 }
 
 #[test]
 fn a_404_without_a_word_of_coze_s_is_refused() {
     let answer = stream_run().answer(404, "text/plain", "404 page not found");
-    let error = r#"{"kind":"refused","message":"HTTP status 404, and no word of Coze's","hint":"check the base URL: this is no answer of Coze's"}"#;
+    let error = r#"{"kind":"refused","message":"HTTP 404, and the body is not Coze's","hint":"check the base URL: this is not an answer of Coze's"}"#;
     play(vec![answer]).is_error(4, error);
 }
 
@@ -160,9 +160,11 @@ fn a_background_run_without_a_paid_plan_is_refused() {
 // It may have been started: nobody may run it again unseen.
 
 #[test]
-fn silence_before_the_head_is_unknown() {
-    let ended = play_with(&["--idle-timeout", "0.2"], vec![stream_run().silent()]);
-    ended.is_error(8, &unknown("nothing came from 127.0.0.1:PORT for 0.2 s"));
+fn silence_before_the_head_lasts_until_the_deadline() {
+    let limits = ["--idle-timeout", "0.1", "--timeout", "0.3"];
+    let ended = play_with(&limits, vec![stream_run().silent()]);
+    let message = "the deadline came before 127.0.0.1:PORT answered";
+    ended.is_error(8, &unknown(message));
 }
 
 #[test]
@@ -209,19 +211,19 @@ fn a_head_that_is_too_large_is_unknown() {
 fn a_gateway_s_page_is_unknown() {
     let page = include_str!("../wire/gateway_504.html");
     let ended = play(vec![stream_run().answer(504, "text/html", page)]);
-    ended.is_error(8, &unknown("HTTP status 504, and no word of Coze's"));
+    ended.is_error(8, &unknown("HTTP 504, and the body is not Coze's"));
 }
 
 #[test]
 fn a_timeout_that_the_server_tells_is_unknown() {
     let ended = play(vec![stream_run().answer(408, "text/html", "")]);
-    ended.is_error(8, &unknown("HTTP status 408, and no word of Coze's"));
+    ended.is_error(8, &unknown("HTTP 408, and the body is not Coze's"));
 }
 
 #[test]
 fn an_empty_200_is_unknown() {
     let ended = play(vec![stream_run().json(200, "")]);
-    ended.is_error(8, &unknown("HTTP status 200, and no word of Coze's"));
+    ended.is_error(8, &unknown("HTTP 200, and the body is not Coze's"));
 }
 
 #[test]

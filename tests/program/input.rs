@@ -57,6 +57,23 @@ fn the_answer_to_an_interrupt_may_be_an_object() {
 }
 
 #[test]
+fn what_a_run_needs_is_sent_with_the_answer_to_its_interrupt() {
+    let body = r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":"x","ext":{"user_id": "u"},"connector_id":"1024","bot_id":"5","workflow_version":"v1"}"#;
+    let request = body.replace(r#""1024""#, "1024");
+    let resume = Exchange::post("/v1/workflow/stream_resume").with_body(body);
+    let server = Server::start(vec![resume.sse(HELLO)]);
+    Program::at(&server.url())
+        .run(request)
+        .is(0, SAID_HELLO, "");
+}
+
+#[test]
+fn the_address_of_a_workflow_s_page_is_sent_as_its_id() {
+    let request = r#"{"workflow_id":"https://www.coze.cn/work_flow?space_id=1&workflow_id=7","parameters":{}}"#;
+    sends(request, r#"{"workflow_id":"7","parameters":{}}"#);
+}
+
+#[test]
 fn a_request_of_many_megabytes_is_sent() {
     let parameters = "x".repeat(19 << 20);
     let request = format!(r#"{{"workflow_id":"7","parameters":"{parameters}"}}"#);
@@ -82,6 +99,11 @@ fn requests_need_no_white_space_between_them_and_may_have_any() {
     let pretty = "\u{feff}{\n  \"workflow_id\":\r\n\t\"7\"\n}";
     let ended = all_said_hello(3, &format!("{pretty}\n\n \t{RUN}{RUN}\r\n"));
     assert_eq!(ended.stdout.lines().count(), 3);
+}
+
+#[test]
+fn joined_files_may_each_begin_with_a_byte_order_mark() {
+    all_said_hello(3, &format!("\u{feff}{RUN}\n\u{feff}{RUN}\u{feff}{RUN}"));
 }
 
 #[test]
@@ -170,11 +192,11 @@ fn a_bad_line_is_refused_and_the_next_is_read() {
     let server = Server::start(vec![stream_run().sse(HELLO), stream_run().sse(HELLO)]);
     let ended =
         Program::at(&server.url()).run(format!("{RUN}\n  {{\"workflow_id\": 7,}}{RUN}\n{RUN}"));
-    let bad = r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{"kind":"usage","message":"line 2, column 21: not valid JSON: key must be a string"}}"#;
+    let bad = r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{"kind":"usage","message":"line 2, column 21: not valid JSON: key must be a string","hint":"JSON takes no comma before } or ]"}}"#;
     ended.is(
-        2,
+        1,
         &format!("{SAID_HELLO}\n{bad}\n{SAID_HELLO}"),
-        "coze-workflow: usage: line 2, column 21: not valid JSON: key must be a string\ncoze-workflow: 3 requests: 2 done, 1 failed, 0 unknown",
+        "coze-workflow: usage: line 2, column 21: not valid JSON: key must be a string (JSON takes no comma before } or ])\ncoze-workflow: 3 requests: 2 succeeded, 1 not valid",
     );
 }
 
@@ -184,8 +206,8 @@ fn a_broken_value_over_several_lines_ends_the_input_and_what_came_before_stands(
     let ended = Program::at(&server.url())
         .arg("-q")
         .run(format!("{RUN}\n{{\n\"workflow_id\": }}\n{RUN}\n{RUN}"));
-    let bad = r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{"kind":"usage","message":"line 3, column 16: not valid JSON: expected value","hint":"it began on an earlier line, so nothing behind it is read"}}"#;
-    ended.is(2, &format!("{SAID_HELLO}\n{bad}"), "");
+    let bad = r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{"kind":"usage","message":"line 3, column 16: not valid JSON: expected value","hint":"it began on an earlier line, so nothing after it is read"}}"#;
+    ended.is(1, &format!("{SAID_HELLO}\n{bad}"), "");
 }
 
 #[test]
@@ -199,6 +221,14 @@ fn half_a_request_is_never_sent() {
 fn bytes_that_are_no_text_are_refused() {
     let message = r#""message":"line 1, column 18: not valid UTF-8","hint":"save it as UTF-8""#;
     refuses(unsent(), b"{\"workflow_id\":\"7\xff\"}", 2, message);
+}
+
+#[test]
+fn utf_16_is_refused_once_for_the_whole_input() {
+    let text = format!("\u{feff}{RUN}\r\n{RUN}\r\n");
+    let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let message = r#""message":"line 1, column 1: this is UTF-16, not UTF-8","hint":"save it as UTF-8; in PowerShell 5: Out-File -Encoding utf8""#;
+    refuses(unsent(), bytes, 2, message);
 }
 
 #[test]
@@ -232,16 +262,16 @@ fn a_misspelt_key_of_a_run_is_refused_for_it_would_cost_a_run() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_refused() {
+fn a_key_that_is_given_twice_is_refused() {
     let request = r#"{"workflow_id":"7","parameters":{},"parameters":{}}"#;
-    let message = r#""message":"the key \"parameters\" stands twice","hint":"which one is meant, nobody can tell""#;
+    let message = r#""message":"the key \"parameters\" is given twice","hint":"nobody can tell which one is meant""#;
     refuses(unsent(), request, 2, message);
 }
 
 #[test]
 fn a_bot_and_an_app_together_are_refused() {
     let message =
-        r#""message":"bot_id and app_id can't stand together","hint":"leave one of them out""#;
+        r#""message":"bot_id and app_id can't be given together","hint":"leave one of them out""#;
     refuses_of_7(r#"{"workflow_id":"7","bot_id":"1","app_id":"2"}"#, message);
 }
 
@@ -264,6 +294,58 @@ fn an_id_that_would_leave_its_path_is_refused() {
         ended.stdout
     );
     assert_eq!(ended.code, 2);
+}
+
+#[test]
+fn parameters_that_are_no_object_are_refused() {
+    let message = r#""message":"parameters must be an object, or the text of one","hint":"such as {\"city\":\"北京\"}""#;
+    refuses_of_7(r#"{"workflow_id":"7","parameters":["北京"]}"#, message);
+}
+
+#[test]
+fn an_execute_id_of_zeros_is_refused() {
+    let message = r#""message":"execute_id \"000\" names no run","hint":"Coze says 0 where no run was started; look at Coze before running it again""#;
+    refuses_of_7(r#"{"workflow_id":"7","execute_id":"000"}"#, message);
+}
+
+#[test]
+fn a_chatflow_s_call_is_refused() {
+    let request = r#"{"workflow_id":"7","additional_messages":[],"parameters":{}}"#;
+    let message = r#""message":"this is a chatflow's call, which this program does not make","hint":"a workflow is run with workflow_id and parameters""#;
+    refuses_of_7(request, message);
+}
+
+#[test]
+fn a_report_of_a_check_is_never_run() {
+    let message = r#""message":"this is a report of --check, not a request","hint":"send the request that was checked, without --check""#;
+    refuses_of_7(r#"{"workflow_id":"7","workflow":{"name":"x"}}"#, message);
+}
+
+#[test]
+fn the_address_of_a_run_is_refused_with_the_way_to_watch_it() {
+    let request = r#"{"workflow_id":"https://www.coze.cn/work_flow?execute_id=9&workflow_id=7"}"#;
+    let message = r#""message":"workflow_id is the address of a run, not of a workflow","hint":"to watch that run: {\"workflow_id\":\"7\",\"execute_id\":\"9\"}""#;
+    refuses(unsent(), request, 2, message);
+}
+
+#[test]
+fn an_answer_that_would_end_the_run_is_refused_and_its_question_comes_back() {
+    let interrupt = r#""interrupt":{"event_id":"9/1","type":5,"data":"{\"content\":\"[{\\\"name\\\": \\\"name\\\", \\\"type\\\": \\\"string\\\", \\\"required\\\": true}]\",\"content_type\":\"form_schema\"}","mode":"stream"}"#;
+    let request = format!(
+        r#"{{"execute_id":"9","status":"Running","output":"","debug_url":"https://w/?execute_id=9","workflow_id":"7",{interrupt},"resume_data":"Ann"}}"#
+    );
+    let error = r#"{"kind":"usage","message":"resume_data must be a JSON object: the run asks for name (string)","hint":"an object such as {\"name\":…}; with any other answer the run may fail"}"#;
+    let response = format!(
+        r#"{{"execute_id":"9","status":"Fail","output":"","debug_url":"https://w/?execute_id=9","workflow_id":"7","error":{error},{interrupt}}}"#
+    );
+    unsent().arg("-q").run(request).is(2, &response, "");
+}
+
+#[test]
+fn a_mode_that_is_none_is_refused() {
+    let request = r#"{"workflow_id":"7","interrupt":{"event_id":"9/1","type":2,"mode":"later"},"resume_data":"x"}"#;
+    let message = r#""message":"interrupt.mode must be \"stream\" or \"async\"","hint":"it says how the run was started; leave it as the response has it""#;
+    refuses_of_7(request, message);
 }
 
 #[test]

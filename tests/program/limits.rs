@@ -3,6 +3,7 @@
 
 use std::io::{self, BufReader, Write};
 use std::net::TcpListener;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
@@ -158,6 +159,62 @@ fn large_requests_do_not_add_up() {
     assert!(peak < 16 * MIB, "{} MiB", peak / MIB);
     drop(writer.join().unwrap());
     program.finish().is(0, "", "");
+}
+
+#[test]
+fn what_came_while_the_program_was_stopped_is_read_although_the_time_is_up() {
+    for limit in ["--timeout", "--idle-timeout"] {
+        let (open, gate) = channel();
+        let script = stream_run().sse(message(0, "hel")).wait(gate);
+        let script = script.piece(message(1, "lo")).piece(done(2));
+        let server = Server::start(vec![script]);
+        let program = Program::at(&server.url()).args(&["--events", limit, "3"]);
+        let mut program = program.start();
+        program.write(RUN);
+        program.line();
+        signal("STOP", program.id());
+        open.send(()).unwrap();
+        thread::sleep(Duration::from_millis(3100));
+        signal("CONT", program.id());
+        let ended = program.finish();
+        let response = ended.responses().pop().unwrap();
+        assert_eq!(
+            (ended.code, &response["output"]),
+            (0, &"hello".into()),
+            "{limit}: {response}"
+        );
+    }
+}
+
+/// A stack that is larger than any address space, so that no thread can be had.
+const NO_THREADS: (&str, &str) = ("RUST_MIN_STACK", "1000000000000000");
+
+#[test]
+fn a_thread_that_cannot_be_had_is_found_out_before_anything_is_sent() {
+    let server = Server::start(vec![]);
+    let url = format!("http://localhost:{}", server.port());
+    let program = Program::at(&url).env(NO_THREADS.0, NO_THREADS.1);
+    let ended = program.run(RUN);
+    let error = &ended.responses()[0]["error"];
+    let message = error["message"].as_str().unwrap();
+    assert_eq!((ended.code, &error["kind"]), (3, &"config".into()));
+    let sentence = "cannot start the thread that looks up names: ";
+    assert!(message.starts_with(sentence), "{message}");
+}
+
+#[test]
+fn an_address_needs_no_thread() {
+    let server = Server::start(vec![stream_run().sse(HELLO)]);
+    let program = Program::at(&server.url()).env(NO_THREADS.0, NO_THREADS.1);
+    assert_eq!(program.run(RUN).code, 0);
+}
+
+#[track_caller]
+fn signal(name: &str, process: u32) {
+    let status = Command::new("kill")
+        .args([format!("-{name}"), process.to_string()])
+        .status();
+    assert!(status.unwrap().success());
 }
 
 /// The URL of a server that answers one run with a stream that `tell` writes, or as much of it as

@@ -250,7 +250,7 @@ fn a_second_request_for_the_one_output_file_is_refused() {
         .args(&["-q", "-o", "out"])
         .run(RUN.repeat(2));
     let second = &ended.responses()[1]["error"];
-    assert_eq!((ended.code, &second["kind"]), (2, &"usage".into()));
+    assert_eq!((ended.code, &second["kind"]), (1, &"usage".into()));
     assert_eq!(
         fs::read_to_string(ended.path().join("out")).unwrap(),
         "hello"
@@ -287,7 +287,7 @@ fn a_pipe_that_breaks_while_requests_are_awaited_stops_at_the_next_response() {
     drop(first);
     program.write(RUN.repeat(2));
     let ended = program.finish();
-    let summary = "coze-workflow: 2 requests: 2 done, 0 failed, 0 unknown";
+    let summary = "coze-workflow: 2 requests: 2 succeeded";
     ended.is(9, "", &format!("{SAID_HELLO}\n{STANDS_ABOVE}\n{summary}"));
 }
 
@@ -388,11 +388,14 @@ fn there_is_no_option_for_the_key_and_its_value_is_not_repeated() {
 fn a_check_asks_once_without_the_key_and_any_answer_will_do() {
     let server = Server::start(vec![Exchange::get("/").json(404, "")]);
     let ended = Program::at(&server.url()).arg("--check").run(RUN);
-    let response = &ended.responses()[0];
+    let report = &ended.responses()[0];
     assert_eq!(
-        (ended.code, &response["status"], &response["http_status"]),
-        (0, &"Success".into(), &404.into())
+        (ended.code, &report["reachable"], &report["http_status"]),
+        (0, &true.into(), &404.into())
     );
+    // It is no response, and says nothing of a run.
+    assert_eq!(report.get("status"), None);
+    assert_eq!(report["key"], "not tried");
     assert_eq!(ended.stderr, "");
     assert_eq!(server.finish()[0].request.header("authorization"), None);
 }
@@ -400,10 +403,10 @@ fn a_check_asks_once_without_the_key_and_any_answer_will_do() {
 #[test]
 fn a_check_of_nobody_is_unreachable() {
     let ended = Program::at(&nowhere()).arg("--check").run("");
-    let response = &ended.responses()[0];
-    assert_eq!((ended.code, &response["status"]), (5, &"Fail".into()));
+    let report = &ended.responses()[0];
+    assert_eq!((ended.code, &report["reachable"]), (5, &false.into()));
     assert_eq!(
-        response["error"]["message"],
+        report["error"]["message"],
         "cannot connect to 127.0.0.1:PORT: connection refused"
     );
 }

@@ -247,7 +247,7 @@ fn variables_in_source() -> BTreeSet<String> {
     let mut variables = BTreeSet::new();
     let is_ours = |text: &&str| {
         let upper = text.to_ascii_uppercase();
-        let known = ["COZE_", "OPENCLAW_", "LC_", "SSL_"];
+        let known = ["COZE_", "OPENCLAW_", "LC_", "SSL_", "XDG_"];
         let is_name =
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
         is_name

@@ -1,0 +1,233 @@
+//! A request's place in the journal while a row of this process works on it: what is written before
+//! it is sent, when its run is known, and at its end.
+
+use std::cell::RefCell;
+
+use serde_json::value::RawValue;
+
+use super::{Journal, PAUSES, task_mode};
+use crate::batch::entry::{Asking, Entry, Line};
+use crate::batch::fingerprint::Identity;
+use crate::coze::call::Mode;
+use crate::error::{Error, Kind};
+use crate::input::request::{Request, Task};
+use crate::response::Response;
+
+/// A request's place in the journal, held by this row alone once it is on the disk.
+pub(crate) struct Ticket<'j> {
+    journal: &'j Journal<'j>,
+    identity: Identity,
+    id: Option<Box<RawValue>>,
+    /// The interrupt that the request answers.
+    event_id: Option<String>,
+    mode: Mode,
+    held: RefCell<Held>,
+}
+
+/// ```text
+/// Vacant ─ starting ─▶ Starting ─ started ─▶ Started ─ settle
+///                         │  ▲
+///             rate_refused│  │starting: the next number
+///                         ▼  │
+///                      NotStarted            Watching ─ settle
+/// ```
+#[derive(Debug)]
+struct Held {
+    number: u32,
+    entry: Option<Entry>,
+    stage: Stage,
+    /// Another one made the try first.
+    is_lost: bool,
+    /// Why the `execute_id` is not on the disk.
+    fault: Option<Error>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Vacant,
+    Starting,
+    NotStarted,
+    Started,
+    Watching,
+}
+
+impl<'j> Ticket<'j> {
+    /// With an entry: of a run that was started, and is only looked at.
+    pub(super) fn new(
+        journal: &'j Journal<'j>,
+        request: &Request,
+        identity: Identity,
+        number: u32,
+        entry: Option<Entry>,
+    ) -> Self {
+        let stage = match entry {
+            Some(_) => Stage::Watching,
+            None => Stage::Vacant,
+        };
+        Self {
+            journal,
+            identity,
+            id: request.id.clone(),
+            event_id: match &request.task {
+                Ok(Task::Resume(resume)) => Some(resume.event_id.clone()),
+                _ => None,
+            },
+            mode: task_mode(request),
+            held: RefCell::new(Held {
+                number,
+                entry,
+                stage,
+                is_lost: false,
+                fault: None,
+            }),
+        }
+    }
+
+    /// To be called each time before a run, or an answer to an interrupt, is sent: when this is done,
+    /// the disk knows it. An error forbids to send it.
+    pub(crate) fn starting(&self) -> Result<(), Error> {
+        let mut held = self.held.borrow_mut();
+        let number = match held.stage {
+            Stage::Vacant => held.number,
+            // Its own file says that it was not started, and may say nothing else any more.
+            Stage::NotStarted => held.number + 1,
+            Stage::Starting | Stage::Started | Stage::Watching => return Ok(()),
+        };
+        let asking = Asking {
+            at: self.journal.clock.unix(),
+            base_url: &self.journal.base_url,
+            id: self.id.clone(),
+        };
+        let made = Entry::create(&self.journal.directory, &self.identity, number, asking)?;
+        let Some(entry) = made else {
+            held.is_lost = true;
+            // Over a network its name may be seen a moment later.
+            self.journal.clock.sleep(PAUSES.0);
+            let message = "another process began to work on the same request";
+            return Err(Error::new(Kind::Running, message));
+        };
+        held.number = number;
+        held.entry = Some(entry);
+        held.stage = Stage::Starting;
+        Ok(())
+    }
+
+    /// Whether `starting` failed because another one was first: the request is to be recalled.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.held.borrow().is_lost
+    }
+
+    /// The run is known by its id. That this can't be written is told at the end.
+    pub(crate) fn started(&self, execute_id: &str, mode: Mode) {
+        let mut held = self.held.borrow_mut();
+        if held.stage != Stage::Starting {
+            return;
+        }
+        held.stage = Stage::Started;
+        let written = held.append(&Line::Started {
+            at: self.journal.clock.unix(),
+            execute_id: execute_id.to_owned(),
+            mode,
+        });
+        held.fault = written.err();
+    }
+
+    /// It was refused for its rate, and will be sent again after a pause. The next `starting` makes
+    /// the next try. Where this can't be written, the try is as it was.
+    pub(crate) fn rate_refused(&self, why: &Error) {
+        let mut held = self.held.borrow_mut();
+        if held.stage == Stage::Starting && self.not_started(&mut held, why).is_ok() {
+            held.stage = Stage::NotStarted;
+        }
+    }
+
+    fn not_started(&self, held: &mut Held, why: &Error) -> Result<(), Error> {
+        held.append(&Line::NotStarted {
+            at: self.journal.clock.unix(),
+            error: why.clone(),
+        })
+    }
+
+    /// Remembers what it came to. The key must be masked in the response by now.
+    pub(crate) fn settle(&self, response: &mut Response) -> Result<(), Error> {
+        let at = self.journal.clock.unix();
+        let mut held = self.held.borrow_mut();
+        if held.stage == Stage::Watching {
+            correct(response);
+            if self.still_waits(response) {
+                response.interrupt = None;
+                response.set_error(unanswered());
+                return held.append(&Line::Unanswered { at });
+            }
+        }
+        match response.kind() {
+            // It will be watched by its id. That of a resumed run was known before, and is written
+            // only now that the answer was taken.
+            Some(Kind::Running) => {
+                let execute_id = response.execute_id.clone();
+                if held.stage == Stage::Starting && !execute_id.is_empty() {
+                    let mode = self.mode;
+                    return held.append(&Line::Started {
+                        at,
+                        execute_id,
+                        mode,
+                    });
+                }
+                held.fault.take().map_or(Ok(()), Err)
+            }
+            // The next one watches it again, and this look has told nothing.
+            Some(Kind::Unknown)
+                if held.stage == Stage::Watching && !response.execute_id.is_empty() =>
+            {
+                Ok(())
+            }
+            None | Some(Kind::Failed | Kind::Interrupted | Kind::Unknown) => {
+                held.append(&Line::Ended { at, response })
+            }
+            Some(Kind::Refused | Kind::Unreachable | Kind::Usage | Kind::Config | Kind::Io) => {
+                match (held.stage, &response.error) {
+                    (Stage::Starting, Some(why)) => self.not_started(&mut held, why),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Whether the run waits for the very answer that may have been sent.
+    fn still_waits(&self, response: &Response) -> bool {
+        let asks = response
+            .error
+            .is_none()
+            .then_some(response.interrupt.as_ref());
+        let asks = asks.flatten().map(|interrupt| &interrupt.event_id);
+        asks.is_some() && asks == self.event_id.as_ref()
+    }
+}
+
+impl Held {
+    fn append(&mut self, line: &Line<&Response>) -> Result<(), Error> {
+        match &mut self.entry {
+            Some(entry) => entry.append(line),
+            None => Ok(()),
+        }
+    }
+}
+
+/// When a look is refused, the run that was started goes on all the same.
+fn correct(response: &mut Response) {
+    if let Some(error) = response.error.take_if(|error| error.kind == Kind::Refused) {
+        response.set_error(Error {
+            kind: Kind::Running,
+            message: format!("the run can't be watched: {}", error.message),
+            ..error
+        });
+    }
+}
+
+fn unanswered() -> Error {
+    let message = "an earlier process was about to send the answer, and the run still waits for it";
+    Error::new(Kind::Unknown, message).hint(
+        "look at Coze before answering again; --rerun unknown answers again",
+        "再次回答之前，请先到扣子上查看；--rerun unknown 会再次回答",
+    )
+}

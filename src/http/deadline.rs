@@ -1,0 +1,325 @@
+//! How long a call may wait, and the connection that keeps to it. ureq's own timeouts would report
+//! the deadline without a look at the socket, and count silence from the request on; so a request
+//! has none of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ureq::Timeout;
+use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
+
+use super::Limits;
+use crate::time::Moment;
+
+/// How long the look at a socket waits for what lies in it already. ureq takes zero for an error.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// What lies in a socket is read in much less. A server that never stops talking gains no more.
+const LATEST: Duration = Duration::from_millis(250);
+
+/// The times of one call, shared with the connection that carries it.
+#[derive(Debug, Default)]
+pub(super) struct ReadDeadline(Mutex<Times>);
+
+#[derive(Debug, Default)]
+struct Times {
+    /// Nothing is waited for beyond this: the deadline, or less where the body is hurried.
+    end: Option<Moment>,
+    /// While a connection is made. ureq gives every read of a proxy's answer the whole time anew.
+    connect_end: Option<Moment>,
+    /// Until when what lies in the socket is still read, once the end has come.
+    late_end: Option<Moment>,
+    idle: Option<Duration>,
+    silence_counts: bool,
+    /// The request did not leave whole, even if ureq had taken all of it. A write that worked
+    /// proves nothing: what became of its bytes, nobody knows.
+    write_failed: bool,
+}
+
+impl ReadDeadline {
+    pub(super) fn begin(&self, limits: Limits, silence_counts: bool) {
+        *self.times() = Times {
+            end: limits.total.and_then(Moment::after),
+            idle: limits.idle,
+            silence_counts,
+            ..Times::default()
+        };
+    }
+
+    /// Something of the body is there: from now on silence counts.
+    pub(super) fn body_has_begun(&self) {
+        self.times().silence_counts = true;
+    }
+
+    pub(super) fn hurry(&self, most: Duration) {
+        let mut times = self.times();
+        times.end = times.end.into_iter().chain(Moment::after(most)).min();
+    }
+
+    pub(super) fn write_failed(&self) -> bool {
+        self.times().write_failed
+    }
+
+    /// Makes a connection within `most`. A proxy's own connection is made within the outer one's.
+    pub(super) fn connecting<T>(&self, most: Duration, connect: impl FnOnce() -> T) -> T {
+        let outer = self.times().connect_end;
+        self.times().connect_end = outer.into_iter().chain(Moment::after(most)).min();
+        let connected = connect();
+        self.times().connect_end = outer;
+        connected
+    }
+
+    /// What is left, whatever is waited for but silence.
+    pub(super) fn shorten(&self, mut timeout: NextTimeout) -> NextTimeout {
+        let times = self.times();
+        let connect_end = (times.connect_end, Timeout::Connect);
+        for (end, reason) in [connect_end, (times.end, Timeout::Global)] {
+            if let Some(left) = end.map(Moment::left)
+                && left < *timeout.after
+            {
+                timeout.after = left.into();
+                timeout.reason = reason;
+            }
+        }
+        timeout.per_write = times.idle.map(Into::into);
+        timeout
+    }
+
+    fn for_read(&self, timeout: NextTimeout) -> NextTimeout {
+        let mut timeout = self.shorten(timeout);
+        let times = self.times();
+        if times.silence_counts && times.connect_end.is_none() {
+            timeout.per_read = times.idle.map(Into::into);
+        }
+        timeout.for_read()
+    }
+
+    /// Whether what lies in the socket is still read. After a silence it always is.
+    fn may_look(&self, reason: Timeout) -> bool {
+        let mut times = self.times();
+        if reason != Timeout::PerRead && times.late_end.is_none() {
+            times.late_end = Moment::after(LATEST);
+        }
+        times.late_end.is_none_or(|end| !end.left().is_zero())
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that keeps to the deadline, and notes what did not leave.
+#[derive(Debug)]
+pub(super) struct TimedTransport<T> {
+    pub(super) stream: T,
+    pub(super) deadline: Arc<ReadDeadline>,
+}
+
+impl<T: Transport> Transport for TimedTransport<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.stream.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let timeout = self.deadline.shorten(timeout);
+        let sent = if timeout.after.is_zero() {
+            Err(ureq::Error::Timeout(timeout.reason))
+        } else {
+            self.stream.transmit_output(amount, timeout)
+        };
+        if sent.is_err() {
+            self.deadline.times().write_failed = true;
+        }
+        sent
+    }
+
+    /// This process may have been stopped, or the machine asleep, while the time passed. So before
+    /// it is said to be up, what came meanwhile is read.
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let timeout = self.deadline.for_read(timeout);
+        let look = NextTimeout {
+            after: LOOK.into(),
+            ..timeout
+        };
+        let mut awaited = Err(ureq::Error::Timeout(timeout.reason));
+        if !timeout.after.is_zero() {
+            awaited = self.stream.await_input(timeout);
+        }
+        if matches!(awaited, Err(ureq::Error::Timeout(_))) && self.deadline.may_look(timeout.reason)
+        {
+            awaited = self.stream.await_input(look);
+        }
+        awaited
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use ureq::unversioned::transport::LazyBuffers;
+
+    use super::*;
+
+    /// A connection on which nothing comes in time. What came meanwhile, a look finds.
+    #[derive(Debug)]
+    struct Scripted {
+        buffers: LazyBuffers,
+        lies_there: Vec<u8>,
+        waits: Vec<Duration>,
+    }
+
+    impl Transport for Scripted {
+        fn buffers(&mut self) -> &mut dyn Buffers {
+            &mut self.buffers
+        }
+
+        fn transmit_output(&mut self, _: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+            Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
+        }
+
+        fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+            self.waits.push(*timeout.after);
+            if *timeout.after > LOOK || self.lies_there.is_empty() {
+                return Err(ureq::Error::Timeout(timeout.for_read().reason));
+            }
+            self.lies_there.pop();
+            Ok(true)
+        }
+
+        fn is_open(&mut self) -> bool {
+            true
+        }
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn transport(total: Duration, idle: Duration, lies_there: usize) -> TimedTransport<Scripted> {
+        let deadline = ReadDeadline::default();
+        let limits = Limits {
+            total: Some(total),
+            idle: Some(idle),
+        };
+        deadline.begin(limits, false);
+        TimedTransport {
+            stream: Scripted {
+                buffers: LazyBuffers::new(100, 100),
+                lies_there: vec![0; lies_there],
+                waits: Vec::new(),
+            },
+            deadline: Arc::new(deadline),
+        }
+    }
+
+    impl TimedTransport<Scripted> {
+        /// None when something came.
+        fn reason(&mut self) -> Option<Timeout> {
+            match self.await_input(NextTimeout::default()) {
+                Ok(_) => None,
+                Err(ureq::Error::Timeout(reason)) => Some(reason),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_socket_is_read_before_the_deadline_is_reported() {
+        // It came up before the read and, as for a process that is stopped in it, during the read.
+        for total in [Duration::ZERO, HOUR] {
+            let mut transport = transport(total, HOUR, 2);
+            assert_eq!(transport.reason(), None);
+            assert_eq!(transport.reason(), None);
+            assert_eq!(transport.reason(), Some(Timeout::Global));
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_socket_is_read_before_silence_is_reported() {
+        let mut transport = transport(HOUR, Duration::from_secs(60), 1);
+        transport.deadline.body_has_begun();
+        assert_eq!(transport.reason(), None);
+        assert_eq!(transport.reason(), Some(Timeout::PerRead));
+        let silence = Duration::from_secs(60);
+        assert_eq!(transport.stream.waits, [silence, LOOK, silence, LOOK]);
+    }
+
+    #[test]
+    fn a_server_that_never_stops_talking_does_not_put_the_deadline_off() {
+        let mut transport = transport(Duration::ZERO, HOUR, usize::from(u16::MAX));
+        assert_eq!(transport.reason(), None);
+        std::thread::sleep(LATEST);
+        assert_eq!(transport.reason(), Some(Timeout::Global));
+    }
+
+    #[test]
+    fn silence_counts_from_the_first_byte_of_the_body() {
+        let mut transport = transport(HOUR, Duration::ZERO, 0);
+        assert_eq!(transport.reason(), Some(Timeout::Global));
+        transport.deadline.body_has_begun();
+        assert_eq!(transport.reason(), Some(Timeout::PerRead));
+    }
+
+    #[test]
+    fn silence_does_not_count_while_a_connection_is_made() {
+        let mut transport = transport(HOUR, Duration::ZERO, 0);
+        transport.deadline.body_has_begun();
+        let deadline = Arc::clone(&transport.deadline);
+        let reason = deadline.connecting(HOUR / 2, || transport.reason());
+        assert_eq!(reason, Some(Timeout::Connect));
+    }
+
+    #[test]
+    fn a_connection_within_another_only_shortens_its_time() {
+        let deadline = ReadDeadline::default();
+        let left = || *deadline.shorten(NextTimeout::default()).after;
+        deadline.connecting(HOUR, || {
+            deadline.connecting(Duration::ZERO, || assert!(left().is_zero()));
+            assert!(left() <= HOUR && !left().is_zero());
+            deadline.connecting(2 * HOUR, || assert!(left() <= HOUR));
+        });
+        assert!(
+            deadline
+                .shorten(NextTimeout::default())
+                .after
+                .is_not_happening()
+        );
+    }
+
+    #[test]
+    fn haste_only_ever_shortens() {
+        let deadline = ReadDeadline::default();
+        let left = || *deadline.shorten(NextTimeout::default()).after;
+        deadline.hurry(HOUR);
+        deadline.hurry(2 * HOUR);
+        assert!(left() <= HOUR);
+        deadline.hurry(Duration::ZERO);
+        assert!(left().is_zero());
+    }
+
+    #[test]
+    fn a_write_that_fails_shows_that_the_request_did_not_leave_whole() {
+        let mut transport = transport(HOUR, HOUR, 0);
+        assert!(
+            transport
+                .transmit_output(1, NextTimeout::default())
+                .is_err()
+        );
+        assert!(transport.deadline.write_failed());
+    }
+
+    #[test]
+    fn nothing_leaves_after_the_deadline() {
+        let mut transport = transport(Duration::ZERO, HOUR, 0);
+        let sent = transport.transmit_output(1, NextTimeout::default());
+        assert!(matches!(sent, Err(ureq::Error::Timeout(Timeout::Global))));
+        assert!(transport.deadline.write_failed());
+    }
+}

@@ -1,0 +1,314 @@
+//! The answer to an interrupt: whose question it answers, how the run is resumed, and the body that
+//! is sent. By hand with `event_id` and `interrupt_type`, or with the `interrupt` of a response.
+//! Body: <https://docs.coze.cn/developer_guides/workflow_stream_resume>.
+
+use serde_json::value::RawValue;
+
+use super::answer;
+use super::body::{Body, quoted};
+use super::entries::Entries;
+use super::request::{Defaults, Resume, refuse_bot_with_app, refuse_keys};
+use crate::coze::call::Mode;
+use crate::coze::event::Interrupt;
+use crate::coze::fields;
+use crate::error::Error;
+
+pub(super) fn resume(
+    entries: &Entries<'_>,
+    workflow_id: &str,
+    defaults: Defaults,
+) -> Result<Resume, Error> {
+    refuse_keys(entries, &["parameters", "is_async"], "resume_data")?;
+    refuse_bot_with_app(entries)?;
+    let interrupt = question(entries)?;
+    let mode = interrupt.mode.unwrap_or(Mode::Stream);
+    if defaults.no_wait && mode == Mode::Stream {
+        return Err(Error::usage(
+            "--no-wait can't be used on a resume that is streamed",
+        ));
+    }
+    let resume_data = resume_data(entries)?;
+    answer::check(&interrupt, &resume_data)?;
+    let mut body = Body::new(workflow_id);
+    body.push("event_id", &quoted(&interrupt.event_id));
+    body.push("interrupt_type", &interrupt.r#type.to_string());
+    body.push("resume_data", &quoted(&resume_data));
+    for key in [
+        "ext",
+        "connector_id",
+        "app_id",
+        "bot_id",
+        "workflow_version",
+    ] {
+        if let Some(json) = entries.to_send(key)? {
+            body.push(key, &json);
+        }
+    }
+    Ok(Resume {
+        event_id: interrupt.event_id,
+        mode,
+        body: body.finish(),
+    })
+}
+
+/// The `interrupt` of a response that is fed back.
+pub(super) fn interrupt<'a>(entries: &Entries<'a>) -> Result<Option<Entries<'a>>, Error> {
+    let Some(raw) = entries.value("interrupt") else {
+        return Ok(None);
+    };
+    Entries::parse(raw.get())
+        .filter(|interrupt| interrupt.refuse_repeated().is_ok())
+        .map(Some)
+        .ok_or_else(|| Error::usage("interrupt must be the object of a response"))
+}
+
+/// How the run was started, as its `interrupt` says.
+pub(super) fn mode(interrupt: &Entries<'_>) -> Result<Option<Mode>, Error> {
+    let Some(raw) = interrupt.value("mode") else {
+        return Ok(None);
+    };
+    let word = fields::text(Some(raw.into())).unwrap_or_default();
+    match Mode::parse(&word) {
+        Some(mode) => Ok(Some(mode)),
+        None => Err(
+            Error::usage(r#"interrupt.mode must be "stream" or "async""#).hint(
+                "it says how the run was started; leave it as the response has it",
+                "它说明运行是如何开始的；请保持响应中的原样",
+            ),
+        ),
+    }
+}
+
+/// The question that is answered.
+pub(super) fn question(entries: &Entries<'_>) -> Result<Interrupt, Error> {
+    let given = interrupt(entries)?;
+    let mode = given.as_ref().map_or(Ok(None), mode)?;
+    let given = given.filter(|_| !entries.has("event_id"));
+    let (event_id, r#type) = match &given {
+        Some(given) => (given.string("event_id")?, given.value("type")),
+        None => (entries.string("event_id")?, entries.value("interrupt_type")),
+    };
+    let event_id = event_id.filter(|event_id| !event_id.is_empty());
+    let r#type = fields::number(r#type.map(Into::into));
+    let (Some(event_id), Some(r#type)) = (event_id, r#type) else {
+        return Err(
+            Error::usage("resume_data needs the interrupt that it answers").hint(
+                "give event_id and interrupt_type, or the whole response with its interrupt",
+                "请给出 event_id 和 interrupt_type，或带有 interrupt 的整个响应",
+            ),
+        );
+    };
+    let value = |key| given.as_ref()?.value(key).map(RawValue::to_owned);
+    Ok(Interrupt {
+        event_id,
+        r#type,
+        data: value("data"),
+        required_parameters: value("required_parameters"),
+        node_title: given.and_then(|given| given.string("node_title").ok()?),
+        mode,
+    })
+}
+
+/// A string, or an object that is sent as its text.
+fn resume_data(entries: &Entries<'_>) -> Result<String, Error> {
+    match entries.value("resume_data").map(RawValue::get) {
+        Some(raw) if raw.starts_with('{') => Ok(raw.to_owned()),
+        _ => entries
+            .string("resume_data")?
+            .ok_or_else(|| Error::usage("resume_data must be a string or an object")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::{Request, Task};
+    use super::*;
+
+    fn parse(text: &str) -> Result<Resume, Error> {
+        let task = Request::parse(text, Defaults::default()).task?;
+        match task {
+            Task::Resume(resume) => Ok(resume),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn question_of(text: &str) -> Interrupt {
+        let request = Request::parse(text, Defaults::default());
+        request.facts.interrupt.unwrap()
+    }
+
+    #[track_caller]
+    fn refused(text: &str, sentence: &str) {
+        assert_eq!(parse(text).unwrap_err().to_string(), sentence);
+    }
+
+    /// An answer by hand, with more keys.
+    fn by_hand(more: &str) -> String {
+        format!(
+            r#"{{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":"x"{more}}}"#
+        )
+    }
+
+    /// An answer beside a response's interrupt.
+    fn fed_back(interrupt: &str) -> String {
+        format!(
+            r#"{{"workflow_id":"7","execute_id":"9","interrupt":{interrupt},"resume_data":"x"}}"#
+        )
+    }
+
+    #[test]
+    fn what_a_run_needs_is_forwarded_as_with_a_run() {
+        let more = r#","ext":{"b":1e2,  "a":"\u4f60"},"connector_id":1024,"app_id":5,"workflow_version":"v1","usage":{}"#;
+        assert_eq!(
+            parse(&by_hand(more)).unwrap().body,
+            concat!(
+                r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":"x","#,
+                r#""ext":{"b":1e2,  "a":"\u4f60"},"connector_id":"1024","app_id":"5","workflow_version":"v1"}"#
+            )
+        );
+        let bot = parse(&by_hand(r#","bot_id":"3","ext":null"#)).unwrap();
+        assert!(bot.body.ends_with(r#""resume_data":"x","bot_id":"3"}"#));
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_run_is_wrong_here_too() {
+        refused(
+            &by_hand(r#","bot_id":"1","app_id":"2""#),
+            "bot_id and app_id can't be given together (leave one of them out)",
+        );
+        refused(
+            &by_hand(r#","ext":[]"#),
+            r#"ext must be an object (such as {"user_id":"…"})"#,
+        );
+        refused(
+            &by_hand(r#","workflow_version":3"#),
+            r#"workflow_version must be a string, not a number (write it in quotes: "3")"#,
+        );
+        refused(
+            &by_hand(r#","bot_id":1.5"#),
+            "bot_id must be a string or an integer",
+        );
+        refused(
+            r#"{"event_id":"9/1","interrupt_type":2,"resume_data":"x"}"#,
+            "the request has no workflow_id (it is the number after workflow_id= in the address of the workflow's page)",
+        );
+    }
+
+    #[test]
+    fn what_only_a_run_has_is_refused() {
+        for key in ["parameters", "is_async"] {
+            refused(
+                &by_hand(&format!(r#","{key}":null"#)),
+                &format!(
+                    "resume_data and {key} can't be given together \
+                     (a run has no resume_data; a request that has it starts nothing)"
+                ),
+            );
+        }
+    }
+
+    #[test]
+    fn the_interrupt_is_kept_as_it_was_given() {
+        let given = r#"{"event_id":"9/1","type":2,"data":"{ }","required_parameters":{"n": 1e2},"node_title":"问","mode":"async"}"#;
+        let interrupt = question_of(&fed_back(given));
+        assert_eq!((interrupt.event_id.as_str(), interrupt.r#type), ("9/1", 2));
+        assert_eq!(interrupt.data.unwrap().get(), r#""{ }""#);
+        let required = interrupt.required_parameters.unwrap();
+        assert_eq!(required.get(), r#"{"n": 1e2}"#);
+        assert_eq!(interrupt.node_title.as_deref(), Some("问"));
+
+        let interrupt = question_of(&by_hand(""));
+        assert_eq!((interrupt.event_id.as_str(), interrupt.r#type), ("9/1", 2));
+        assert!(interrupt.data.is_none() && interrupt.required_parameters.is_none());
+        assert!(interrupt.node_title.is_none());
+    }
+
+    #[test]
+    fn a_mode_that_is_none_is_refused_whether_it_is_answered_or_watched() {
+        let sentence = r#"interrupt.mode must be "stream" or "async" (it says how the run was started; leave it as the response has it)"#;
+        for mode in ["\"Async\"", "\"\"", "1", "{}"] {
+            let interrupt = format!(r#"{{"event_id":"9/1","type":2,"mode":{mode}}}"#);
+            refused(&fed_back(&interrupt), sentence);
+            let watch =
+                format!(r#"{{"workflow_id":"7","execute_id":"9","interrupt":{interrupt}}}"#);
+            refused(&watch, sentence);
+        }
+        let absent = parse(&fed_back(r#"{"event_id":"9/1","type":2,"mode":null}"#));
+        assert_eq!(absent.unwrap().mode, Mode::Stream);
+    }
+
+    #[test]
+    fn an_interrupt_that_is_none_is_refused() {
+        for interrupt in ["7", "[]", "\"9/1\"", r#"{"type":2,"type":2}"#] {
+            refused(
+                &fed_back(interrupt),
+                "interrupt must be the object of a response",
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_id_of_zeros_gives_no_run() {
+        let zeros = |rest: &str| {
+            format!(
+                r#"{{"workflow_id":"7","event_id":"000/1","interrupt_type":2,"resume_data":"x"{rest}}}"#
+            )
+        };
+        for (rest, run) in [
+            ("", None),
+            (r#","execute_id":"0""#, None),
+            (r#","execute_id":"9""#, Some("9")),
+        ] {
+            let request = Request::parse(&zeros(rest), Defaults::default());
+            assert_eq!(request.facts.execute_id.as_deref(), run, "{rest}");
+            assert!(matches!(request.task, Ok(Task::Resume(resume)) if resume.event_id == "000/1"));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_a_string_or_an_object() {
+        let answer = |json: &str| {
+            format!(
+                r#"{{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":{json}}}"#
+            )
+        };
+        refused(&answer("null"), "resume_data must be a string or an object");
+        refused(&answer("[1]"), "resume_data must be a string");
+        refused(
+            &answer("-7"),
+            r#"resume_data must be a string, not a number (write it in quotes: "-7")"#,
+        );
+    }
+
+    #[test]
+    fn an_event_id_is_a_string() {
+        refused(
+            r#"{"workflow_id":"7","event_id":9,"interrupt_type":2,"resume_data":"x"}"#,
+            r#"event_id must be a string, not a number (write it in quotes: "9")"#,
+        );
+    }
+
+    #[test]
+    fn not_to_wait_is_refused_of_a_resume_that_is_streamed() {
+        let defaults = Defaults {
+            no_wait: true,
+            ..Defaults::default()
+        };
+        let error = Request::parse(&by_hand(""), defaults).task.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--no-wait can't be used on a resume that is streamed"
+        );
+        let background = fed_back(r#"{"event_id":"9/1","type":2,"mode":"async"}"#);
+        assert!(Request::parse(&background, defaults).task.is_ok());
+    }
+
+    #[test]
+    fn an_answer_that_lacks_what_is_asked_for_is_refused() {
+        let interrupt = r#"{"event_id":"9/1","type":5,"required_parameters":{"img":{"required":true,"type":"image"}},"mode":"stream"}"#;
+        refused(
+            &fed_back(interrupt),
+            r#"resume_data must be a JSON object: the run asks for img (image) (an object such as {"img":…}; with any other answer the run may fail)"#,
+        );
+    }
+}

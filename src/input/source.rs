@@ -1,0 +1,71 @@
+//! Where requests come from: `--request`, the files, else standard input. All are opened before
+//! anything is sent. The only file in here that touches the file system.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use super::reader::Requests;
+use crate::error::Error;
+
+/// One place that requests come from.
+pub(crate) type Input = Requests<Box<dyn Read + Send>>;
+
+/// Opens all of them.
+pub(crate) fn open(request: Option<&str>, files: &[PathBuf]) -> Result<Vec<Input>, Error> {
+    let mut inputs = Vec::new();
+    if let Some(request) = request {
+        refuse_file_name(request)?;
+        let bytes = Cursor::new(request.to_owned().into_bytes());
+        inputs.push(input(bytes, None).of_argument());
+    }
+    for path in files {
+        inputs.push(open_file(path)?);
+    }
+    if inputs.is_empty() {
+        inputs.push(input(io::stdin(), None));
+    }
+    Ok(inputs)
+}
+
+/// `--request` with the name of a file is a mistake that JSON's own errors would hardly explain.
+fn refuse_file_name(request: &str) -> Result<(), Error> {
+    let is_json = request.trim_start().starts_with(['{', '[']);
+    let extension = Path::new(request).extension();
+    let names_json = extension.is_some_and(|extension| extension == "json" || extension == "jsonl");
+    if is_json || !(names_json || Path::new(request).is_file()) {
+        return Ok(());
+    }
+    let error = Error::usage("--request takes JSON, not the name of a file");
+    Err(error.hint(
+        "give it as FILE, without --request",
+        "请直接把它作为文件参数，不用 --request",
+    ))
+}
+
+fn open_file(path: &Path) -> Result<Input, Error> {
+    if path == Path::new("-") {
+        return Ok(input(io::stdin(), Some("-".to_owned())));
+    }
+    let name = path.display().to_string();
+    let cannot = |error: io::Error| {
+        let error = Error::usage(format!("cannot read {name}: {error}"));
+        if name.starts_with('{') {
+            return error.hint(
+                "to give a request as an argument: --request",
+                "要在命令行中直接给出请求，请用 --request",
+            );
+        }
+        error
+    };
+    let file = File::open(path).map_err(cannot)?;
+    if file.metadata().map_err(cannot)?.is_dir() {
+        let message = format!("cannot read {name}: it is a directory");
+        return Err(Error::usage(message));
+    }
+    Ok(input(file, Some(name)))
+}
+
+fn input(bytes: impl Read + Send + 'static, name: Option<String>) -> Input {
+    Requests::new(Box::new(bytes), name)
+}

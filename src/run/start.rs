@@ -1,0 +1,391 @@
+//! Sending a POST, until it is certain that it started something or that it never will. What became
+//! of it is for `proof` to say, and for `after` alone to act on.
+
+use serde_json::value::RawValue;
+
+use super::watch::{self, Reason};
+use super::{Attempt, TAIL, lock, pace, unreachable};
+use crate::coze::call::{Call, Mode, RunRef};
+use crate::coze::code::{self, About};
+use crate::coze::envelope::Envelope;
+use crate::coze::event::Interrupt;
+use crate::coze::fields;
+use crate::error::{Error, Kind};
+use crate::http::{Body, Failure, HttpResponse, Reach};
+use crate::proof::{self, Evidence, Proof, Reply};
+use crate::response::Outcome;
+use crate::service::Service;
+
+/// The most that is read of an answer that is neither a stream nor a history. A refusal is short, but
+/// whatever the answer is, it may name a run.
+const DOCUMENT_LIMIT: usize = 8 << 20;
+
+/// What is sent: a run, or the answer to an interrupt.
+#[derive(Clone, Copy)]
+pub(super) struct Post<'a> {
+    pub(super) about: About,
+    pub(super) mode: Mode,
+    pub(super) body: &'a str,
+}
+
+impl<'a> Post<'a> {
+    fn call(&self, service: &dyn Service) -> Call<'a> {
+        match self.about {
+            About::Resume => service.resume(self.mode, self.body),
+            About::Start | About::Poll => service.start(self.mode, self.body),
+        }
+    }
+}
+
+/// What comes after one POST.
+pub(super) enum AfterPost {
+    Finish(Outcome),
+    /// Nothing was started, for sure: it may be sent again.
+    Again {
+        error: Error,
+        is_rate: bool,
+        retry_after: Option<String>,
+    },
+    /// Nothing was started, for there is no such path: the same may be sent to another one.
+    OtherPath,
+    Watch(RunRef, Reason),
+}
+
+/// The head of an answer.
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    /// The end of its body is proved by its framing.
+    pub(super) is_framed: bool,
+    /// It has a log id.
+    is_signed: bool,
+}
+
+impl Attempt<'_> {
+    /// Sends a POST until it is certain that it started something, or that it never will.
+    pub(super) fn start(&mut self, post: Post<'_>) -> Outcome {
+        if let Err(error) = self.may_start() {
+            return Outcome::Error(error);
+        }
+        let mut retries = pace::Retries::new(self.runner.rules.retries);
+        loop {
+            let permitted = self.observer.may_send();
+            if let Err(error) = permitted.and_then(|()| self.observer.starting()) {
+                return Outcome::Error(error);
+            }
+            match self.post(post) {
+                AfterPost::Finish(outcome) => return outcome,
+                AfterPost::Watch(_, Reason::Background) if self.runner.rules.no_wait => {
+                    let message = "the run was started in the background";
+                    return Outcome::Error(watch::still_running(message));
+                }
+                AfterPost::Watch(run, reason) => return self.watch(&run, &reason),
+                AfterPost::OtherPath => {}
+                AfterPost::Again {
+                    error,
+                    is_rate,
+                    retry_after,
+                } => {
+                    if is_rate {
+                        self.observer.rate_refused(&error);
+                    }
+                    let retry_after = retry_after.as_deref();
+                    if let Err(error) = self.pause(&mut retries, error, is_rate, retry_after) {
+                        return Outcome::Error(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether nothing speaks against it before the first try.
+    fn may_start(&self) -> Result<(), Error> {
+        self.wait_at_gate()?;
+        let stopped = lock(&self.runner.shared.stopped).clone();
+        stopped.map_or(Ok(()), Err)
+    }
+
+    fn post(&mut self, post: Post<'_>) -> AfterPost {
+        let call = post.call(self.service());
+        let response = match self.call(&call) {
+            Ok(response) => response,
+            Err(failure) => return self.not_answered(post, &failure),
+        };
+        let HttpResponse {
+            status,
+            content_type,
+            logid,
+            retry_after,
+            is_framed,
+            mut body,
+            ..
+        } = response;
+        let head = Head {
+            status,
+            retry_after,
+            is_framed,
+            is_signed: logid.is_some(),
+        };
+        match read_first(body.as_mut()) {
+            Err(failure) => self.stream_broke(post, &failure.detail),
+            Ok(first) if is_stream(status, &content_type, &first) => {
+                self.stream(post, head, first, body)
+            }
+            Ok(first) => {
+                let document = Document::read(body.as_mut(), first);
+                let is_elsewhere = post.call(self.service()).path != call.path;
+                self.document(post, head, &document, is_elsewhere)
+            }
+        }
+    }
+
+    /// No answer came: what that proves depends on whether the request left.
+    fn not_answered(&mut self, post: Post<'_>, failure: &Failure) -> AfterPost {
+        let may_have_left = failure.reach == Reach::MaybeSent;
+        let proof = proof::judge(Evidence {
+            reply: Reply::Nothing {
+                may_have_left,
+                may_pass: failure.is_transient() && !self.deadline_is_over(),
+            },
+            names_run: false,
+            mentions_run: false,
+        });
+        let error = if may_have_left {
+            Error::new(Kind::Unknown, &failure.detail)
+        } else {
+            unreachable(failure)
+        };
+        self.after(proof, post, error, None)
+    }
+
+    /// An answer that is no stream. `is_elsewhere`: the server, as it is known now, has another path
+    /// for this.
+    fn document(
+        &mut self,
+        post: Post<'_>,
+        head: Head,
+        document: &Document,
+        is_elsewhere: bool,
+    ) -> AfterPost {
+        let envelope = Envelope::parse(&document.text).unwrap_or_default();
+        let (code, status) = (envelope.code(), head.status);
+        // A body that was cut, or is no good JSON, may name the run all the same.
+        let execute_id = envelope
+            .execute_id()
+            .or_else(|| fields::execute_id_of_tail(document.text.as_bytes()));
+        let meaning = self.service().meaning(code, status, head.is_signed);
+        let proof = proof::judge(Evidence {
+            reply: Reply::Document {
+                has_code: code.is_some(),
+                status,
+                meaning,
+                is_whole: document.is_whole,
+                has_proved_end: document.has_ended && head.is_framed,
+                is_of_missing_path: is_elsewhere && status == 401 && code == Some(401),
+            },
+            names_run: execute_id.is_some(),
+            mentions_run: fields::mentions_run(&document.text),
+        });
+        let progress = &mut self.progress;
+        progress.debug_url = envelope.debug_url().or(progress.debug_url.take());
+        progress.logid = progress.logid.take().or(envelope.logid());
+        if let Some(execute_id) = execute_id {
+            self.learn_execute_id(&execute_id);
+        }
+        if let (Proof::Started, Some(interrupt)) = (proof, self.next_question(&envelope)) {
+            return AfterPost::Finish(Outcome::Interrupted(interrupt));
+        }
+        let message = envelope.message().unwrap_or_else(|| http_message(status));
+        let mut error = self.coze_error(post.about, code, message, envelope.logid());
+        if proof == Proof::Refused && code.is_none() && status >= 400 {
+            error = error.hint(
+                "check the base URL: this is not an answer of Coze's",
+                "请检查服务地址：这不是扣子的回答",
+            );
+        }
+        self.after(proof, post, error, head.retry_after)
+    }
+
+    /// What the run asks next; the interrupt that was just answered is none.
+    fn next_question(&self, envelope: &Envelope<'_>) -> Option<Interrupt> {
+        let interrupt = envelope.interrupt()?;
+        (!self.is_resumed(&interrupt)).then_some(Interrupt {
+            mode: self.progress.mode,
+            ..interrupt
+        })
+    }
+
+    pub(super) fn is_resumed(&self, interrupt: &Interrupt) -> bool {
+        let resumed = self.progress.resumed.as_ref();
+        resumed.is_some_and(|resumed| resumed.event_id == interrupt.event_id)
+    }
+
+    /// What is to be done after a POST of which this is proved. The only place that acts on a proof.
+    pub(super) fn after(
+        &mut self,
+        proof: Proof,
+        post: Post<'_>,
+        error: Error,
+        retry_after: Option<String>,
+    ) -> AfterPost {
+        let again = proof.may_be_sent_again();
+        let (kind, is_rate) = match proof {
+            Proof::NotSent { .. } => (Kind::Unreachable, false),
+            Proof::RateLimited => (Kind::Unreachable, true),
+            Proof::NoSuchPath => return AfterPost::OtherPath,
+            Proof::Refused => (Kind::Refused, false),
+            Proof::Failed => (Kind::Failed, false),
+            Proof::Started => {
+                return match self.progress.run() {
+                    Some(run) => AfterPost::Watch(run, Reason::Background),
+                    None => self.watch_or_unknown(error),
+                };
+            }
+            Proof::Unknown => return self.watch_or_unknown(error),
+        };
+        let error = Error { kind, ..error };
+        if again {
+            return AfterPost::Again {
+                error,
+                is_rate,
+                retry_after,
+            };
+        }
+        if proof == Proof::Refused && post.about == About::Start {
+            self.stop_others(&error);
+        }
+        AfterPost::Finish(Outcome::Error(error))
+    }
+
+    /// Every further run would be refused as well, so that none is sent any more.
+    fn stop_others(&self, error: &Error) {
+        if error.code.is_some_and(code::stops_everything) {
+            let mut stopped = lock(&self.runner.shared.stopped);
+            stopped.get_or_insert_with(|| Error {
+                message: format!(
+                    "not sent, because an earlier request was refused: {}",
+                    error.message
+                ),
+                ..error.clone()
+            });
+        }
+    }
+
+    /// With an id the run can be watched; without one nobody can tell what became of it.
+    fn watch_or_unknown(&mut self, error: Error) -> AfterPost {
+        let error = Error {
+            kind: Kind::Unknown,
+            ..error
+        };
+        match self.progress.run() {
+            Some(run) => AfterPost::Watch(run, Reason::Broke(error)),
+            None => AfterPost::Finish(Outcome::Error(unknown(error))),
+        }
+    }
+
+    /// Something may have been started, and its end did not come.
+    pub(super) fn stream_broke(&mut self, post: Post<'_>, why: &str) -> AfterPost {
+        let proof = proof::judge(Evidence {
+            reply: Reply::Broken,
+            names_run: self.progress.execute_id.is_some(),
+            mentions_run: false,
+        });
+        self.after(proof, post, Error::new(Kind::Unknown, why), None)
+    }
+}
+
+/// Nobody can tell what became of the run.
+pub(super) fn unknown(error: Error) -> Error {
+    if error.hint.is_some() {
+        return error;
+    }
+    error.hint(
+        "the run may have been started: look at Coze before running it again",
+        "工作流可能已经开始运行：重新运行之前，请先到扣子上查看",
+    )
+}
+
+const BOM: &[u8] = "\u{feff}".as_bytes();
+
+/// What comes after white space and a byte order mark.
+fn content(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.trim_ascii_start();
+    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
+    bytes.trim_ascii_start()
+}
+
+/// More blank bytes than this are no beginning of an answer.
+const FIRST_LIMIT: usize = 64 << 10;
+
+/// Reads until it can be told what begins, or to the end: an event stream may begin with blank lines
+/// or a byte order mark, which tell it from nothing.
+fn read_first(body: &mut dyn Body) -> Result<Vec<u8>, Failure> {
+    let mut first = Vec::new();
+    let mut buffer = [0; 4096];
+    while first.len() < FIRST_LIMIT && BOM.starts_with(content(&first)) {
+        match body.read(&mut buffer)? {
+            0 => break,
+            count => first.extend_from_slice(&buffer[..count]),
+        }
+    }
+    Ok(first)
+}
+
+/// By what it begins with: a JSON value and a page are none, whatever they say that they are.
+fn is_stream(status: u16, content_type: &str, first: &[u8]) -> bool {
+    let is_events = content_type == "text/event-stream";
+    match content(first) {
+        [] => is_events && first.len() >= FIRST_LIMIT,
+        [b'{' | b'<', ..] => false,
+        _ => is_events || (200..300).contains(&status),
+    }
+}
+
+/// An answer that is no stream.
+struct Document {
+    text: String,
+    /// All of it came, as far as its own form can tell.
+    is_whole: bool,
+    /// The body came to its end.
+    has_ended: bool,
+}
+
+impl Document {
+    /// Reads it to its end. Some servers leave the connection open after it, so that once it is a
+    /// whole JSON value, the end is waited for only a moment.
+    fn read(body: &mut dyn Body, mut bytes: Vec<u8>) -> Self {
+        let mut buffer = vec![0; 16 << 10];
+        let is_json = |bytes: &[u8]| {
+            let json = content(bytes).trim_ascii_end();
+            json.ends_with(b"}") && serde_json::from_slice::<&RawValue>(json).is_ok()
+        };
+        let has_ended = loop {
+            if bytes.len() > DOCUMENT_LIMIT {
+                break false;
+            }
+            if is_json(&bytes) {
+                body.hurry(TAIL);
+            }
+            match body.read(&mut buffer) {
+                Ok(0) => break true,
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                Err(_) => break false,
+            }
+        };
+        // Where only the end of the connection ends a body, a cut looks like an end.
+        let is_begun = content(&bytes).starts_with(b"{");
+        Self {
+            text: String::from_utf8_lossy(content(&bytes)).into_owned(),
+            is_whole: is_json(&bytes) || has_ended && !is_begun,
+            has_ended,
+        }
+    }
+}
+
+fn http_message(status: u16) -> String {
+    if (300..400).contains(&status) {
+        format!("HTTP {status}: redirects are not followed, check the base URL")
+    } else {
+        format!("HTTP {status}, and the body is not Coze's")
+    }
+}

@@ -1,0 +1,202 @@
+//! Reading a stream: events until one ends it, or it breaks off, and what that proves.
+
+use std::io::{self, BufReader, Cursor, Read};
+
+use super::start::{AfterPost, Head, Post, unknown};
+use super::{Attempt, Note, TAIL};
+use crate::coze::fields;
+use crate::coze::transcript::{AfterError, Ended, Transcript};
+use crate::error::{Error, Kind};
+use crate::http::{Body, Failure};
+use crate::proof::{self, After, Evidence, Reply};
+use crate::response::Outcome;
+use crate::sse::Frames;
+
+/// What is read of a body at once.
+const READ_SIZE: usize = 32 << 10;
+
+/// The events of a body of which the first bytes were read already.
+type Events = Frames<BufReader<io::Chain<Cursor<Vec<u8>>, Source>>>;
+
+/// A body as std reads it. What its failure was is inside the error.
+struct Source(Box<dyn Body>);
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(io::Error::other)
+    }
+}
+
+/// Why no more events are read.
+enum Stop {
+    /// An event ended the stream.
+    Ended,
+    /// An event without its blank line ended it, and so did the input.
+    EndedCut,
+    /// It ended, or broke off, without such an event.
+    Broke(String),
+    /// Something in it is larger than can be held.
+    TooLarge(String),
+}
+
+impl Attempt<'_> {
+    pub(super) fn stream(
+        &mut self,
+        post: Post<'_>,
+        head: Head,
+        first: Vec<u8>,
+        body: Box<dyn Body>,
+    ) -> AfterPost {
+        let input = Cursor::new(first).chain(Source(body));
+        let mut events = Frames::new(BufReader::with_capacity(READ_SIZE, input));
+        let mut transcript = Transcript::default();
+        let stop = self.read_events(&mut events, &mut transcript);
+        let after = match (transcript.ended(), &stop) {
+            (Some(Ended::Error { .. }), Stop::Ended) => {
+                self.read_after_error(&mut events, &mut transcript, head.is_framed)
+            }
+            // The stream ended inside this event, so that something after it may be missing.
+            _ => After::NotKnown,
+        };
+        if transcript.execute_id.is_none() {
+            transcript.execute_id = fields::execute_id_of_tail(&events.unfinished());
+        }
+        let has_dropped = events.has_dropped();
+        let ended = transcript.ended().cloned();
+        let mentions_run = transcript.mentions_run;
+        let names_run = transcript.execute_id.is_some();
+        self.take(transcript);
+        match (ended, stop) {
+            (Some(Ended::Done), _) => self.done(post),
+            (Some(Ended::Interrupt(mut interrupt)), _) => {
+                interrupt.mode = self.progress.mode;
+                AfterPost::Finish(Outcome::Interrupted(interrupt))
+            }
+            (
+                Some(Ended::Error {
+                    code,
+                    message,
+                    is_first,
+                }),
+                _,
+            ) => {
+                let service = self.service();
+                let proof = proof::judge(Evidence {
+                    reply: Reply::Error {
+                        meaning: service.meaning(code, head.status, false),
+                        is_first,
+                        after: if has_dropped { After::More } else { after },
+                    },
+                    names_run,
+                    mentions_run,
+                });
+                let error = self.coze_error(post.about, code, message, None);
+                self.after(proof, post, error, head.retry_after)
+            }
+            (Some(Ended::Broken { message }), _) => self.stream_broke(post, &message),
+            (None, Stop::TooLarge(message)) => {
+                let error = unknown(Error::new(Kind::Unknown, message));
+                AfterPost::Finish(Outcome::Error(error))
+            }
+            (None, Stop::Broke(message)) => self.stream_broke(post, &message),
+            (None, Stop::Ended | Stop::EndedCut) => {
+                unreachable!("an event that ends the stream says how")
+            }
+        }
+    }
+
+    fn read_events(&mut self, events: &mut Events, transcript: &mut Transcript) -> Stop {
+        loop {
+            let frame = match events.next() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Stop::Broke("the stream ended before the run did".to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                    return Stop::TooLarge(error.to_string());
+                }
+                Err(error) => return Stop::Broke(failure(error)),
+            };
+            self.observer.note(&Note::Event(&frame));
+            let is_cut = !frame.terminated;
+            if let Err(error) = transcript.push(frame) {
+                return Stop::TooLarge(error.to_string());
+            }
+            if let Some(execute_id) = &transcript.execute_id {
+                self.learn_execute_id(execute_id);
+            }
+            if transcript.ended().is_some() {
+                return if is_cut { Stop::EndedCut } else { Stop::Ended };
+            }
+        }
+    }
+
+    /// Coze sends a Done after an Error, and it may tell which run it was: that one was started. It is
+    /// waited for, but not for long.
+    fn read_after_error(
+        &self,
+        events: &mut Events,
+        transcript: &mut Transcript,
+        is_framed: bool,
+    ) -> After {
+        let (_, source) = events.get_mut().get_mut().get_mut();
+        source.0.hurry(TAIL);
+        let (mut after, mut is_repeated) = (After::Nothing, false);
+        loop {
+            if transcript.execute_id.is_some() || transcript.mentions_run {
+                return After::More;
+            }
+            let has_ended = match events.next() {
+                Ok(Some(frame)) => {
+                    self.observer.note(&Note::Event(&frame));
+                    match transcript.push_after_error(&frame) {
+                        AfterError::Done if after == After::More => return After::More,
+                        // What comes after it is no part of it.
+                        AfterError::Done => return After::NotKnown,
+                        AfterError::Error => is_repeated = true,
+                        AfterError::Other => after = After::More,
+                    }
+                    continue;
+                }
+                Ok(None) => true,
+                Err(_) => false,
+            };
+            return if after == After::More || events.has_begun() {
+                After::More
+            } else if has_ended && is_framed && !is_repeated {
+                After::Nothing
+            } else {
+                After::NotKnown
+            };
+        }
+    }
+
+    fn take(&mut self, mut transcript: Transcript) {
+        if let Some(execute_id) = &transcript.execute_id {
+            self.learn_execute_id(execute_id);
+        }
+        let progress = &mut self.progress;
+        progress.debug_url = transcript.debug_url.take().or(progress.debug_url.take());
+        progress.usage = transcript.usage.take();
+        progress.heard = transcript.finish();
+    }
+
+    fn done(&mut self, post: Post<'_>) -> AfterPost {
+        if !self.service().confirms_done() && self.progress.heard.is_whole {
+            return AfterPost::Finish(Outcome::Success);
+        }
+        if self.progress.heard.is_whole {
+            return self.stream_broke(
+                post,
+                "the run is done, and its history has to confirm its text",
+            );
+        }
+        self.stream_broke(post, "the run is done, but text of it is missing")
+    }
+}
+
+/// What went wrong in the body.
+fn failure(error: io::Error) -> String {
+    match error.downcast::<Failure>() {
+        Ok(failure) => failure.detail,
+        Err(error) => error.to_string(),
+    }
+}

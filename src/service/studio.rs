@@ -1,0 +1,92 @@
+//! Coze Studio, the open-source server: its calls, its refusals, and its history, which has to
+//! confirm every Done, for a sub-workflow's End speaks as the run's.
+//! <https://github.com/coze-dev/coze-studio>, `backend/api/handler` and `backend/application/workflow`.
+
+use super::{Service, ServiceName};
+use crate::coze::call::{Call, Mode, RunRef};
+use crate::coze::code::{self, Meaning};
+use crate::coze::fields;
+use crate::coze::history::{self, Dialect, Poll, Record};
+use crate::coze::transcript::Heard;
+use crate::text::Text;
+
+#[derive(Debug)]
+pub(super) struct Studio;
+
+/// The answer to a path that is not there, below `/v1`: it belongs to the pages, which want a login.
+const NO_SUCH_PATH: i64 = 401;
+
+const NO_SUCH_RUN: i64 = 777_777_775;
+
+impl Service for Studio {
+    fn name(&self) -> ServiceName {
+        ServiceName::Studio
+    }
+
+    /// There is one way to answer, however the run was started.
+    fn resume<'a>(&self, _: Mode, body: &'a str) -> Call<'a> {
+        Call::stream_resume(body)
+    }
+
+    fn poll(&self, run: &RunRef) -> Call<'static> {
+        Call::get_run_history(run)
+    }
+
+    fn read_poll(&self, run: &RunRef, status: u16, body: &[u8]) -> Poll {
+        const DIALECT: Dialect = Dialect {
+            absent: NO_SUCH_RUN,
+            meaning: |code, status| Studio.meaning(Some(code), status, true),
+            // Older ones have none.
+            has_no_history: |code, status| match status {
+                401 => code == Some(NO_SUCH_PATH),
+                404 => code.is_none(),
+                _ => false,
+            },
+            unpack: |output, record| record.output = Some(Text::from_plain(output)),
+        };
+        history::read(&DIALECT, run, status, body)
+    }
+
+    /// Its handlers answer in JSON only before anything was started.
+    fn meaning(&self, code: Option<i64>, status: u16, is_signed: bool) -> Meaning {
+        let is_answer = is_signed && code.is_some() && status < 500 && status != 408;
+        match code::meaning(code, status) {
+            Meaning::Unclear if is_answer => Meaning::Refused,
+            meaning => meaning,
+        }
+    }
+
+    fn confirms_done(&self) -> bool {
+        true
+    }
+
+    /// The stream's text when the history holds the same; else the history's, in the form that the
+    /// stream used. The history has a map in text mode too, and only the stream tells the modes apart.
+    fn output(&self, heard: &Heard, record: &mut Record) -> Option<Text> {
+        let map = record.output.take()?;
+        if heard.maps().any(|piece| is_same(&piece, &map)) {
+            return Some(map);
+        }
+        let Some(text) = only_text(&map.plain()) else {
+            return Some(map);
+        };
+        if heard.is_done || heard.end_began(&text) {
+            Some(text)
+        } else {
+            Some(map)
+        }
+    }
+}
+
+/// The text of a map that a text-mode End node may have left: `{"output":TEXT}`, or `{}` for none.
+fn only_text(map: &str) -> Option<Text> {
+    match &fields::entries(map)?[..] {
+        [] => Some(Text::default()),
+        [(key, value)] if key == "output" => Text::from_json(value.get()),
+        _ => None,
+    }
+}
+
+fn is_same(one: &Text, other: &Text) -> bool {
+    one.plain() == other.plain()
+}

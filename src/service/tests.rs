@@ -1,0 +1,418 @@
+//! What the histories of the services say: bytes of each in, what is known of the run out.
+
+use super::*;
+use crate::coze::history::node_output;
+
+const VARIABLES: &[u8] =
+    include_bytes!("../../tests/wire/cozecn_run_histories_success_variables.json");
+const TEXT_MODE: &[u8] = include_bytes!("../../tests/wire/doc_run_histories_textmode.json");
+const INVALID: &[u8] =
+    include_bytes!("../../tests/wire/cozecn_run_histories_running_INVALID_JSON.json");
+const STUDIO: &[u8] =
+    include_bytes!("../../tests/wire/derived_studio_get_run_history_numeric_ids.json");
+const STUDIO_401: &[u8] =
+    include_bytes!("../../tests/wire/derived_studio_401_missing_session.json");
+const NODE: &[u8] = include_bytes!("../../tests/wire/doc_execute_node_response.json");
+const GATEWAY: &[u8] = include_bytes!("../../tests/wire/gateway_504.html");
+const NO_PERMISSION: &[u8] = include_bytes!("../../tests/wire/envelope_4101.json");
+const BAD_TOKEN: &[u8] = include_bytes!("../../tests/wire/envelope_700012006_http401.json");
+
+/// A poll of the run of `VARIABLES`.
+fn looked(service: ServiceName, status: u16, body: &[u8]) -> Poll {
+    let run = RunRef::new("7", "7535298640308535332", None).unwrap();
+    service.service().read_poll(&run, status, body)
+}
+
+fn coze(body: &str) -> Poll {
+    looked(ServiceName::Coze, 200, body.as_bytes())
+}
+
+/// A history of one record with these fields.
+fn history(fields: &str) -> Poll {
+    coze(&format!(r#"{{"code":0,"data":[{{{fields}}}]}}"#))
+}
+
+#[track_caller]
+fn success(poll: Poll) -> Record {
+    match poll {
+        Poll::Success(record) => record,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The `output` field for what the decoded JSON text is.
+fn output(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap();
+    format!(r#""execute_status":"Success","output":{json}"#)
+}
+
+#[track_caller]
+fn has_no_output(body: &[u8]) {
+    match looked(ServiceName::Coze, 200, body) {
+        Poll::Success(record) => assert_eq!(record.output, None),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_not_what_was_said_is_no_output() {
+    let mut body =
+        br#"{"code":0,"data":[{"execute_status":"Success","output":"{\"Output\":\"caf*\"}"}]}"#
+            .to_vec();
+    assert!(matches!(
+        looked(ServiceName::Coze, 200, &body),
+        Poll::Success(Record {
+            output: Some(_),
+            ..
+        })
+    ));
+    let place = body.iter().position(|&byte| byte == b'*').unwrap();
+    body[place] = 0xe9;
+    has_no_output(&body);
+}
+
+#[test]
+fn a_wrapper_that_is_cut_or_says_two_things_is_no_output() {
+    for output in [
+        r#"{"Msg":"a","Output":"cut he"#,
+        r#"{ "Output": "cut he"#,
+        r#"{"Output":"one","Output":"two"}"#,
+        r#"{"Output":"one","Msg":"a","Msg":"b"}"#,
+        r#"{"content_type":1,"data":"cut he"#,
+        r#"{"content_type":1,"data":"a","data":"b","type_for_model":2}"#,
+    ] {
+        let output = serde_json::to_string(output).unwrap();
+        let body =
+            format!(r#"{{"code":0,"data":[{{"execute_status":"Success","output":{output}}}]}}"#);
+        has_no_output(body.as_bytes());
+    }
+}
+
+#[test]
+fn variables_come_out_as_the_stream_gives_them() {
+    let record = success(looked(ServiceName::Coze, 200, VARIABLES));
+    let output = record.output.unwrap();
+    assert!(
+        output
+            .plain()
+            .starts_with(r#"{"content":"你好，[shortened]","title":"#)
+    );
+    assert_eq!(record.mode, Some(Mode::Async));
+    assert_eq!(
+        record.logid.as_deref(),
+        Some("20250806104715BA070BFC777692AA724C")
+    );
+}
+
+#[test]
+fn a_text_mode_result_is_unwrapped() {
+    let record = success(looked(ServiceName::Coze, 200, TEXT_MODE));
+    assert_eq!(
+        record.output.as_ref().map(Text::plain).as_deref(),
+        Some("来找姐姐有什么事呀")
+    );
+    assert!(record.usage.unwrap().get().contains("150"));
+}
+
+#[test]
+fn an_object_that_only_resembles_the_wrapper_is_text() {
+    for text in [
+        r#"{"content_type":1,"data":"x","type_for_model":2,"more":0}"#,
+        r#"{"content_type":2,"data":"x","type_for_model":2}"#,
+        r#"{"data":"x"}"#,
+    ] {
+        let outer = format!(r#"{{"Output":{}}}"#, serde_json::to_string(text).unwrap());
+        assert_eq!(
+            success(history(&output(&outer)))
+                .output
+                .as_ref()
+                .map(Text::plain)
+                .as_deref(),
+            Some(text)
+        );
+    }
+}
+
+#[test]
+fn other_keys_of_the_output_are_messages() {
+    let text = r#"{"Output":"{\"a\":1}","node_status":"{}","输出":"你好","空":""}"#;
+    let record = success(history(&output(text)));
+    assert_eq!(
+        record.output.as_ref().map(Text::plain).as_deref(),
+        Some(r#"{"a":1}"#)
+    );
+    assert_eq!(record.messages.len(), 1);
+    assert_eq!(record.messages[0].content.plain(), "你好");
+}
+
+#[test]
+fn a_result_that_is_no_longer_kept_is_none() {
+    assert_eq!(
+        success(history(&output(r#"{"node_status":"{}"}"#))).output,
+        None
+    );
+    assert_eq!(
+        success(history(r#""execute_status":"Success""#)).output,
+        None
+    );
+}
+
+#[test]
+fn text_that_is_no_such_object_is_taken_as_it_is() {
+    for text in ["plain", r#"{"a":1}"#, "[1]", ""] {
+        assert_eq!(
+            success(history(&output(text)))
+                .output
+                .as_ref()
+                .map(Text::plain)
+                .as_deref(),
+            Some(text)
+        );
+    }
+}
+
+#[test]
+fn a_broken_wrapper_or_text_is_not_taken_for_the_result() {
+    for text in [
+        r#"{"Output":"hi there is mo"#,
+        r#"{"x":"a"b","node_status":"{}"}"#,
+        r#"{"Output":"abc \ud83d","node_status":"{}"}"#,
+    ] {
+        assert_eq!(success(history(&output(text))).output, None, "{text}");
+    }
+}
+
+#[test]
+fn a_body_that_is_no_json_but_says_running_is_running() {
+    assert!(matches!(
+        looked(ServiceName::Coze, 200, INVALID),
+        Poll::Running(_)
+    ));
+    assert!(matches!(
+        coze(r#"{"execute_status":"Success" oops"#),
+        Poll::Unclear { .. }
+    ));
+}
+
+#[test]
+fn an_interrupt_comes_before_the_status() {
+    let poll = history(
+        r#""execute_status":"Running","run_mode":2,"interrupt_data":{"event_id":"9/1","type":2,"data":"q"}"#,
+    );
+    assert!(
+        matches!(poll, Poll::Interrupted(Record { mode: Some(Mode::Async), .. }, interrupt) if interrupt.event_id == "9/1")
+    );
+}
+
+#[test]
+fn failures_give_the_code_and_the_words() {
+    let poll = history(r#""execute_status":"Fail","error_code":"720701013","error_message":"no""#);
+    assert!(
+        matches!(poll, Poll::Failed { code: Some(720_701_013), message, .. } if message == "no")
+    );
+    let cancelled = history(r#""execute_status":"Cancel","error_code":"0""#);
+    assert!(
+        matches!(cancelled, Poll::Failed { code: None, message, .. } if message == "the run was cancelled")
+    );
+}
+
+#[test]
+fn studios_history_is_taken_unwrapped_with_its_numeric_ids() {
+    let record = success(looked(ServiceName::Studio, 200, STUDIO));
+    assert_eq!(
+        record.output.as_ref().map(Text::plain).as_deref(),
+        Some(r#"{"output":"hello"}"#)
+    );
+    assert!(record.debug_url.unwrap().contains("7547546110525440001"));
+    assert_eq!(
+        record.logid.as_deref(),
+        Some("1f0f8f7a-0000-4000-8000-000000000000")
+    );
+    let unset = looked(
+        ServiceName::Studio,
+        200,
+        br#"{"data":[{"execute_status":"<UNSET>"}]}"#,
+    );
+    assert!(matches!(unset, Poll::Waiting(_)));
+}
+
+#[test]
+fn a_server_without_a_history_is_told_from_one_that_refuses() {
+    let polled = |service, status, body| looked(service, status, body);
+    let page: &[u8] = b"404 page not found";
+    for (service, status, body) in [
+        (ServiceName::Coze, 404, page),
+        (ServiceName::Studio, 404, page),
+        (ServiceName::Studio, 401, STUDIO_401),
+    ] {
+        let poll = polled(service, status, body);
+        assert!(matches!(poll, Poll::NoHistory), "{service:?}: {poll:?}");
+    }
+    for (service, status, body, code) in [
+        (ServiceName::Coze, 401, STUDIO_401, 401),
+        (ServiceName::Coze, 401, BAD_TOKEN, 700_012_006),
+        (ServiceName::Studio, 200, BAD_TOKEN, 700_012_006),
+    ] {
+        let poll = polled(service, status, body);
+        let told = matches!(poll, Poll::Refused { code: Some(told), .. } if told == code);
+        assert!(told, "{service:?}: {poll:?}");
+    }
+}
+
+#[test]
+fn each_service_says_in_its_own_way_that_there_is_no_such_run() {
+    for (service, code, other) in [
+        (ServiceName::Coze, 4314, 777_777_775),
+        (ServiceName::Studio, 777_777_775, 5000),
+    ] {
+        let absent = |code| {
+            let body = format!(r#"{{"code":{code},"msg":"x"}}"#);
+            matches!(looked(service, 200, body.as_bytes()), Poll::Absent { .. })
+        };
+        assert!(absent(code) && !absent(other), "{service:?}");
+    }
+}
+
+#[test]
+fn coze_studios_tokens_are_its_usage() {
+    let body = br#"{"data":[{"execute_id":1,"execute_status":"Success","output":"{}","token":7}]}"#;
+    let record = success(looked(ServiceName::Studio, 200, body));
+    assert_eq!(record.usage.unwrap().get(), r#"{"token_count":7}"#);
+}
+
+#[test]
+fn a_run_in_the_foreground_is_resumed_like_one_in_the_background() {
+    for (mode, expected) in [
+        ("0", Some(Mode::Async)),
+        ("1", Some(Mode::Stream)),
+        ("2", Some(Mode::Async)),
+        ("9", None),
+    ] {
+        let fields = format!(r#""execute_status":"Success","output":"x","run_mode":{mode}"#);
+        assert_eq!(success(history(&fields)).mode, expected, "{mode}");
+    }
+}
+
+#[test]
+fn what_may_pass_is_unclear_and_what_will_not_is_refused() {
+    let unclear = |status, body: &[u8]| {
+        matches!(
+            looked(ServiceName::Coze, status, body),
+            Poll::Unclear { .. }
+        )
+    };
+    assert!(unclear(504, GATEWAY));
+    assert!(unclear(429, b"slow down"));
+    assert!(unclear(500, br#"{"code":5000,"msg":"x"}"#));
+    assert!(unclear(200, br#"{"code":0,"data":[]}"#));
+    assert!(unclear(200, b""));
+    assert!(!unclear(403, b"<html>"));
+    assert!(matches!(
+        looked(ServiceName::Coze, 200, NO_PERMISSION),
+        Poll::Refused {
+            code: Some(4101),
+            ..
+        }
+    ));
+}
+
+#[test]
+fn trimmed_output_names_the_nodes_to_fetch() {
+    let fields = output(r#"{"Output":"cut","node_status":"{}"}"#)
+        + r#","is_output_trimmed":true,"node_execute_status":{"输出":{"node_id":"1","node_execute_uuid":"u-1"},"循环":[{"node_execute_uuid":"u2"},{"node_execute_uuid":"../x"}]}"#;
+    let record = success(history(&fields));
+    assert_eq!(record.output, None);
+    let uuids: Vec<_> = record
+        .trimmed
+        .iter()
+        .map(|node| node.node_execute_uuid.as_str())
+        .collect();
+    assert_eq!(uuids, ["u-1", "u2"]);
+}
+
+#[test]
+fn the_text_of_a_node_is_found() {
+    assert!(
+        node_output(200, NODE)
+            .unwrap()
+            .plain()
+            .starts_with("0《零的奇妙冒险》\n")
+    );
+    assert_eq!(node_output(200, NO_PERMISSION), None);
+}
+
+#[test]
+fn a_record_of_another_run_is_passed_over() {
+    let about = |execute_id: &str| {
+        format!(r#"{{"execute_id":{execute_id},"execute_status":"Success","output":"x"}}"#)
+    };
+    let ours = about("\"7535298640308535332\"");
+    let another = about("\"7535298640308535333\"");
+    for (records, output) in [
+        (&ours, Some("x")),
+        (&another, None),
+        (&format!("{another},{ours}"), Some("x")),
+        (&about("\"753529864030853****\""), Some("x")),
+        (&about("7535298640308535000"), Some("x")),
+        (&about("\"\""), Some("x")),
+        (
+            &format!("{},{ours}", about("\"\"").replace("\"x\"", "\"anon\"")),
+            Some("x"),
+        ),
+        (
+            &another.replace(
+                "\"execute_id\":\"",
+                "\"debug_url\":\"https://w/?execute_id=",
+            ),
+            None,
+        ),
+        (&r#"["7535298640308535332","Success","x"]"#.to_owned(), None),
+    ] {
+        let body = format!(r#"{{"code":0,"data":[{records}]}}"#);
+        match looked(ServiceName::Coze, 200, body.as_bytes()) {
+            Poll::Success(record) => {
+                assert_eq!(record.output.unwrap().plain(), output.unwrap());
+            }
+            poll => assert!(
+                matches!(poll, Poll::Unclear { .. }) && output.is_none(),
+                "{poll:?}"
+            ),
+        }
+    }
+}
+
+const UUID: &str = "7af99dba-1020-4aa3-9365-e8ce24bea90c";
+
+#[test]
+fn coze_studio_is_found_out_by_its_log_id_unless_it_was_told() {
+    let name = |told, logid| {
+        let found = Found::new(told);
+        found.learn(logid);
+        found.service().name()
+    };
+    assert_eq!(name(None, Some(UUID)), ServiceName::Studio);
+    assert_eq!(name(Some(ServiceName::Coze), Some(UUID)), ServiceName::Coze);
+    assert_eq!(name(Some(ServiceName::Studio), None), ServiceName::Studio);
+    for other in [None, Some(""), Some("20250806104715BA070BFC777692AA724C")] {
+        assert_eq!(name(None, other), ServiceName::Coze, "{other:?}");
+    }
+}
+
+#[test]
+fn a_service_has_one_word_and_auto_is_none() {
+    for name in ServiceName::ALL {
+        assert_eq!(ServiceName::parse(name.word()), Some(name));
+    }
+    for word in ["", "auto", "Coze", "studio "] {
+        assert_eq!(ServiceName::parse(word), None, "{word:?}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_answered_with_the_known_ones() {
+    assert_eq!(
+        ServiceName::unknown(Kind::Usage, "--service").to_string(),
+        "the service in --service is none of coze, studio \
+         (leave it out, and what the server says decides)"
+    );
+}
