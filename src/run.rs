@@ -26,6 +26,7 @@ use crate::cli::Options;
 use crate::config::Config;
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, About};
+use crate::coze::envelope::Said;
 use crate::coze::event::Interrupt;
 use crate::coze::transcript::Heard;
 use crate::error::{Error, Kind};
@@ -253,24 +254,14 @@ impl Attempt<'_> {
     }
 
     /// Coze's own words on what went wrong.
-    fn coze_error(
-        &self,
-        about: About,
-        code: Option<i64>,
-        message: String,
-        logid: Option<String>,
-    ) -> Error {
-        let message = if message.is_empty() {
-            "Coze gives no reason".to_owned()
-        } else {
-            message
-        };
-        Error {
-            code,
-            logid: logid.or(self.progress.logid.clone()),
-            ..Error::new(Kind::Unknown, message)
+    fn coze_error(&self, kind: Kind, about: About, said: Said) -> Error {
+        let mut error = Error::new(kind, said.message);
+        if error.message.is_empty() {
+            "Coze gives no reason".clone_into(&mut error.message);
         }
-        .with_hint(code.and_then(|code| code::hint(code, about)))
+        error.code = said.code;
+        error.logid = said.logid.or(self.progress.logid.clone());
+        error.with_hint(said.code.and_then(|code| code::hint(code, about)))
     }
 
     /// Sends one call, with what is left of the time.

@@ -9,6 +9,26 @@ use serde::Deserialize;
 use crate::coze::event::{self, Interrupt};
 use crate::coze::fields::{self, Raw};
 
+/// What Coze says of what went wrong, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i64>,
+    /// Empty when it gives no reason.
+    pub(crate) message: String,
+    /// What its support asks for.
+    pub(crate) logid: Option<String>,
+}
+
+impl Said {
+    /// Words of our own, where Coze has none.
+    pub(crate) fn ours(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Envelope<'a> {
@@ -40,11 +60,17 @@ impl<'a> Envelope<'a> {
         fields::number(self.code).filter(|&code| code != 0)
     }
 
-    pub(crate) fn message(&self) -> Option<String> {
-        fields::nonempty(self.msg).map(Cow::into_owned)
+    /// `otherwise`: the message when there is none.
+    pub(crate) fn said(&self, otherwise: impl FnOnce() -> String) -> Said {
+        let message = fields::nonempty(self.msg).map(Cow::into_owned);
+        Said {
+            code: self.code(),
+            message: message.unwrap_or_else(otherwise),
+            logid: self.logid(),
+        }
     }
 
-    pub(crate) fn logid(&self) -> Option<String> {
+    fn logid(&self) -> Option<String> {
         let detail: Detail<'_> = fields::object(self.detail?.0)?;
         fields::nonempty(detail.logid).map(Cow::into_owned)
     }
@@ -90,7 +116,7 @@ mod tests {
         assert!(submit.debug_url().unwrap().contains("space_id"));
         let no_code = Envelope::parse(SUBMIT_NO_CODE).unwrap();
         assert_eq!(no_code.execute_id().as_deref(), Some("74248231312884****"));
-        assert_eq!(no_code.message(), None);
+        assert_eq!(no_code.said(String::new).message, "");
     }
 
     #[test]

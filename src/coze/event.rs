@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::coze::call::Mode;
+use crate::coze::envelope::Said;
 use crate::coze::fields::{self, Json, Raw};
 use crate::sse::Frame;
 
@@ -29,10 +30,7 @@ pub(crate) enum EventKind<'a> {
     Message(Message<'a>),
     Ping,
     Interrupt(Interrupt),
-    Error {
-        code: Option<i64>,
-        message: String,
-    },
+    Error(Said),
     Done,
     /// A Done whose data can't be understood, or an Error that is plain text (so Coze Studio tells
     /// that a stream broke): the stream is over, and what became of the run is not told.
@@ -237,10 +235,11 @@ fn is_end(fields: &Fields<'_>) -> bool {
 
 fn error<'a>(fields: &Fields<'_>) -> EventKind<'a> {
     let message = fields::nonempty(fields.error_message).or(fields::nonempty(fields.msg));
-    EventKind::Error {
+    EventKind::Error(Said {
         code: fields::number(fields.error_code).or(fields::number(fields.code)),
         message: message.unwrap_or_default().into_owned(),
-    }
+        logid: None,
+    })
 }
 
 /// Coze Studio sends plain text when it is its stream that broke, and not the run that ended.
@@ -350,7 +349,7 @@ mod tests {
     #[test]
     fn an_error_is_read_from_its_fields() {
         let told = |data: &str| match parse(&frame("error", data)).unwrap().kind {
-            EventKind::Error { code, message } => (code, message),
+            EventKind::Error(said) => (said.code, said.message),
             other => panic!("{other:?}"),
         };
         let refusal = r#"{"error_code":4000,"error_message":"Request parameter error"}"#;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::coze::call::{Mode, RunRef};
 use crate::coze::code::Meaning;
-use crate::coze::envelope::Envelope;
+use crate::coze::envelope::{Envelope, Said};
 use crate::coze::event::{self, Interrupt};
 use crate::coze::fields::{self, Json, Raw};
 use crate::coze::transcript::NodeMessage;
@@ -21,31 +21,17 @@ pub(crate) enum Poll {
     Running(Record),
     Success(Record),
     /// The run ended in failure, or was cancelled.
-    Failed {
-        record: Record,
-        code: Option<i64>,
-        message: String,
-    },
+    Failed(Record, Said),
     /// The run waits for an answer to this.
     Interrupted(Record, Interrupt),
     /// The run waits for an answer, and the history does not tell to what.
     Waiting(Record),
     /// There is no such run, or not yet.
-    Absent {
-        code: Option<i64>,
-        message: String,
-    },
+    Absent(Said),
     /// Nothing to be learned from it: a body that can't be understood, a server in trouble.
-    Unclear {
-        code: Option<i64>,
-        message: String,
-    },
+    Unclear(Said),
     /// The poll itself was refused.
-    Refused {
-        code: Option<i64>,
-        message: String,
-        logid: Option<String>,
-    },
+    Refused(Said),
     /// The server has no history of runs.
     NoHistory,
 }
@@ -120,8 +106,6 @@ pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) ->
     let Some(envelope) = envelope.filter(|_| code.is_some() || status < 300) else {
         return without_code(status);
     };
-    let message = envelope.message();
-    let told = |otherwise: &str| message.clone().unwrap_or_else(|| otherwise.to_owned());
     let Some(code) = code else {
         let data = data.map_or("null", |Json(data)| data);
         return match (poll(dialect, run, data), &text) {
@@ -133,27 +117,17 @@ pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) ->
             (poll, _) => poll,
         };
     };
+    let said = envelope.said(|| format!("HTTP {status}"));
     if code == dialect.absent {
-        return Poll::Absent {
-            code: Some(code),
-            message: told("Coze knows no such run"),
-        };
+        return Poll::Absent(said);
     }
-    let unclear = |message: String| Poll::Unclear {
-        code: Some(code),
-        message,
-    };
     if status == 429 || status >= 500 {
-        return unclear(told(&format!("HTTP {status}")));
+        return Poll::Unclear(said);
     }
     match (dialect.meaning)(code, status) {
-        Meaning::RateLimited => unclear(told("too many requests")),
-        Meaning::Unclear if status < 300 => unclear(told("Coze did not show the run")),
-        Meaning::Refused | Meaning::Unclear => Poll::Refused {
-            code: Some(code),
-            message: told(&format!("HTTP {status}")),
-            logid: envelope.logid(),
-        },
+        Meaning::RateLimited => Poll::Unclear(said),
+        Meaning::Unclear if status < 300 => Poll::Unclear(said),
+        Meaning::Refused | Meaning::Unclear => Poll::Refused(said),
     }
 }
 
@@ -187,15 +161,10 @@ fn says_running(text: &str) -> bool {
 
 /// What the HTTP status alone says.
 fn without_code(status: u16) -> Poll {
-    let message = format!("HTTP {status}, and the body can't be understood");
-    let code = None;
+    let said = Said::ours(format!("HTTP {status}, and the body can't be understood"));
     match status {
-        300..=428 | 430..=499 if status != 408 => Poll::Refused {
-            code,
-            message,
-            logid: None,
-        },
-        _ => Poll::Unclear { code, message },
+        300..=428 | 430..=499 if status != 408 => Poll::Refused(said),
+        _ => Poll::Unclear(said),
     }
 }
 
@@ -211,10 +180,7 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
                 .position(|record| named_run(record).is_none())
         });
     let Some(fields) = ours.map(|place| records.swap_remove(place)) else {
-        return Poll::Unclear {
-            code: None,
-            message: "the history has no entry for the run".to_owned(),
-        };
+        return Poll::Unclear(Said::ours("the history has no entry for the run"));
     };
     let record = record(dialect, &fields);
     // First, for the status of a run that waits is not documented.
@@ -236,16 +202,15 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
                         "the run failed; Coze gives no reason".into()
                     }
                 });
-            Poll::Failed {
+            let said = Said {
                 code: fields::number(fields.error_code).filter(|&code: &i64| code != 0),
-                message: message.into_owned(),
-                record,
-            }
+                ..Said::ours(message)
+            };
+            Poll::Failed(record, said)
         }
-        other => Poll::Unclear {
-            code: None,
-            message: format!("the history says execute_status {other:?}"),
-        },
+        other => Poll::Unclear(Said::ours(format!(
+            "the history says execute_status {other:?}"
+        ))),
     }
 }
 

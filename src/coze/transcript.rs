@@ -9,6 +9,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::coze::envelope::Said;
 use crate::coze::event::{self, Event, EventKind, Interrupt, Message};
 use crate::coze::fields;
 use crate::sse::Frame;
@@ -23,8 +24,7 @@ pub(crate) enum Ended {
     Done,
     Interrupt(Interrupt),
     Error {
-        code: Option<i64>,
-        message: String,
+        said: Said,
         /// No event came before it, not even a PING: it may be a refusal.
         is_first: bool,
     },
@@ -132,13 +132,9 @@ impl Transcript {
             EventKind::Done => self.ended = Some(Ended::Done),
             EventKind::Interrupt(interrupt) => self.ended = Some(Ended::Interrupt(interrupt)),
             EventKind::Broken { message } => self.ended = Some(Ended::Broken { message }),
-            EventKind::Error { code, message } => {
+            EventKind::Error(said) => {
                 self.mentions_run = fields::mentions_run(&frame.data);
-                self.ended = Some(Ended::Error {
-                    code,
-                    message,
-                    is_first,
-                });
+                self.ended = Some(Ended::Error { said, is_first });
             }
         }
         Ok(())
@@ -153,7 +149,7 @@ impl Transcript {
         self.learn(&event);
         match event.kind {
             EventKind::Done => AfterError::Done,
-            EventKind::Error { .. } => AfterError::Error,
+            EventKind::Error(_) => AfterError::Error,
             _ => AfterError::Other,
         }
     }
@@ -480,11 +476,7 @@ mod tests {
     fn an_error_knows_whether_it_came_first() {
         assert!(matches!(
             fold(ERROR).ended(),
-            Some(Ended::Error {
-                code: Some(4000),
-                is_first: true,
-                ..
-            })
+            Some(Ended::Error { said, is_first: true }) if said.code == Some(4000)
         ));
         let later = fold(&stream(&["0|PING", "1|Error"]));
         assert!(matches!(

@@ -57,7 +57,7 @@ pub(super) struct Head {
     pub(super) retry_after: Option<String>,
     /// The end of its body is proved by its framing.
     pub(super) is_framed: bool,
-    /// It has a log id.
+    /// It has the log id of Coze Studio.
     is_signed: bool,
 }
 
@@ -114,7 +114,7 @@ impl Attempt<'_> {
         let HttpResponse {
             status,
             content_type,
-            logid,
+            has_x_log_id,
             retry_after,
             is_framed,
             mut body,
@@ -124,7 +124,7 @@ impl Attempt<'_> {
             status,
             retry_after,
             is_framed,
-            is_signed: logid.is_some(),
+            is_signed: has_x_log_id,
         };
         match read_first(body.as_mut()) {
             Err(failure) => self.stream_broke(post, &failure.detail),
@@ -188,15 +188,16 @@ impl Attempt<'_> {
         });
         let progress = &mut self.progress;
         progress.debug_url = envelope.debug_url().or(progress.debug_url.take());
-        progress.logid = progress.logid.take().or(envelope.logid());
         if let Some(execute_id) = execute_id {
             self.learn_execute_id(&execute_id);
         }
         if let (Proof::Started, Some(interrupt)) = (proof, self.next_question(&envelope)) {
             return AfterPost::Finish(Outcome::Interrupted(interrupt));
         }
-        let message = envelope.message().unwrap_or_else(|| http_message(status));
-        let mut error = self.coze_error(post.about, code, message, envelope.logid());
+        let said = envelope.said(|| http_message(status));
+        let progress = &mut self.progress;
+        progress.logid = progress.logid.take().or(said.logid.clone());
+        let mut error = self.coze_error(Kind::Unknown, post.about, said);
         if proof == Proof::Refused && code.is_none() && status >= 400 {
             error = error.hint(
                 "check the base URL: this is not an answer of Coze's",

@@ -72,25 +72,18 @@ impl Attempt<'_> {
                 interrupt.mode = self.progress.mode;
                 AfterPost::Finish(Outcome::Interrupted(interrupt))
             }
-            (
-                Some(Ended::Error {
-                    code,
-                    message,
-                    is_first,
-                }),
-                _,
-            ) => {
+            (Some(Ended::Error { said, is_first }), _) => {
                 let service = self.service();
                 let proof = proof::judge(Evidence {
                     reply: Reply::Error {
-                        meaning: service.meaning(code, head.status, false),
+                        meaning: service.meaning(said.code, head.status, false),
                         is_first,
                         after: if has_dropped { After::More } else { after },
                     },
                     names_run,
                     mentions_run,
                 });
-                let error = self.coze_error(post.about, code, message, None);
+                let error = self.coze_error(Kind::Unknown, post.about, said);
                 self.after(proof, post, error, head.retry_after)
             }
             (Some(Ended::Broken { message }), _) => self.stream_broke(post, &message),

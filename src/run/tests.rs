@@ -1184,3 +1184,62 @@ fn whoever_watches_can_keep_a_run_from_being_sent() {
     let outcome = Case::new().observed(&[RUN], Vec::new(), &Veto);
     assert_eq!(outcome.response.exit_code(), 9);
 }
+
+/// What the handlers of Coze Studio answered, call by call, and what must come of each.
+#[test]
+fn every_recorded_answer_of_coze_studio_comes_out_right() {
+    let answers = include_str!("../../tests/wire/studio_live_answers.jsonl");
+    let mut checked = 0;
+    for line in answers.lines() {
+        let answer: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (call, body) = (answer["call"].as_str().unwrap(), answer["body"].to_string());
+        let status = u16::try_from(answer["http"].as_u64().unwrap()).unwrap();
+        let post = |path| reply(path, status, "application/json", &body).of_studio();
+        let what = call.split_once(", ").map_or("", |(_, what)| what);
+        let case = Case::new().no_wait();
+        let outcome = if call.starts_with("POST stream_run") {
+            Case::new().answer(RUN, vec![post("/v1/workflow/stream_run")])
+        } else if call.starts_with("POST stream_resume") {
+            Case::new().answer(RESUME, vec![post("/v1/workflow/stream_resume")])
+        } else if call.starts_with("POST run") {
+            case.answer(ASYNC, vec![post("/v1/workflow/run")])
+        } else if call.starts_with("GET history") {
+            // Which run it is of is told by a number there, which may be rounded on the way.
+            let path = "/v1/workflow/get_run_history?workflow_id=7&execute_id=9";
+            let body = recorded_of_run_9(&body);
+            let polled = reply(path, status, "application/json", &body).of_studio();
+            let found_out = no_such_path("/v1/workflows/7/run_histories/9");
+            case.answer(WATCH, vec![found_out, polled])
+        } else {
+            continue;
+        };
+        checked += 1;
+        let expected = match (call.split_once(',').map_or(call, |(call, _)| call), what) {
+            ("POST run", "in the foreground, a node fails") => (1, "7712454175249924096"),
+            ("POST run", "in the foreground, text") => (6, "7712454175291867136"),
+            ("POST run", "is_async") => (6, "7712454175317032960"),
+            ("POST stream_run" | "POST run", _) => (4, ""),
+            ("POST stream_resume", _) => (4, "9"),
+            ("GET history", "failed") => (1, "9"),
+            ("GET history", "wrong key") => (4, "9"),
+            ("GET history", "running" | "waits for an answer (for good)") => (6, "9"),
+            ("GET history", "no such run (for good)" | "execute_id abc") => (6, "9"),
+            ("GET history", _) => (0, "9"),
+            other => panic!("{other:?}"),
+        };
+        let response = &outcome.response;
+        let seen = (response.exit_code(), response.execute_id.as_str());
+        assert_eq!(seen, expected, "{call}: {:?}", response.error);
+        assert!(!response.debug_url.contains("execute_id=0&"), "{call}");
+    }
+    assert_eq!(checked, 38);
+}
+
+/// The run's own address would name another run.
+fn recorded_of_run_9(body: &str) -> String {
+    let mut body: serde_json::Value = serde_json::from_str(body).unwrap();
+    if let Some(record) = body["data"].get_mut(0) {
+        record["debug_url"] = serde_json::Value::Null;
+    }
+    body.to_string()
+}

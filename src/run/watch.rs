@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Attempt, Note, pace};
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::About;
+use crate::coze::envelope::Said;
 use crate::coze::event::Interrupt;
 use crate::coze::history::{self, Poll, Record, TrimmedNode};
 use crate::coze::transcript::{NodeMessage, TEXT_LIMIT};
@@ -97,17 +98,10 @@ impl Attempt<'_> {
         }
         match poll {
             Poll::Success(record) => AfterPoll::Finish(self.succeeded(run, record)),
-            Poll::Failed {
-                record,
-                code,
-                message,
-            } => {
+            Poll::Failed(record, said) => {
                 self.take_record(record);
-                let error = self.coze_error(About::Poll, code, message, None);
-                AfterPoll::Finish(Outcome::Error(Error {
-                    kind: Kind::Failed,
-                    ..error
-                }))
+                let error = self.coze_error(Kind::Failed, About::Poll, said);
+                AfterPoll::Finish(Outcome::Error(error))
             }
             Poll::Interrupted(record, interrupt) => self.interrupted(record, interrupt, polls),
             Poll::Running(record) => {
@@ -116,30 +110,21 @@ impl Attempt<'_> {
                 again("running".to_owned())
             }
             Poll::Waiting(record) => self.waiting(record, polls),
-            Poll::Refused {
-                code,
-                message,
-                logid,
-            } => {
-                let error = self.coze_error(About::Poll, code, message, logid);
+            Poll::Refused(said) => {
+                let error = self.coze_error(Kind::Refused, About::Poll, said);
                 AfterPoll::Finish(self.poll_refused(reason, error))
             }
             Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
-            Poll::Absent { code, message } => {
-                polls.unclear += 1;
-                // To a request that only watches, a run that stays absent was never there.
-                if matches!(reason, Reason::Request) && polls.unclear >= UNCLEAR_LIMIT {
-                    let error = self.coze_error(About::Poll, code, message, None);
-                    return AfterPoll::Finish(Outcome::Error(Error {
-                        kind: Kind::Refused,
-                        ..error
-                    }));
-                }
-                self.unclear(reason, code, message, retry_after, polls)
+            // To a request that only watches, a run that stays absent was never there.
+            Poll::Absent(said)
+                if matches!(reason, Reason::Request) && polls.unclear + 1 == UNCLEAR_LIMIT =>
+            {
+                let error = self.coze_error(Kind::Refused, About::Poll, said);
+                AfterPoll::Finish(Outcome::Error(error))
             }
-            Poll::Unclear { code, message } => {
+            Poll::Absent(said) | Poll::Unclear(said) => {
                 polls.unclear += 1;
-                self.unclear(reason, code, message, retry_after, polls)
+                self.unclear(reason, said, retry_after, polls)
             }
         }
     }
@@ -164,22 +149,19 @@ impl Attempt<'_> {
     fn unclear(
         &self,
         reason: &Reason,
-        code: Option<i64>,
-        message: String,
+        said: Said,
         retry_after: Option<String>,
         polls: &Polls,
     ) -> AfterPoll {
         if polls.unclear < UNCLEAR_LIMIT && !self.runner.rules.no_wait {
             return AfterPoll::Again {
-                why: message,
+                why: said.message,
                 retry_after,
             };
         }
-        let message = format!("polling failed {} times: {message}", polls.unclear);
-        let error = Error {
-            code,
-            ..self.unfinished_error(reason, &message)
-        };
+        let message = format!("polling failed {} times: {}", polls.unclear, said.message);
+        let mut error = self.unfinished_error(reason, &message);
+        error.code = said.code;
         AfterPoll::Finish(Outcome::Error(error))
     }
 
@@ -286,10 +268,7 @@ impl Attempt<'_> {
     /// A request that only watches is refused with the poll; a run that was started goes on.
     fn poll_refused(&mut self, reason: &Reason, error: Error) -> Outcome {
         if matches!(reason, Reason::Request) {
-            return Outcome::Error(Error {
-                kind: Kind::Refused,
-                ..error
-            });
+            return Outcome::Error(error);
         }
         let message = format!("the run can't be watched: {}", error.message);
         let unfinished = self.unfinished_error(reason, &message);
