@@ -6,6 +6,7 @@ CARGO_TARGET_DIR ?= target
 NAME = coze-workflow
 BUILT = $(CARGO_TARGET_DIR)/release/$(NAME)
 MAN = $(CARGO_TARGET_DIR)/man
+COMPLETIONS = $(CARGO_TARGET_DIR)/completions
 
 # make static ARCH=aarch64 links for another machine, and says so in the program's name. On Debian
 # it needs gcc-aarch64-linux-gnu, musl-dev:arm64 (dpkg --add-architecture arm64), qemu-user-static.
@@ -27,7 +28,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>&1 | grep -x '[0-9]*' || 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 
 .PHONY: all help build demo stand-in test check fmt clippy doc rooms static static-all skill \
-  skill-directory bench budget man install clean
+  skill-directory bench budget man completions install clean
 
 all: build
 
@@ -42,6 +43,7 @@ help:
 	@echo 'make bench      measure it beside curl and the SDKs (QUICK=1: roughly)'
 	@echo 'make budget     hold what must not grow: size, crates, instructions, connections'
 	@echo 'make man        the manual pages, English and Chinese: $(MAN)'
+	@echo 'make completions  what bash, zsh and fish complete: $(COMPLETIONS)'
 	@echo 'make install    install all below $(DESTDIR)$(PREFIX) (PREFIX=, DESTDIR=)'
 	@echo 'make clean      remove what was built'
 
@@ -162,12 +164,26 @@ man:
 	@awk -v version=$(VERSION) -f src/cli/help/man.awk src/cli/help/en.txt > $(MAN)/man1/$(NAME).1
 	@awk -v version=$(VERSION) -v name=名称 -f src/cli/help/man.awk src/cli/help/zh.txt > $(MAN)/zh_CN/man1/$(NAME).1
 
-install: build man
+# Of the options in the same text.
+completions:
+	@set -e; complete() { \
+	  mkdir -p $(COMPLETIONS)/$$2; \
+	  awk -v shell=$$1 -f src/cli/help/completions.awk src/cli/help/en.txt > $(COMPLETIONS)/$$2/$$3; \
+	}; \
+	complete bash bash-completion/completions $(NAME); \
+	complete zsh zsh/site-functions _$(NAME); \
+	complete fish fish/vendor_completions.d $(NAME).fish
+
+install: build man completions
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILT) $(DESTDIR)$(PREFIX)/bin/$(NAME)
 	for directory in man1 zh_CN/man1; do \
 	  install -d $(DESTDIR)$(PREFIX)/share/man/$$directory && \
 	  install -m 644 $(MAN)/$$directory/$(NAME).1 $(DESTDIR)$(PREFIX)/share/man/$$directory/$(NAME).1 || exit; \
+	done
+	for directory in bash-completion/completions zsh/site-functions fish/vendor_completions.d; do \
+	  install -d $(DESTDIR)$(PREFIX)/share/$$directory && \
+	  install -m 644 $(COMPLETIONS)/$$directory/* $(DESTDIR)$(PREFIX)/share/$$directory || exit; \
 	done
 
 clean:

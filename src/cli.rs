@@ -6,11 +6,12 @@
 pub(crate) mod help;
 
 use std::ffi::OsString;
+use std::mem;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lexopt::Arg;
+use lexopt::{Arg, Parser};
 
 use crate::error::{self, Error, Kind};
 use crate::service::ServiceName;
@@ -36,16 +37,12 @@ pub(crate) enum Command {
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line, independent of the others"
 )]
-#[expect(
-    clippy::option_option,
-    reason = "the outer one is whether it was given, the inner one is no limit"
-)]
 pub(crate) struct Options {
     pub(crate) config: Option<PathBuf>,
     pub(crate) base_url: Option<String>,
     pub(crate) service: Option<ServiceName>,
-    pub(crate) timeout: Option<Option<Duration>>,
-    pub(crate) idle_timeout: Option<Option<Duration>>,
+    pub(crate) timeout: Option<Limit>,
+    pub(crate) idle_timeout: Option<Limit>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) poll_interval: Option<Duration>,
     pub(crate) retries: Option<u32>,
@@ -68,6 +65,9 @@ pub(crate) struct Options {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// `None` is no limit.
+pub(crate) type Limit = Option<Duration>;
+
 /// `--rerun`: what is run again although it may have been started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rerun {
@@ -77,46 +77,40 @@ pub(crate) struct Rerun {
 
 /// Understands the arguments, without the program's own name.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
-    let mut parser = lexopt::Parser::from_args(args);
+    let mut parser = Parser::from_args(args);
     let mut options = Options::default();
     // The first mistake is kept until all is read: a later `-h` asks how to put it right.
     let mut mistake = None;
     loop {
         match read_argument(&mut parser, &mut options) {
-            Ok(Seen::Setting) => {}
-            Ok(Seen::Asked(command)) => return Ok(command),
-            Ok(Seen::End) => break,
+            Ok(None) => {}
+            Ok(Some(Command::Work(options))) => {
+                let mistake = mistake.or_else(|| contradiction(&options));
+                return mistake.map_or(Ok(Command::Work(options)), Err);
+            }
+            Ok(Some(asked)) => return Ok(asked),
             Err(error) => mistake = mistake.or(Some(error)),
         }
-    }
-    match mistake.or_else(|| contradiction(&options)) {
-        Some(error) => Err(error),
-        None => Ok(Command::Work(Box::new(options))),
     }
 }
 
 /// A year: longer than any run, and far from the end of every clock.
 const LONGEST_SECONDS: f64 = 31_536_000.0;
 
-const MOST_RETRIES: u32 = 1000;
-const MOST_JOBS: u32 = 1024;
+const MOST_RETRIES: u16 = 1000;
+const MOST_JOBS: u16 = 1024;
 
-enum Seen {
-    Setting,
-    /// What comes before anything that other arguments ask for.
-    Asked(Command),
-    End,
-}
-
-fn read_argument(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Seen, Error> {
+/// The command, as soon as it is known: one that comes before anything that other arguments ask for,
+/// or at the end work.
+fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Command>, Error> {
     let name = match parser.next() {
         Ok(Some(Arg::Short(letter))) => format!("-{letter}"),
         Ok(Some(Arg::Long(name))) => format!("--{name}"),
         Ok(Some(Arg::Value(file))) => {
             options.files.push(file.into());
-            return Ok(Seen::Setting);
+            return Ok(None);
         }
-        Ok(None) => return Ok(Seen::End),
+        Ok(None) => return Ok(Some(Command::Work(mem::take(options).into()))),
         // The value itself is not repeated: it may be a secret.
         Err(lexopt::Error::UnexpectedValue { option, .. }) => {
             return Err(see_help(format!("{option} takes no value")));
@@ -124,12 +118,12 @@ fn read_argument(parser: &mut lexopt::Parser, options: &mut Options) -> Result<S
         // What lexopt may come to say in a later version.
         Err(other) => return Err(see_help(other.to_string())),
     };
-    let option = &name;
-    let value = Value { option, parser };
+    let option = name.as_str();
+    let mut value = Value { option, parser };
     match name.as_str() {
-        "-h" => return Ok(Seen::Asked(Command::ShortHelp)),
-        "--help" => return Ok(Seen::Asked(Command::Help)),
-        "-V" | "--version" => return Ok(Seen::Asked(Command::Version)),
+        "-h" => return Ok(Some(Command::ShortHelp)),
+        "--help" => return Ok(Some(Command::Help)),
+        "-V" | "--version" => return Ok(Some(Command::Version)),
         "--check" => options.check = true,
         "-c" | "--config" => options.config = Some(value.path()?),
         "--base-url" => options.base_url = Some(value.base_url()?),
@@ -138,15 +132,13 @@ fn read_argument(parser: &mut lexopt::Parser, options: &mut Options) -> Result<S
         "--idle-timeout" => options.idle_timeout = Some(value.limit()?),
         "--connect-timeout" => options.connect_timeout = Some(value.time()?),
         "--poll-interval" => options.poll_interval = Some(value.time()?),
-        "--retries" => options.retries = Some(value.count(0, MOST_RETRIES)?),
+        "--retries" => options.retries = Some(value.count(0, MOST_RETRIES)?.into()),
         "--async" => options.asynchronous = true,
         "--no-wait" => options.no_wait = true,
         "--events" => options.events = true,
         "-r" | "--raw-output" => options.raw_output = true,
         "-o" | "--output" => options.output = Some(value.path()?),
-        "-j" | "--jobs" => {
-            options.jobs = NonZeroUsize::new(value.count(1, MOST_JOBS)? as usize);
-        }
+        "-j" | "--jobs" => options.jobs = NonZeroUsize::new(value.count(1, MOST_JOBS)?.into()),
         "--journal" => options.journal = Some(value.path()?),
         "--rerun" => value.rerun(&mut options.rerun)?,
         "--cacert" => options.cacert = Some(value.path()?),
@@ -156,39 +148,34 @@ fn read_argument(parser: &mut lexopt::Parser, options: &mut Options) -> Result<S
         "-v" | "--verbose" => options.verbose = true,
         _ => return Err(value.unknown()),
     }
-    Ok(Seen::Setting)
+    Ok(None)
 }
 
 /// The value of the option that was just read, if it takes one.
 struct Value<'a> {
     /// As it was typed, with its dashes.
     option: &'a str,
-    parser: &'a mut lexopt::Parser,
+    parser: &'a mut Parser,
 }
 
 impl Value<'_> {
-    fn path(self) -> Result<PathBuf, Error> {
-        match self.parser.value() {
-            Ok(value) => Ok(value.into()),
-            Err(_) => Err(see_help(format!("{} needs a value", self.option))),
-        }
+    fn path(&mut self) -> Result<PathBuf, Error> {
+        let value = self.parser.value().map(PathBuf::from);
+        value.map_err(|_| see_help(format!("{} needs a value", self.option)))
     }
 
-    fn text(self) -> Result<String, Error> {
-        let option = self.option;
+    fn text(&mut self) -> Result<String, Error> {
         let value = self.path()?.into_os_string();
-        let not_text = |_| see_help(format!("the value of {option} is not UTF-8"));
+        let not_text = |_| see_help(format!("the value of {} is not UTF-8", self.option));
         value.into_string().map_err(not_text)
     }
 
-    fn rerun(self, rerun: &mut Rerun) -> Result<(), Error> {
-        let option = self.option;
+    fn rerun(&mut self, rerun: &mut Rerun) -> Result<(), Error> {
         match self.text()?.as_str() {
             "unknown" => rerun.unknown = true,
             "failed" => rerun.failed = true,
             other => {
-                let sentence = format!("{option} can't be {other:?}");
-                return Err(Error::usage(sentence).hint(
+                return Err(self.impossible(other).hint(
                     "unknown or failed; for both, give it twice",
                     "unknown 或 failed；两者都要时请写两次",
                 ));
@@ -198,11 +185,10 @@ impl Value<'_> {
     }
 
     /// An empty one is a variable that somebody forgot to set, and the default another server.
-    fn base_url(self) -> Result<String, Error> {
-        let option = self.option;
+    fn base_url(&mut self) -> Result<String, Error> {
         let url = self.text()?;
         if url.trim().is_empty() {
-            return Err(Error::usage(format!("{option} is empty")).hint(
+            return Err(Error::usage(format!("{} is empty", self.option)).hint(
                 "leave it out, or give a URL such as https://api.coze.cn",
                 "请去掉该选项，或给出网址，例如 https://api.coze.cn",
             ));
@@ -210,77 +196,68 @@ impl Value<'_> {
         Ok(url)
     }
 
-    fn service(self) -> Result<ServiceName, Error> {
-        let option = self.option;
-        let word = self.text()?;
-        ServiceName::parse(&word).ok_or_else(|| ServiceName::unknown(Kind::Usage, option))
+    fn service(&mut self) -> Result<ServiceName, Error> {
+        let name = ServiceName::parse(&self.text()?);
+        name.ok_or_else(|| ServiceName::unknown(Kind::Usage, self.option))
     }
 
     /// Where the last one counted, a request would be dropped without a word.
-    fn only(self, request: &mut Option<String>) -> Result<(), Error> {
-        let option = self.option;
-        if request.replace(self.text()?).is_some() {
-            return Err(Error::usage(format!("{option} was given twice")).hint(
-                "put all requests into one value, separated by white space",
-                "请把所有请求放进同一个值，以空白分隔",
-            ));
+    fn only(&mut self, request: &mut Option<String>) -> Result<(), Error> {
+        if request.replace(self.text()?).is_none() {
+            return Ok(());
         }
-        Ok(())
+        let message = format!("{} was given twice", self.option);
+        Err(Error::usage(message).hint(
+            "put all requests into one value, separated by white space",
+            "请把所有请求放进同一个值，以空白分隔",
+        ))
     }
 
     /// Seconds, of which 0 means no limit.
-    fn limit(self) -> Result<Option<Duration>, Error> {
-        let duration = self.seconds("from 0, which is no limit,", "0（不限）", |_| true)?;
+    fn limit(&mut self) -> Result<Limit, Error> {
+        let duration = self.seconds(0.0, "from 0, which is no limit,", "0（不限）")?;
         Ok(Some(duration).filter(|duration| !duration.is_zero()))
     }
 
     /// Seconds, and not 0.
-    fn time(self) -> Result<Duration, Error> {
-        self.seconds("above 0 and", "大于 0 ", |seconds| seconds > 0.0)
+    fn time(&mut self) -> Result<Duration, Error> {
+        self.seconds(0_f64.next_up(), "above 0 and", "大于 0 ")
     }
 
-    fn seconds(
-        self,
-        english: &str,
-        chinese: &str,
-        is_allowed: fn(f64) -> bool,
-    ) -> Result<Duration, Error> {
-        let option = self.option;
+    fn seconds(&mut self, least: f64, english: &str, chinese: &str) -> Result<Duration, Error> {
         let value = self.text()?;
         // NaN is in no range.
-        let is_sensible = |seconds: &f64| (0.0..=LONGEST_SECONDS).contains(seconds);
-        let seconds = value.parse().ok().filter(is_sensible);
-        match seconds.filter(|seconds| is_allowed(*seconds)) {
-            Some(seconds) => {
-                // What is rounded to nothing must not become no limit.
-                let least = Duration::from_nanos(u64::from(seconds > 0.0));
-                Ok(Duration::from_secs_f64(seconds).max(least))
-            }
-            None => Err(
-                Error::usage(format!("{option} takes seconds, not {value:?}")).hint(
-                    format!("a number {english} up to {LONGEST_SECONDS}, such as 0.5"),
-                    format!("{chinese}到 {LONGEST_SECONDS} 之间的数，例如 0.5"),
-                ),
-            ),
-        }
+        let is_allowed = |seconds: &f64| (least..=LONGEST_SECONDS).contains(seconds);
+        let seconds = value.parse().ok().filter(is_allowed).ok_or_else(|| {
+            let message = format!("{} takes seconds, not {value:?}", self.option);
+            Error::usage(message).hint(
+                format!("a number {english} up to {LONGEST_SECONDS}, such as 0.5"),
+                format!("{chinese}到 {LONGEST_SECONDS} 之间的数，例如 0.5"),
+            )
+        })?;
+        // What is rounded to nothing must not become no limit.
+        let shortest = Duration::from_nanos(u64::from(seconds > 0.0));
+        Ok(Duration::from_secs_f64(seconds).max(shortest))
     }
 
-    fn count(self, least: u32, most: u32) -> Result<u32, Error> {
-        let option = self.option;
+    fn count(&mut self, least: u16, most: u16) -> Result<u16, Error> {
         let value = self.text()?;
         let count = value.parse().ok();
-        count
-            .filter(|count| (least..=most).contains(count))
-            .ok_or_else(|| {
-                Error::usage(format!("{option} can't be {value:?}")).hint(
-                    format!("a whole number from {least} to {most}"),
-                    format!("{least} 到 {most} 之间的整数"),
-                )
-            })
+        let count = count.filter(|count| (least..=most).contains(count));
+        count.ok_or_else(|| {
+            self.impossible(&value).hint(
+                format!("a whole number from {least} to {most}"),
+                format!("{least} 到 {most} 之间的整数"),
+            )
+        })
+    }
+
+    fn impossible(&self, value: &str) -> Error {
+        Error::usage(format!("{} can't be {value:?}", self.option))
     }
 
     /// Whatever is glued to an unknown option goes with it: the `h` in `-which` asks for no help.
-    fn unknown(self) -> Error {
+    fn unknown(&mut self) -> Error {
         let _ = self.parser.optional_value();
         unknown(self.option)
     }
@@ -294,10 +271,8 @@ fn see_help(message: String) -> Error {
 fn unknown(option: &str) -> Error {
     let message = format!("unknown option {}", option.escape_debug());
     let name = option.trim_start_matches('-');
-    if name
-        .split(['-', '_'])
-        .any(|word| ["key", "apikey", "token"].contains(&word))
-    {
+    let is_secret = |word| ["key", "apikey", "token"].contains(&word);
+    if name.split(['-', '_']).any(is_secret) {
         return Error::usage(format!("{message}: there is no option for the key")).hint(
             "arguments are visible to every user of the machine: set COZE_API_KEY",
             "命令行参数对本机所有用户可见：请设置 COZE_API_KEY",
@@ -310,35 +285,32 @@ fn unknown(option: &str) -> Error {
         (Some(only), None) => Some(*only),
         _ => error::nearest(name, &names),
     };
-    match nearest.filter(|_| option.starts_with("--")) {
-        Some(name) => Error::usage(message).hint(
-            format!("did you mean --{name}?"),
-            format!("您是想写 --{name} 吗？"),
-        ),
-        None => see_help(message),
-    }
+    let Some(name) = nearest.filter(|_| option.starts_with("--")) else {
+        return see_help(message);
+    };
+    Error::usage(message).hint(
+        format!("did you mean --{name}?"),
+        format!("您是想写 --{name} 吗？"),
+    )
 }
 
 /// Options that can't both be meant. Refused rather than one of them ignored: whoever wrote them
 /// expects something that would not happen, and finds out after the run was paid for.
 fn contradiction(options: &Options) -> Option<Error> {
-    let has_request = options.request.is_some();
-    let has_files = !options.files.is_empty();
-    let has_output = options.output.is_some();
+    let request = (options.request.is_some(), "--request");
+    let files = (!options.files.is_empty(), "FILE");
+    let check = (options.check, "--check");
+    let raw_output = (options.raw_output, "--raw-output");
     let pairs = [
-        (has_request, "--request", has_files, "FILE"),
-        (options.check, "--check", has_request, "--request"),
-        (options.check, "--check", has_files, "FILE"),
-        (
-            options.raw_output,
-            "--raw-output",
-            options.events,
-            "--events",
-        ),
-        (options.raw_output, "--raw-output", has_output, "--output"),
-        (options.quiet, "--quiet", options.verbose, "--verbose"),
+        (request, files),
+        (check, request),
+        (check, files),
+        (raw_output, (options.events, "--events")),
+        (raw_output, (options.output.is_some(), "--output")),
+        ((options.quiet, "--quiet"), (options.verbose, "--verbose")),
     ];
-    if let Some((_, one, _, other)) = pairs.into_iter().find(|pair| pair.0 && pair.2) {
+    let are_given = |((is_one, _), (is_other, _)): &_| *is_one && *is_other;
+    if let Some(((_, one), (_, other))) = pairs.into_iter().find(are_given) {
         let message = format!("{one} and {other} can't be used together");
         return Some(Error::usage(message).hint("leave one of them out", "请去掉其中一个"));
     }
@@ -349,12 +321,15 @@ fn contradiction(options: &Options) -> Option<Error> {
         ));
     }
     let is_dash = |file: &PathBuf| file.as_os_str() == "-";
-    options.output.as_ref().is_some_and(is_dash).then(|| {
-        Error::usage("--output takes the name of a file, not \"-\"").hint(
-            "--raw-output prints the output to standard output",
-            "--raw-output 会把 output 写到标准输出",
-        )
-    })
+    let error = Error::usage("--output takes the name of a file, not \"-\"").hint(
+        "--raw-output prints the output to standard output",
+        "--raw-output 会把 output 写到标准输出",
+    );
+    options
+        .output
+        .as_ref()
+        .is_some_and(is_dash)
+        .then_some(error)
 }
 
 #[cfg(test)]

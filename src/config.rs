@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::Options;
+use crate::cli::{Limit, Options};
 use crate::error::{Error, Kind};
 use crate::service::ServiceName;
 
@@ -24,7 +24,7 @@ pub(crate) use self::env::{Env, language};
 use self::file::ConfigFile;
 pub(crate) use self::key::Key;
 use self::key::is_placeholder;
-use self::place::{DEFAULT, Found, texts};
+use self::place::{DEFAULT, Found, Sources};
 pub(crate) use self::proxy::{Proxy, ProxyProtocol};
 use self::url::BaseUrl;
 
@@ -46,10 +46,8 @@ pub(crate) struct Config {
     pub(crate) roots: Roots,
     /// The one to use for this base URL; none is a direct connection.
     pub(crate) proxy: Option<Proxy>,
-    /// `None` is no limit.
-    pub(crate) timeout: Option<Duration>,
-    /// `None` is no limit.
-    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) timeout: Limit,
+    pub(crate) idle_timeout: Limit,
     pub(crate) connect_timeout: Duration,
     pub(crate) poll_interval: Duration,
     pub(crate) retries: u32,
@@ -70,11 +68,10 @@ pub(crate) struct Origin {
 
 impl Origin {
     fn new(field: &'static str, value: impl fmt::Display, source: impl Into<String>) -> Self {
-        let (value, source) = (value.to_string(), source.into());
         Self {
             field,
-            value,
-            source,
+            value: value.to_string(),
+            source: source.into(),
         }
     }
 }
@@ -88,50 +85,45 @@ pub(crate) enum Roots {
     Pem { path: PathBuf, pem: Vec<u8> },
 }
 
-impl fmt::Display for Roots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BuiltIn => f.write_str("built in"),
-            Self::Pem { path, .. } => path.display().fmt(f),
-        }
-    }
-}
-
 /// Puts the configuration together, or says what is missing or wrong and where.
 pub(crate) fn load(options: &Options, env: &Env) -> Result<Config, Error> {
-    let files = file::find(options, env)?;
-    let key = key::find(env, &files)?;
-    let base_url = url::find(options, env, &files)?;
+    let sources = Sources {
+        options,
+        env,
+        files: file::find(options, env)?,
+    };
+    let key = key::find(&sources)?;
+    let base_url = url::find(&sources)?;
     refuse_project(&base_url)?;
-    let service = find_service(options, env, &files, &base_url.value)?;
+    let service = find_service(&sources, &base_url.value)?;
     let roots = find_roots(options, env, &base_url.value)?;
     let proxy = proxy::choose(&base_url.value, env)?;
 
-    let mut warnings: Vec<String> = files.iter().flat_map(ConfigFile::warnings).collect();
+    let files = sources.files.iter();
+    let mut warnings: Vec<_> = files.flat_map(ConfigFile::warnings).collect();
     if base_url.value.is_open_to_readers() {
-        let url = &base_url.value;
-        warnings.push(format!(
-            "{url} is plain http: the key can be read on the way"
-        ));
+        let warning = "is plain http: the key can be read on the way";
+        warnings.push(format!("{} {warning}", base_url.value));
     }
     let unknown = "found out from the server";
     let service_word = service.value.map_or(unknown, ServiceName::word);
+    let certificates = match &roots.value {
+        Roots::BuiltIn => "built in".into(),
+        Roots::Pem { path, .. } => path.to_string_lossy(),
+    };
     let mut origins = vec![
         Origin::new("api_key", "set", key.source),
         Origin::new("base_url", &base_url.value, base_url.source),
         Origin::new("service", service_word, service.source),
-        Origin::new("certificates", &roots.value, roots.source),
+        Origin::new("certificates", certificates, roots.source),
     ];
     let mut limit = |field, option, default| setting(&mut origins, field, option, default, seconds);
     let timeout = limit("timeout", options.timeout, Some(TIMEOUT));
     let idle_timeout = limit("idle_timeout", options.idle_timeout, Some(IDLE_TIMEOUT));
-    let some_seconds = |time| seconds(Some(time));
-    let mut time =
-        |field, option, default| setting(&mut origins, field, option, default, some_seconds);
+    let mut time = |field, option, default| setting(&mut origins, field, option, default, plain);
     let connect_timeout = time("connect_timeout", options.connect_timeout, CONNECT_TIMEOUT);
     let poll_interval = time("poll_interval", options.poll_interval, POLL_INTERVAL);
-    let retries = options.retries;
-    let retries = setting(&mut origins, "retries", retries, RETRIES, |n| n.to_string());
+    let retries = setting(&mut origins, "retries", options.retries, RETRIES, plain);
     if let Some(proxy) = &proxy {
         origins.push(Origin::new("proxy", proxy, &proxy.source));
     }
@@ -157,19 +149,21 @@ fn setting<T: Copy>(
     field: &'static str,
     option: Option<T>,
     default: T,
-    shown: impl Fn(T) -> String,
+    shown: fn(T) -> String,
 ) -> T {
     let value = option.unwrap_or(default);
-    let source = match option {
-        Some(_) => format!("--{}", field.replace('_', "-")),
-        None => DEFAULT.to_owned(),
-    };
+    let name = || format!("--{}", field.replace('_', "-"));
+    let source = option.map_or(DEFAULT.to_owned(), |_| name());
     origins.push(Origin::new(field, shown(value), source));
     value
 }
 
-fn seconds(limit: Option<Duration>) -> String {
-    limit.map_or("none".to_owned(), |limit| format!("{limit:?}"))
+fn seconds(limit: Limit) -> String {
+    limit.map_or("none".to_owned(), plain)
+}
+
+fn plain(value: impl fmt::Debug) -> String {
+    format!("{value:?}")
 }
 
 /// A workflow that was deployed as a project has an address of its own.
@@ -190,25 +184,22 @@ fn refuse_project(base_url: &Found<BaseUrl>) -> Result<(), Error> {
 /// What kind of server it is. A host that is Coze itself says so better than the environment or a
 /// file, which hold for every base URL.
 fn find_service(
-    options: &Options,
-    env: &Env,
-    files: &[ConfigFile],
+    sources: &Sources<'_>,
     base_url: &BaseUrl,
 ) -> Result<Found<Option<ServiceName>>, Error> {
-    if options.service.is_some() {
-        return Ok(Found::new(options.service, "--service"));
+    if let Some(name) = sources.options.service {
+        return Ok(Found::new(Some(name), "--service"));
     }
     if base_url.is_cloud() {
         return Ok(Found::new(Some(ServiceName::Coze), "base_url"));
     }
-    let mut texts = texts(&["COZE_SERVICE"], file::SERVICE, env, files);
-    match texts.find(|found| !is_placeholder(&found.value)) {
-        None => Ok(Found::new(None, DEFAULT)),
-        Some(Found { value, source }) => match ServiceName::parse(&value) {
-            Some(name) => Ok(Found::new(Some(name), source)),
-            None => Err(ServiceName::unknown(Kind::Config, &source)),
-        },
-    }
+    let mut texts = sources.texts(&["COZE_SERVICE"], file::SERVICE);
+    let found = texts.find(|found| !is_placeholder(&found.value));
+    found.map_or(Ok(Found::new(None, DEFAULT)), |Found { value, source }| {
+        let name = ServiceName::parse(&value);
+        let name = name.ok_or_else(|| ServiceName::unknown(Kind::Config, &source))?;
+        Ok(Found::new(Some(name), source))
+    })
 }
 
 fn find_roots(options: &Options, env: &Env, base_url: &BaseUrl) -> Result<Found<Roots>, Error> {
@@ -221,20 +212,6 @@ fn find_roots(options: &Options, env: &Env, base_url: &BaseUrl) -> Result<Found<
             Ok(Found::new(Roots::Pem { path, pem }, source))
         }
         _ => Ok(Found::new(Roots::BuiltIn, DEFAULT)),
-    }
-}
-
-#[cfg(test)]
-impl Config {
-    /// For the tests of other rooms: the defaults, a key, and a place to go to as it is.
-    pub(crate) fn scripted(base_url: &str) -> Self {
-        let env = Env::scripted(&[("COZE_API_KEY", "pat_scripted")]);
-        let config = load(&Options::default(), &env).expect("a key is enough");
-        Self {
-            key: Key::scripted("pat_xxx"),
-            base_url: base_url.to_owned(),
-            ..config
-        }
     }
 }
 

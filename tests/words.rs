@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "words/completions.rs"]
+mod completions;
 #[path = "support/mod.rs"]
 mod support;
 

@@ -16,11 +16,10 @@ pub(crate) fn long(language: Language) -> &'static str {
 /// What fits a screen, for `-h` and for a person who gives no request.
 pub(crate) fn short(language: Language) -> String {
     let text = long(language);
-    let mut blocks = text.split("\n\n");
-    let title = blocks.next().unwrap_or_default();
-    // How it is called, where requests come from, what they look like.
-    let usage: Vec<_> = blocks.take(3).collect();
-    let lists = ["-", "0"].map(|first| {
+    // The title, how it is called, where requests come from, what they look like.
+    let blocks: Vec<_> = text.split("\n\n").take(4).collect();
+    let (title, usage) = (blocks[0], blocks[1..].join("\n"));
+    let [options, codes] = ["-", "0"].map(|first| {
         let (heading, entries) = list(text, first);
         heading.to_owned() + &fill(&terms(entries))
     });
@@ -28,20 +27,13 @@ pub(crate) fn short(language: Language) -> String {
         "All of it, with examples: coze-workflow --help",
         "完整说明和示例：coze-workflow --help",
     );
-    format!(
-        "{title}\n\n{}\n\n{}\n{rest}\n",
-        usage.join("\n"),
-        lists.join("\n\n")
-    )
+    format!("{title}\n\n{usage}\n\n{options}\n\n{codes}\n{rest}\n")
 }
 
 /// The long names of all options, without their dashes. They are the same in every language.
 pub(crate) fn option_names() -> Vec<&'static str> {
     let (_, entries) = list(long(Language::English), "-");
-    let long_name = |term: &'static str| {
-        let (_, name) = term.split_once("--")?;
-        name.split(' ').next()
-    };
+    let long_name = |term: &'static str| term.split_once("--")?.1.split(' ').next();
     terms(entries).into_iter().filter_map(long_name).collect()
 }
 

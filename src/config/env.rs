@@ -58,23 +58,22 @@ pub(crate) fn language(env: &Env) -> Language {
 }
 
 #[cfg(test)]
-impl Env {
-    /// A machine with nothing on it but these variables.
-    pub(super) fn scripted(variables: &[(&str, &str)]) -> Self {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()));
-        Self {
-            variables: variables.collect(),
-            executable: None,
-            home: None,
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Env {
+        /// A machine with nothing on it but these variables.
+        pub(in crate::config) fn scripted(variables: &[(&str, &str)]) -> Self {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()));
+            Self {
+                variables: variables.collect(),
+                executable: None,
+                home: None,
+            }
+        }
+    }
 
     #[test]
     fn the_first_locale_variable_that_is_not_empty_decides_the_language() {

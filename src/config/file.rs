@@ -1,21 +1,20 @@
 //! The places of config.json, in the order in which they count, and how one is read. A file that was
 //! found and not named is obeyed only where nobody else can have put it. Never waits for a file.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::cli::Options;
 use crate::error::{self, Error};
 
 use super::env::Env;
 use super::key::{Key, is_placeholder};
+use super::place::Content;
 
 /// The names in a file; others are ignored, for skills keep their own settings in such files.
 pub(super) const API_KEY: &str = "api_key";
@@ -28,37 +27,24 @@ const LONGEST_FILE: u64 = 16 * 1024 * 1024;
 
 /// A place for a configuration file, and what was found there.
 pub(super) struct ConfigFile {
-    pub(super) path: PathBuf,
-    content: Content,
-}
-
-enum Content {
-    Absent,
-    /// It may be there, but nobody lets us see.
-    OutOfReach,
-    Fields {
-        fields: BTreeMap<&'static str, String>,
-        /// The names of the other texts in it: a skill's own, or ours misspelt.
-        others: Vec<String>,
-        /// Others than the owner may read or write it.
-        is_open: bool,
-    },
+    path: PathBuf,
+    /// Empty where there is no file.
+    object: Map<String, Value>,
+    /// Why there is no more in it.
+    note: &'static str,
+    /// Others than the owner may read or write it.
+    is_open: bool,
 }
 
 /// All places for a file. All are read, even when the first is complete: a broken file is reported
 /// now, not on the day when the first one is gone.
 pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Error> {
     let mut files: Vec<ConfigFile> = Vec::new();
-    let variable = env.path("COZE_WORKFLOW_CONFIG");
-    let named = [
-        (options.config.clone(), "--config"),
-        (variable, "COZE_WORKFLOW_CONFIG"),
-    ];
-    for (path, source) in named {
-        if let Some(path) = path {
-            let content = fields(&path, Some(source))?;
-            files.push(ConfigFile { path, content });
-        }
+    let option = options.config.clone().map(|path| (path, "--config"));
+    let variable = "COZE_WORKFLOW_CONFIG";
+    let variable = env.path(variable).map(|path| (path, variable));
+    for (path, source) in option.into_iter().chain(variable) {
+        files.push(ConfigFile::read(path, Some(source))?);
     }
     for directory in directories(env) {
         let path = directory.join("config.json");
@@ -66,16 +52,17 @@ pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Erro
         if files.iter().any(|file| is_same(&file.path, &path)) {
             continue;
         }
-        let content = match fs::metadata(&path) {
+        files.push(match fs::metadata(&path) {
             // Another user's home is one that we can't look into.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Content::OutOfReach,
-            Err(_) => Content::Absent,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                ConfigFile::empty(path, "out of reach")
+            }
+            Err(_) => ConfigFile::empty(path, "not there"),
             Ok(_) => {
                 refuse_if_everyone_may_write(&path)?;
-                fields(&path, None)?
+                ConfigFile::read(path, None)?
             }
-        };
-        files.push(ConfigFile { path, content });
+        });
     }
     Ok(files)
 }
@@ -93,23 +80,18 @@ pub(super) fn read_text(what: &str, path: &Path, source: Option<&str>) -> Result
         return Err(unreadable(what, path, source, "it is no regular file"));
     }
     let bytes = read(what, path, source)?;
-    // By its byte order mark, or by the empty half of its first character.
-    let is_utf_16 = matches!(
-        bytes[..],
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]
-    );
-    let why = if is_utf_16 {
-        "it is UTF-16, not UTF-8"
-    } else {
-        "it is not UTF-8"
+    // UTF-16 by its byte order mark, or by the empty half of its first character.
+    let why = match bytes[..] {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => "it is UTF-16, not UTF-8",
+        _ => match String::from_utf8(bytes) {
+            Ok(text) => return Ok(text.trim_start_matches('\u{feff}').to_owned()),
+            Err(_) => "it is not UTF-8",
+        },
     };
-    match String::from_utf8(bytes) {
-        Ok(text) if !is_utf_16 => Ok(text.trim_start_matches('\u{feff}').to_owned()),
-        _ => Err(unreadable(what, path, source, why).hint(
-            "save it as UTF-8: in PowerShell with Out-File -Encoding utf8, elsewhere with iconv",
-            "请存为 UTF-8：PowerShell 中用 Out-File -Encoding utf8，其他系统可用 iconv -f GBK -t UTF-8",
-        )),
-    }
+    Err(unreadable(what, path, source, why).hint(
+        "save it as UTF-8: in PowerShell with Out-File -Encoding utf8, elsewhere with iconv",
+        "请存为 UTF-8：PowerShell 中用 Out-File -Encoding utf8，其他系统可用 iconv -f GBK -t UTF-8",
+    ))
 }
 
 /// Reads a file whatever it is.
@@ -124,22 +106,54 @@ pub(super) fn read(what: &str, path: &Path, source: Option<&str>) -> Result<Vec<
 /// `cannot read the configuration x, named by --config: it is no regular file`
 fn unreadable(what: &str, path: &Path, source: Option<&str>, why: impl Display) -> Error {
     let path = path.display();
-    let named = source.map(|source| format!(", named by {source}"));
-    let named = named.unwrap_or_default();
+    let named = source.map_or(String::new(), |source| format!(", named by {source}"));
     Error::config(format!("cannot read the {what} {path}{named}: {why}"))
 }
 
 impl ConfigFile {
+    fn empty(path: PathBuf, note: &'static str) -> Self {
+        Self {
+            path,
+            object: Map::new(),
+            note,
+            is_open: false,
+        }
+    }
+
+    /// Reads a file that must be there. `source` is what named it.
+    fn read(path: PathBuf, source: Option<&str>) -> Result<Self, Error> {
+        let text = read_text("configuration", &path, source)?;
+        let json = serde_json::from_str(&text).map_err(|error| not_json(&path, &text, &error))?;
+        let name = path.display();
+        let Value::Object(object) = json else {
+            return Err(Error::config(format!("{name} is not a JSON object")).hint(
+                r#"for example {"api_key": "pat_xxx"}"#,
+                r#"例如 {"api_key": "pat_xxx"}"#,
+            ));
+        };
+        for (field, value) in &object {
+            if FIELDS.contains(&&**field) && !value.is_string() && !value.is_null() {
+                let message = format!("{field:?} in {name} is not a string");
+                return Err(Error::config(message));
+            }
+        }
+        Ok(Self {
+            is_open: mode(&path) & 0o077 != 0,
+            object,
+            ..Self::empty(path, "not in it")
+        })
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
     /// What it holds in this field, or why that is nothing.
-    pub(super) fn text(&self, field: &str) -> Result<String, Cow<'static, str>> {
-        match &self.content {
-            Content::Absent => Err("not there".into()),
-            Content::OutOfReach => Err("out of reach".into()),
-            Content::Fields { fields, .. } => match (fields.get(field), self.misspelt(field)) {
-                (Some(text), _) => Ok(text.clone()),
-                (None, Some(other)) => Err(format!("not in it, but {other:?} is").into()),
-                (None, None) => Err("not in it".into()),
-            },
+    pub(super) fn text(&self, field: &str) -> Content {
+        match (self.object.get(field), self.misspelt(field)) {
+            (Some(Value::String(text)), _) => Ok(text.clone()),
+            (_, Some(other)) => Err(format!("{}, but {other:?} is", self.note).into()),
+            _ => Err(self.note.into()),
         }
     }
 
@@ -150,70 +164,56 @@ impl ConfigFile {
             BASE_URL_KEY => &["baseurl", "cozebaseurl", "cozeapibase"],
             _ => &["cozeservice"],
         };
-        match &self.content {
-            Content::Fields { fields, others, .. } if !fields.contains_key(field) => {
-                let is_meant = |other: &&String| meant.contains(&letters(other).as_str());
-                others.iter().find(is_meant).map(String::as_str)
-            }
-            _ => None,
+        let is_meant = |(name, value): &(&String, &Value)| {
+            let text = value.as_str().filter(|text| !is_placeholder(text));
+            text.is_some() && meant.contains(&letters(name).as_str())
+        };
+        if self.object.get(field).is_some_and(Value::is_string) {
+            return None;
         }
+        let (name, _) = self.object.iter().find(is_meant)?;
+        Some(name)
     }
 
     pub(super) fn misspelling(&self, field: &str) -> Option<String> {
         let other = self.misspelt(field)?;
-        Some(format!(
-            "{} has no {field:?}, but {other:?}",
-            self.path.display()
-        ))
+        Some(format!("{} has no {field:?}, but {other:?}", self.name()))
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
-        let Content::Fields {
-            fields, is_open, ..
-        } = &self.content
-        else {
-            return Vec::new();
-        };
-        let path = self.path.display();
-        let misspelt = FIELDS
-            .into_iter()
-            .filter_map(|field| self.misspelling(field));
-        let is_key = |text: &String| matches!(Key::parse(text), Ok(Some(_)));
-        let is_open_key = *is_open && fields.get(API_KEY).is_some_and(is_key);
-        let open_key = is_open_key
-            .then(|| format!("{path} holds the key and is open to others: chmod 600 it"));
-        misspelt.chain(open_key).collect()
+        let misspelling = |field| self.misspelling(field);
+        let mut warnings: Vec<_> = FIELDS.into_iter().filter_map(misspelling).collect();
+        let key = self.text(API_KEY).map(|text| Key::parse(&text));
+        if self.is_open && matches!(key, Ok(Ok(Some(_)))) {
+            let warning = "holds the key and is open to others: chmod 600 it";
+            warnings.push(format!("{} {warning}", self.name()));
+        }
+        warnings
     }
 }
 
 /// The directories in which a configuration is looked for without being named.
-fn directories(env: &Env) -> impl Iterator<Item = PathBuf> {
-    let skills = state_directory(env).map(|state| state.join("skills"));
-    let own = skills
-        .into_iter()
-        .flat_map(|skills| ["coze_workflow", "coze-workflow"].map(|skill| skills.join(skill)));
-    // The XDG Base Directory Specification ignores a relative path.
-    let user = env
-        .path("XDG_CONFIG_HOME")
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(home(env)?.join(".config")))
-        .map(|config| config.join("coze-workflow"));
-    skill_directories(env).into_iter().chain(own).chain(user)
-}
-
-/// Where the program may have been installed as a part of a skill: its own directory, and the one
-/// above if that is the skill's folder for programs.
-fn skill_directories(env: &Env) -> Vec<PathBuf> {
-    let Some(executable) = &env.executable else {
-        return Vec::new();
-    };
+fn directories(env: &Env) -> Vec<PathBuf> {
     // A link in some `bin` leads to the skill, not the other way round.
-    let executable = fs::canonicalize(executable).unwrap_or_else(|_| executable.clone());
-    let own = executable.parent();
-    let above = own
-        .filter(|own| own.ends_with("bin") || own.ends_with("scripts"))
-        .and_then(Path::parent);
-    own.into_iter().chain(above).map(Path::to_owned).collect()
+    let executable = env.executable.as_ref();
+    let executable = executable.map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+    // The program may be a part of a skill: in its directory, or in its folder for programs.
+    let own = executable.as_deref().and_then(Path::parent);
+    let is_folder = |own: &&Path| own.ends_with("bin") || own.ends_with("scripts");
+    let above = own.filter(is_folder).and_then(Path::parent);
+    let program = own.into_iter().chain(above).map(Path::to_owned);
+    let state = state_directory(env);
+    let skill = |name| Some(state.as_ref()?.join("skills").join(name));
+    let skills = ["coze_workflow", "coze-workflow"].map(skill);
+    // The XDG Base Directory Specification ignores a relative path.
+    let xdg = env.path("XDG_CONFIG_HOME");
+    let user = xdg.filter(|path| path.is_absolute());
+    let user = user.or_else(|| Some(home(env)?.join(".config")));
+    let user = user.map(|config| config.join("coze-workflow"));
+    program
+        .chain(skills.into_iter().flatten())
+        .chain(user)
+        .collect()
 }
 
 /// The agent's directory, found as `OpenClaw` finds it: its profile `default` is no profile.
@@ -222,12 +222,9 @@ fn state_directory(env: &Env) -> Option<PathBuf> {
         return Some(state);
     }
     let profile = env.text("OPENCLAW_PROFILE");
-    Some(home(env)?.join(match profile {
-        Some(profile) if !profile.eq_ignore_ascii_case("default") => {
-            format!(".openclaw-{profile}")
-        }
-        _ => ".openclaw".to_owned(),
-    }))
+    let profile = profile.filter(|profile| !profile.eq_ignore_ascii_case("default"));
+    let suffix = profile.map_or(String::new(), |profile| format!("-{profile}"));
+    Some(home(env)?.join(format!(".openclaw{suffix}")))
 }
 
 fn home(env: &Env) -> Option<PathBuf> {
@@ -242,11 +239,10 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 /// Whoever can change the file could have the key sent to another machine.
 fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
-    let what = if mode(path).is_ok_and(|mode| mode & 0o002 != 0) {
+    let real = fs::canonicalize(path).unwrap_or_default();
+    let what = if mode(path) & 0o002 != 0 {
         "it"
-    } else if is_in_open_directory(path)
-        || fs::canonicalize(path).is_ok_and(|path| is_in_open_directory(&path))
-    {
+    } else if [path, &real].into_iter().any(is_in_open_directory) {
         "in its directory"
     } else {
         return Ok(());
@@ -261,48 +257,13 @@ fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
 
 /// With the sticky bit only their owners may replace files in it.
 fn is_in_open_directory(path: &Path) -> bool {
-    let mode = path.parent().map(mode);
-    matches!(mode, Some(Ok(mode)) if mode & 0o1002 == 0o002)
+    path.parent()
+        .is_some_and(|directory| mode(directory) & 0o1002 == 0o002)
 }
 
-fn mode(path: &Path) -> io::Result<u32> {
-    Ok(fs::metadata(path)?.permissions().mode())
-}
-
-/// Reads a file that must be there. `source` is what named it.
-fn fields(path: &Path, source: Option<&str>) -> Result<Content, Error> {
-    let text = read_text("configuration", path, source)?;
-    let json = serde_json::from_str(&text).map_err(|error| not_json(path, &text, &error))?;
-    let Value::Object(object) = json else {
-        let sentence = format!("{} is not a JSON object", path.display());
-        return Err(Error::config(sentence).hint(
-            r#"for example {"api_key": "pat_xxx"}"#,
-            r#"例如 {"api_key": "pat_xxx"}"#,
-        ));
-    };
-    let mut fields = BTreeMap::new();
-    let mut others = Vec::new();
-    for (name, value) in &object {
-        match (FIELDS.into_iter().find(|field| field == name), value) {
-            (Some(_), Value::Null) => {}
-            (Some(field), Value::String(text)) => {
-                fields.insert(field, text.clone());
-            }
-            (Some(field), _) => {
-                let path = path.display();
-                return Err(Error::config(format!(
-                    "{field:?} in {path} is not a string"
-                )));
-            }
-            (None, Value::String(text)) if !is_placeholder(text) => others.push(name.clone()),
-            (None, _) => {}
-        }
-    }
-    Ok(Content::Fields {
-        fields,
-        others,
-        is_open: mode(path).is_ok_and(|mode| mode & 0o077 != 0),
-    })
+/// Nobody may do anything with what is not there.
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode())
 }
 
 /// Where the JSON is broken, and what is usually meant by what is there. The text is not repeated:
@@ -312,29 +273,27 @@ fn not_json(path: &Path, text: &str, error: &serde_json::Error) -> Error {
     let start: usize = lines_before.map(str::len).sum();
     // serde_json counts bytes, up to and with the one that is wrong.
     let seen = text[start..].char_indices();
-    let seen = seen.take_while(|(at, _)| *at < error.column());
-    let (column, wrong) = seen.fold((0, None), |(column, _), found| (column + 1, Some(found)));
-    let local = Error::config(format!(
-        "{} is not valid JSON at line {}, column {column}",
-        path.display(),
-        error.line()
-    ));
+    let seen: Vec<_> = seen.take_while(|(at, _)| *at < error.column()).collect();
+    let (column, wrong) = (seen.len(), seen.last().copied());
+    let (path, line) = (path.display(), error.line());
+    let message = format!("{path} is not valid JSON at line {line}, column {column}");
     let is_after_comma = |at| text[..start + at].trim_end().ends_with(',');
-    match wrong {
+    let (english, chinese) = match wrong {
         Some((at, '}' | ']')) if is_after_comma(at) => {
-            local.hint("take out the comma before it", "请去掉它前面多余的逗号")
+            ("take out the comma before it", "请去掉它前面多余的逗号")
         }
-        Some((_, '\'')) => local.hint("JSON has double quotes only", "JSON 只用双引号"),
-        Some((_, '/' | '#')) => local.hint(
+        Some((_, '\'')) => ("JSON has double quotes only", "JSON 只用双引号"),
+        Some((_, '/' | '#')) => (
             "JSON has no comments: take it out",
             "JSON 不支持注释，请删除",
         ),
-        Some((_, c)) if !c.is_ascii() => local.hint(
+        Some((_, c)) if !c.is_ascii() => (
             "outside of texts only ASCII quotes, commas and colons count",
             "文本之外的引号、逗号和冒号须用英文（半角）的",
         ),
-        _ => local,
-    }
+        _ => return Error::config(message),
+    };
+    Error::config(message).hint(english, chinese)
 }
 
 /// The letters and digits of a name, in lower case.

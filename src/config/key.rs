@@ -2,29 +2,25 @@
 //! where it is masked. No message repeats the key.
 
 use std::fmt;
-use std::iter;
 
 use crate::error::Error;
 
-use super::env::Env;
-use super::file::{self, ConfigFile};
-use super::place::{Found, Place};
+use super::file;
+use super::place::{Found, Sources};
 
 /// A key as it goes into the `Authorization` header, and nowhere else: printable ASCII, no space.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Key(String);
 
 impl Key {
-    /// `None` is a placeholder.
-    pub(super) fn parse(text: &str) -> Result<Option<Self>, KeyFault> {
+    /// `None` is a placeholder; an error says what is wrong with it.
+    pub(super) fn parse(text: &str) -> Result<Option<Self>, String> {
         let text = bare(text);
         if is_placeholder(text) {
             return Ok(None);
         }
-        match text.chars().find_map(KeyFault::of) {
-            Some(fault) => Err(fault),
-            None => Ok(Some(Self(text.to_owned()))),
-        }
+        let fault = text.chars().find_map(fault);
+        fault.map_or_else(|| Ok(Some(Self(text.to_owned()))), Err)
     }
 
     pub(crate) fn expose(&self) -> &str {
@@ -40,14 +36,11 @@ impl Key {
         let mut masked = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
+            let (first, others) = rest.split_at(first.len_utf8());
             let after = rest.strip_prefix(&self.0);
-            rest = if let Some(after) = after.or_else(|| after_escaped(rest, &self.0)) {
-                masked.push_str("***");
-                after
-            } else {
-                masked.push(first);
-                &rest[first.len_utf8()..]
-            };
+            let after = after.or_else(|| after_escaped(rest, &self.0));
+            masked.push_str(after.map_or(first, |_| "***"));
+            rest = after.unwrap_or(others);
         }
         masked
     }
@@ -59,92 +52,51 @@ impl fmt::Debug for Key {
     }
 }
 
-#[cfg(test)]
-impl Key {
-    pub(super) fn scripted(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
 const KEY_FILE: &str = "COZE_API_KEY_FILE";
 
 /// The first key that is configured, or the error that names every place that was looked at.
-pub(super) fn find(env: &Env, files: &[ConfigFile]) -> Result<Found<Key>, Error> {
-    let places = iter::once(Ok(Place::variable("COZE_API_KEY", env)))
-        .chain(iter::once_with(|| key_file(env)))
-        .chain(iter::once(Ok(Place::variable("COZE_API_TOKEN", env))))
-        .chain(
-            files
-                .iter()
-                .map(|file| Ok(Place::file(file, file::API_KEY))),
-        );
+pub(super) fn find(sources: &Sources<'_>) -> Result<Found<Key>, Error> {
+    let variables = ["COZE_API_KEY", KEY_FILE, "COZE_API_TOKEN"];
     let mut looked_at = Vec::new();
-    for place in places {
-        let Place { name, content } = place?;
-        let note = match content.map(|text| Key::parse(&text)) {
-            Ok(Ok(Some(key))) => return Ok(Found::new(key, name)),
+    for Found { mut value, source } in sources.places(&variables, file::API_KEY) {
+        // It holds the key alone, and is not read before it is needed.
+        let path = sources.env.path(KEY_FILE);
+        if let Some(path) = path.filter(|_| source == KEY_FILE) {
+            value = Ok(file::read_text("key file", &path, Some(KEY_FILE))?);
+        }
+        let note = match value.map(|text| Key::parse(&text)) {
+            Ok(Ok(Some(key))) => return Ok(Found::new(key, source)),
             Ok(Ok(None)) => "a placeholder".into(),
-            Ok(Err(fault)) => return Err(fault.error(&name)),
+            Ok(Err(fault)) => {
+                let message = format!("the key in {source} {fault}");
+                return Err(Error::config(message).hint(
+                    "put the key there alone, copied anew from Coze",
+                    "请从扣子重新复制密钥，只填密钥本身",
+                ));
+            }
             Err(note) => note,
         };
-        looked_at.push(format!("{name} ({note})"));
+        looked_at.push(format!("{source} ({note})"));
     }
     let message = format!("no API key: looked at {}", looked_at.join(", "));
-    let file = file::preferred(env);
-    let file = file.display();
+    let file = file::preferred(sources.env).display().to_string();
     Err(Error::config(message).hint(
         format!(r#"set COZE_API_KEY or put {{"api_key": "…"}} in {file}"#),
         format!(r#"请设置 COZE_API_KEY，或把 {{"api_key": "…"}} 写入 {file}"#),
     ))
 }
 
-/// A file that holds the key alone. Not read before it is needed.
-fn key_file(env: &Env) -> Result<Place, Error> {
-    let Some(path) = env.path(KEY_FILE) else {
-        return Ok(Place::variable(KEY_FILE, env));
-    };
-    Ok(Place {
-        name: KEY_FILE.to_owned(),
-        content: Ok(file::read_text("key file", &path, Some(KEY_FILE))?),
-    })
-}
-
-/// Why a text is no key: the first character that can't be in one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyFault {
-    ControlCharacter,
-    Space,
-    Quote(char),
-    Foreign(char),
-}
-
-impl KeyFault {
-    fn of(c: char) -> Option<Self> {
-        match c {
-            _ if c.is_control() => Some(Self::ControlCharacter),
-            _ if c.is_whitespace() => Some(Self::Space),
-            _ if is_typographic_quote(c) => Some(Self::Quote(c)),
-            _ if !c.is_ascii() => Some(Self::Foreign(c)),
-            _ => None,
-        }
-    }
-
-    /// The error about a key in this place.
-    pub(super) fn error(self, place: &str) -> Error {
-        let name = |c: char| format!("{c:?} (U+{:04X})", u32::from(c));
-        let fault = match self {
-            Self::ControlCharacter => {
-                "has a line break or another control character inside".to_owned()
-            }
-            Self::Space => "has a space inside".into(),
-            Self::Quote(c) => format!("has a typographic quote, {}", name(c)),
-            Self::Foreign(char::REPLACEMENT_CHARACTER) => "is not UTF-8".into(),
-            Self::Foreign(c) => format!("has a character outside ASCII, {}", name(c)),
-        };
-        Error::config(format!("the key in {place} {fault}")).hint(
-            "put the key there alone, copied anew from Coze",
-            "请从扣子重新复制密钥，只填密钥本身",
-        )
+/// Why no key can hold this character; what follows the words `the key in PLACE`.
+fn fault(c: char) -> Option<String> {
+    let named = |what| format!("has a {what}, {c:?} (U+{:04X})", u32::from(c));
+    let said = |what: &str| Some(what.to_owned());
+    match c {
+        _ if c.is_control() => said("has a line break or another control character inside"),
+        _ if c.is_whitespace() => said("has a space inside"),
+        _ if is_typographic_quote(c) => Some(named("typographic quote")),
+        char::REPLACEMENT_CHARACTER => said("is not UTF-8"),
+        _ if c.is_ascii() => None,
+        _ => Some(named("character outside ASCII")),
     }
 }
 
@@ -156,13 +108,10 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     ];
     let text = text.trim_matches(|c: char| c.is_whitespace() || is_typographic_quote(c));
     let lower = text.to_ascii_lowercase();
-    let is_crossed_out = |rest: &str| {
-        rest.chars()
-            .all(|c| matches!(c, 'x' | '*' | '.' | '…' | '·'))
-    };
-    let without_prefix = ["pat_", "sat_"]
-        .into_iter()
-        .find_map(|prefix| lower.strip_prefix(prefix));
+    let is_crossed_out = |rest: &str| rest.trim_matches(['x', '*', '.', '…', '·']).is_empty();
+    let without_prefix = lower
+        .strip_prefix("pat_")
+        .or_else(|| lower.strip_prefix("sat_"));
     let without_digits = lower.trim_start_matches(|c: char| c.is_ascii_digit());
     text.is_empty()
         || lower.starts_with("your")
@@ -176,19 +125,13 @@ pub(super) fn is_placeholder(text: &str) -> bool {
 
 /// The key without what was copied along with it: white space, quotes around it, `Bearer`.
 fn bare(text: &str) -> &str {
-    let trimmed = text.trim();
+    let text = text.trim();
     let unquoted = ['"', '\'', '`']
         .into_iter()
-        .find_map(|quote| trimmed.strip_prefix(quote)?.strip_suffix(quote));
-    let without_scheme = || {
-        let (scheme, rest) = trimmed.split_at_checked("bearer".len())?;
-        let is_word = rest.is_empty() || rest.starts_with(char::is_whitespace);
-        (scheme.eq_ignore_ascii_case("bearer") && is_word).then_some(rest)
-    };
-    match unquoted.or_else(without_scheme) {
-        Some(inner) => bare(inner),
-        None => trimmed,
-    }
+        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
+    let (scheme, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let without_scheme = scheme.eq_ignore_ascii_case("bearer").then_some(rest);
+    unquoted.or(without_scheme).map_or(text, bare)
 }
 
 fn is_typographic_quote(c: char) -> bool {
@@ -216,7 +159,16 @@ fn after_escaped<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use crate::cli::Options;
+
+    use super::super::env::Env;
     use super::*;
+
+    impl Key {
+        pub(in crate::config) fn scripted(text: &str) -> Self {
+            Self(text.to_owned())
+        }
+    }
 
     #[track_caller]
     fn key(text: &str) -> Key {
@@ -305,7 +257,12 @@ mod tests {
             ("pat_\u{fffd}", "is not UTF-8"),
         ];
         for (text, fault) in table {
-            let error = Key::parse(text).unwrap_err().error("COZE_API_KEY");
+            let sources = Sources {
+                options: &Options::default(),
+                env: &Env::scripted(&[("COZE_API_KEY", text)]),
+                files: Vec::new(),
+            };
+            let error = find(&sources).err().expect("no key");
             let sentence = format!(
                 "the key in COZE_API_KEY {fault} (put the key there alone, copied anew from Coze)"
             );

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::cli::Options;
+
 use super::env::Env;
 use super::file::ConfigFile;
 
@@ -21,39 +23,39 @@ impl<T> Found<T> {
     }
 }
 
-/// Somewhere a field may be, and what is there: a text, or why there is none.
-pub(super) struct Place {
-    pub(super) name: String,
-    pub(super) content: Result<String, Cow<'static, str>>,
+/// A text, or why there is none.
+pub(super) type Content = Result<String, Cow<'static, str>>;
+
+/// All that a field may come from.
+pub(super) struct Sources<'a> {
+    pub(super) options: &'a Options,
+    pub(super) env: &'a Env,
+    pub(super) files: Vec<ConfigFile>,
 }
 
-impl Place {
-    pub(super) fn variable(name: &str, env: &Env) -> Self {
-        Self {
-            name: name.to_owned(),
-            content: env.text(name).ok_or("not set".into()),
-        }
+impl Sources<'_> {
+    /// The variables, then the files, and what each holds of one field.
+    pub(super) fn places(
+        &self,
+        variables: &[&'static str],
+        field: &str,
+    ) -> impl Iterator<Item = Found<Content>> {
+        let text = |name| self.env.text(name).ok_or("not set".into());
+        let variables = variables
+            .iter()
+            .map(move |name| Found::new(text(name), *name));
+        let file = move |file: &ConfigFile| Found::new(file.text(field), file.name());
+        variables.chain(self.files.iter().map(file))
     }
 
-    pub(super) fn file(file: &ConfigFile, field: &str) -> Self {
-        Self {
-            name: file.path.display().to_string(),
-            content: file.text(field),
-        }
+    /// What they hold, trimmed.
+    pub(super) fn texts(
+        &self,
+        variables: &[&'static str],
+        field: &str,
+    ) -> impl Iterator<Item = Found<String>> {
+        let text = |content: Content| Some(content.ok()?.trim().to_owned());
+        let places = self.places(variables, field);
+        places.filter_map(move |place| Some(Found::new(text(place.value)?, place.source)))
     }
-}
-
-/// What the variables, then the files, hold of one field; trimmed.
-pub(super) fn texts(
-    variables: &[&str],
-    field: &str,
-    env: &Env,
-    files: &[ConfigFile],
-) -> impl Iterator<Item = Found<String>> {
-    let variables = variables.iter().map(|name| Place::variable(name, env));
-    let files = files.iter().map(|file| Place::file(file, field));
-    variables.chain(files).filter_map(|place| {
-        let text = place.content.ok()?;
-        Some(Found::new(text.trim().to_owned(), place.name))
-    })
 }

@@ -2,13 +2,14 @@
 //! ureq's own reading skips a bad value without a word and goes there directly; here it is an error,
 //! for a direct connection may be what the proxy is there to prevent.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::error::Error;
 
 use super::env::Env;
-use super::url::{Authority, BaseUrl, UrlFault};
+use super::url::{self, Authority, BaseUrl, UrlFault};
 
 /// A proxy that is to be used. Its `Debug` and `Display` show neither user nor password.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,21 +27,13 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// For sentences: where it is and who named it, never its password.
     pub(crate) fn name(&self) -> String {
-        format!(
-            "proxy {}:{} ({})",
-            self.host_of_url(),
-            self.port,
-            self.source
-        )
+        let (host, port, source) = (self.host_of_url(), self.port, &self.source);
+        format!("proxy {host}:{port} ({source})")
     }
 
     /// As a URL has it: an IPv6 address in its brackets.
-    pub(crate) fn host_of_url(&self) -> String {
-        if self.host.contains(':') && !self.host.starts_with('[') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        }
+    pub(crate) fn host_of_url(&self) -> Cow<'_, str> {
+        url::host_of_url(&self.host)
     }
 }
 
@@ -56,7 +49,7 @@ pub(crate) enum ProxyProtocol {
 }
 
 /// The proxy for the base URL, if there is one.
-pub(super) fn choose(base_url: &BaseUrl, env: &Env) -> Result<Option<Proxy>, ProxyFault> {
+pub(super) fn choose(base_url: &BaseUrl, env: &Env) -> Result<Option<Proxy>, Error> {
     let Some((variable, value)) = variable(base_url.is_https, env) else {
         return Ok(None);
     };
@@ -64,75 +57,37 @@ pub(super) fn choose(base_url: &BaseUrl, env: &Env) -> Result<Option<Proxy>, Pro
     if exceptions.is_some_and(|list| is_exempt(&list, &base_url.authority.host, base_url.port())) {
         return Ok(None);
     }
-    match parse(&value, variable) {
-        Ok(proxy) => Ok(Some(proxy)),
-        Err(reason) => Err(ProxyFault { variable, reason }),
-    }
-}
-
-/// A proxy that would be used and can't be. The value is never repeated: it may hold a password.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct ProxyFault {
-    variable: &'static str,
-    reason: Reason,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    OverTls,
-    OtherScheme,
-    Credentials,
-    BeyondHost,
-    Url(UrlFault),
-}
-
-impl fmt::Display for ProxyFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the proxy in {} ", self.variable)?;
-        match self.reason {
-            Reason::OverTls => f.write_str("is an https:// one, which is not supported"),
-            Reason::OtherScheme => f.write_str("has an unknown scheme"),
-            Reason::Credentials => f.write_str("has a user or password that is no text"),
-            Reason::BeyondHost => f.write_str("has something after host and port"),
-            Reason::Url(fault) => fault.fmt(f),
-        }
-    }
-}
-
-impl From<ProxyFault> for Error {
-    fn from(fault: ProxyFault) -> Self {
-        Self::config(fault.to_string()).hint(
+    // The value is never repeated: it may hold a password.
+    parse(&value, variable).map(Some).map_err(|fault| {
+        Error::config(format!("the proxy in {variable} {fault}")).hint(
             "write http://user:password@host:port or socks5h://…, with %XX for special characters",
             "请写成 http://用户名:密码@主机:端口 或 socks5h://…，特殊字符写作 %XX",
         )
-    }
+    })
 }
+
+/// The schemes of a proxy's URL, the first of each protocol for sentences, and their usual ports.
+const SCHEMES: [(&str, ProxyProtocol, u16); 6] = [
+    ("http", ProxyProtocol::Http, 80),
+    ("socks4", ProxyProtocol::Socks4, 1080),
+    ("socks4a", ProxyProtocol::Socks4a, 1080),
+    ("socks5", ProxyProtocol::Socks5, 1080),
+    ("socks5h", ProxyProtocol::Socks5h, 1080),
+    ("socks", ProxyProtocol::Socks5, 1080),
+];
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.protocol {
-            ProxyProtocol::Http => "http",
-            ProxyProtocol::Socks4 => "socks4",
-            ProxyProtocol::Socks4a => "socks4a",
-            ProxyProtocol::Socks5 => "socks5",
-            ProxyProtocol::Socks5h => "socks5h",
-        };
-        let authority = Authority {
-            host: self.host.clone(),
-            port: Some(self.port),
-        };
-        write!(f, "{scheme}://{authority}")
+        let mut schemes = SCHEMES.into_iter();
+        let scheme = schemes.find(|(_, protocol, _)| *protocol == self.protocol);
+        let scheme = scheme.map_or("", |(scheme, ..)| scheme);
+        write!(f, "{scheme}://{}:{}", self.host_of_url(), self.port)
     }
 }
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let credentials = (self.user.is_some() || self.password.is_some()).then_some("(redacted)");
-        f.debug_struct("Proxy")
-            .field("url", &self.to_string())
-            .field("credentials", &credentials)
-            .field("source", &self.source)
-            .finish_non_exhaustive()
+        write!(f, "{self} ({})", self.source)
     }
 }
 
@@ -151,32 +106,26 @@ fn variable(is_https: bool, env: &Env) -> Option<(&'static str, String)> {
         .find_map(|name| Some((name, env.text(name)?)))
 }
 
-fn parse(value: &str, variable: &str) -> Result<Proxy, Reason> {
+fn parse(value: &str, variable: &str) -> Result<Proxy, UrlFault> {
     let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
-    let (protocol, usual_port) = match scheme.to_ascii_lowercase().as_str() {
-        "http" => (ProxyProtocol::Http, 80),
-        "socks4" => (ProxyProtocol::Socks4, 1080),
-        "socks4a" => (ProxyProtocol::Socks4a, 1080),
-        "socks5" | "socks" => (ProxyProtocol::Socks5, 1080),
-        "socks5h" => (ProxyProtocol::Socks5h, 1080),
-        "https" => return Err(Reason::OverTls),
-        _ => return Err(Reason::OtherScheme),
-    };
+    if scheme.eq_ignore_ascii_case("https") {
+        return Err("is an https:// one, which is not supported");
+    }
+    let mut schemes = SCHEMES.into_iter();
+    let known = schemes.find(|(known, ..)| scheme.eq_ignore_ascii_case(known));
+    let (_, protocol, usual_port) = known.ok_or("has an unknown scheme")?;
     // The last @: a password may hold one that nobody escaped.
-    let (credentials, place) = match rest.rsplit_once('@') {
-        Some((credentials, place)) => (Some(credentials), place),
-        None => (None, rest),
-    };
+    let (credentials, place) = rest.rsplit_once('@').unwrap_or(("", rest));
     let place = place.strip_suffix('/').unwrap_or(place);
     if place.contains(['/', '?', '#']) {
-        return Err(Reason::BeyondHost);
+        return Err("has something after host and port");
     }
-    let (user, password) = match credentials.map(|text| text.split_once(':').ok_or(text)) {
-        None | Some(Err("")) => (None, None),
-        Some(Err(user)) => (Some(decoded(user)?), None),
-        Some(Ok((user, password))) => (Some(decoded(user)?), Some(decoded(password)?)),
+    let (user, password) = match credentials.split_once(':') {
+        None if credentials.is_empty() => (None, None),
+        None => (Some(decoded(credentials)?), None),
+        Some((user, password)) => (Some(decoded(user)?), Some(decoded(password)?)),
     };
-    let authority = Authority::parse(place).map_err(Reason::Url)?;
+    let authority = Authority::parse(place)?;
     Ok(Proxy {
         protocol,
         host: authority.host,
@@ -188,32 +137,26 @@ fn parse(value: &str, variable: &str) -> Result<Proxy, Reason> {
 }
 
 /// `%XX` decoded. A percent sign that begins no such thing means itself, as in curl.
-fn decoded(text: &str) -> Result<String, Reason> {
+fn decoded(text: &str) -> Result<String, UrlFault> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let escaped = after.get(..2).filter(|_| first == b'%').and_then(hex);
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() {
-            &after[2..]
-        } else {
-            after
-        };
+        let escaped = after.split_first_chunk().filter(|_| first == b'%');
+        let escaped = escaped.and_then(|(digits, after)| Some((hex(*digits)?, after)));
+        let (byte, after) = escaped.unwrap_or((first, after));
+        bytes.push(byte);
+        rest = after;
     }
     // What was no UTF-8 in the environment has arrived as U+FFFD.
     let is_odd = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
-    match String::from_utf8(bytes) {
-        Ok(text) if !text.contains(is_odd) => Ok(text),
-        _ => Err(Reason::Credentials),
-    }
+    let text = String::from_utf8(bytes).ok();
+    let text = text.filter(|text| !text.contains(is_odd));
+    text.ok_or("has a user or password that is no text")
 }
 
-fn hex(digits: &[u8]) -> Option<u8> {
-    // `from_str_radix` alone would take a plus sign.
-    if !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+fn hex(digits: [u8; 2]) -> Option<u8> {
+    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+    u8::try_from(high? * 16 + low?).ok()
 }
 
 /// Whether `NO_PROXY` lists the target. An entry that makes no sense lists nothing.
@@ -226,25 +169,18 @@ fn is_exempt(list: &str, host: &str, port: u16) -> bool {
 fn covers(entry: &str, host: &str, port: u16) -> bool {
     let address = host.parse::<IpAddr>().ok();
     if let Some((network, bits)) = entry.split_once('/') {
-        let (network, bits) = (network.parse(), bits.parse());
-        return match (address, network, bits) {
-            (Some(address), Ok(network), Ok(bits)) => is_within(address, network, bits),
-            _ => false,
-        };
+        let (network, bits) = (network.parse().ok(), bits.parse().ok());
+        let range = address.zip(network).zip(bits);
+        return range.is_some_and(|((address, network), bits)| is_within(address, network, bits));
     }
     let (name, entry_port) = without_port(entry);
-    if entry_port.is_some_and(|entry_port| entry_port != port) {
-        return false;
-    }
-    if name == "*" {
-        return true;
-    }
-    match (address, name.parse::<IpAddr>()) {
-        (Some(address), Ok(listed)) => address == listed,
+    let is_listed = match address {
+        _ if name == "*" => true,
         // `0.0.1` is no domain that 127.0.0.1 lies in.
-        (Some(_), Err(_)) => false,
-        (None, _) => is_below(host, name),
-    }
+        Some(address) => name.parse() == Ok(address),
+        None => is_below(host, name),
+    };
+    is_listed && entry_port.is_none_or(|entry_port| entry_port == port)
 }
 
 /// `[::1]:80`, `::1`, `host:80`
@@ -252,13 +188,10 @@ fn without_port(entry: &str) -> (&str, Option<u16>) {
     if entry.parse::<IpAddr>().is_ok() {
         return (entry, None);
     }
-    let (name, port) = match entry.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() => (name, port.parse().ok()),
-        _ => (entry, None),
-    };
-    let address = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
+    let with_port = entry.rsplit_once(':');
+    let with_port = with_port.and_then(|(name, port)| Some((name, Some(port.parse().ok()?))));
+    let (name, port) = with_port.unwrap_or((entry, None));
+    let address = url::without_brackets(name);
     (address.unwrap_or(name), port)
 }
 
@@ -267,35 +200,25 @@ fn is_below(host: &str, domain: &str) -> bool {
     let domain = domain.strip_prefix('*').unwrap_or(domain);
     let domain = domain.strip_prefix('.').unwrap_or(domain);
     let domain = domain.strip_suffix('.').unwrap_or(domain);
-    match host.strip_suffix(domain) {
-        Some(front) => !domain.is_empty() && (front.is_empty() || front.ends_with('.')),
-        None => false,
-    }
+    let front = host.strip_suffix(domain).filter(|_| !domain.is_empty());
+    front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
 fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
-    match (address, network) {
-        (IpAddr::V4(address), IpAddr::V4(network)) if bits <= 32 => {
-            let difference = address.to_bits() ^ network.to_bits();
-            difference
-                .checked_shr(32 - bits)
-                .is_none_or(|left| left == 0)
-        }
-        (IpAddr::V6(address), IpAddr::V6(network)) if bits <= 128 => {
-            let difference = address.to_bits() ^ network.to_bits();
-            difference
-                .checked_shr(128 - bits)
-                .is_none_or(|left| left == 0)
-        }
-        _ => false,
-    }
+    let (difference, width) = match (address, network) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => (u128::from(one.to_bits() ^ other.to_bits()), 32),
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits(), 128),
+        _ => return false,
+    };
+    let unlike = |rest| difference.checked_shr(rest).unwrap_or(0) != 0;
+    bits <= width && !unlike(width - bits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chosen(base_url: &str, variables: &[(&str, &str)]) -> Result<Option<Proxy>, ProxyFault> {
+    fn chosen(base_url: &str, variables: &[(&str, &str)]) -> Result<Option<Proxy>, Error> {
         choose(
             &BaseUrl::parse(base_url).unwrap(),
             &Env::scripted(variables),
@@ -440,7 +363,7 @@ mod tests {
         for (value, reason) in table {
             let fault = chosen("https://api.coze.cn", &[("HTTPS_PROXY", value)]).unwrap_err();
             let sentence = format!("the proxy in HTTPS_PROXY {reason}");
-            assert_eq!(fault.to_string(), sentence, "{value}");
+            assert_eq!(fault.message, sentence, "{value}");
         }
     }
 

@@ -10,6 +10,19 @@ use tempfile::TempDir;
 use super::url::BASE_URL;
 use super::*;
 
+impl Config {
+    /// For the tests of other rooms: the defaults, a key, and a place to go to as it is.
+    pub(crate) fn scripted(base_url: &str) -> Self {
+        let env = Env::scripted(&[("COZE_API_KEY", "pat_scripted")]);
+        let config = load(&Options::default(), &env).expect("a key is enough");
+        Self {
+            key: Key::scripted("pat_xxx"),
+            base_url: base_url.to_owned(),
+            ..config
+        }
+    }
+}
+
 /// A machine with files on it; `/` in what a test writes is `root`.
 pub(super) struct Machine {
     root: TempDir,

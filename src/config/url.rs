@@ -1,49 +1,42 @@
 //! The base URL: `http(s)://host[:port][/prefix]`, as RFC 3986 has it, and the host and port that a
 //! proxy's URL shares with it. No message repeats the text: a key lands in the wrong variable easily.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::cli::Options;
 use crate::error::Error;
 
-use super::env::Env;
 use super::file::{self, ConfigFile};
 use super::key::is_placeholder;
-use super::place::{DEFAULT, Found, texts};
+use super::place::{DEFAULT, Found, Sources};
 
 /// What is called when nobody says otherwise: Coze in China.
 pub(super) const BASE_URL: &str = "https://api.coze.cn";
+const BASE_URL_ABROAD: &str = "https://api.coze.com";
 
 /// The first base URL that is configured, else the default.
-pub(super) fn find(
-    options: &Options,
-    env: &Env,
-    files: &[ConfigFile],
-) -> Result<Found<BaseUrl>, Error> {
-    let option = options.base_url.iter();
+pub(super) fn find(sources: &Sources<'_>) -> Result<Found<BaseUrl>, Error> {
+    let option = sources.options.base_url.iter();
     let option = option.map(|text| Found::new(text.trim().to_owned(), "--base-url"));
     let variables = ["COZE_BASE_URL", "COZE_API_BASE"];
     let found = option
-        .chain(texts(&variables, file::BASE_URL_KEY, env, files))
+        .chain(sources.texts(&variables, file::BASE_URL_KEY))
         // A URL in the wrong alphabet is no placeholder: to pass it over would send the key elsewhere.
         .find(|found| !is_placeholder(&found.value) || found.value.contains("://"));
     if let Some(Found { value, source }) = found {
-        return match BaseUrl::parse(&value) {
-            Ok(base_url) => Ok(Found::new(base_url, source)),
-            Err(fault) => {
-                let error = Error::config(format!("the base URL in {source} {fault}"));
-                let example = match fault {
-                    UrlFault::Page { api } => api,
-                    _ => BASE_URL,
-                };
-                Err(error.hint(format!("for example {example}"), format!("例如 {example}")))
-            }
-        };
+        let base_url = BaseUrl::parse(&value).map_err(|fault| {
+            let host = value.split('/').nth(2).unwrap_or_default();
+            let is_abroad = fault == IS_PAGE && host.to_ascii_lowercase().contains("coze.com");
+            let example = if is_abroad { BASE_URL_ABROAD } else { BASE_URL };
+            Error::config(format!("the base URL in {source} {fault}"))
+                .hint(format!("for example {example}"), format!("例如 {example}"))
+        })?;
+        return Ok(Found::new(base_url, source));
     }
     // To pass over a name that is misspelt would send the key to the default.
     let misspelling = |file: &ConfigFile| file.misspelling(file::BASE_URL_KEY);
-    if let Some(sentence) = files.iter().find_map(misspelling) {
+    if let Some(sentence) = sources.files.iter().find_map(misspelling) {
         return Err(Error::config(sentence).hint(
             "correct its name, or set COZE_BASE_URL",
             "请改正键名，或设置 COZE_BASE_URL",
@@ -64,33 +57,27 @@ pub(super) struct BaseUrl {
 
 impl BaseUrl {
     pub(super) fn parse(text: &str) -> Result<Self, UrlFault> {
-        let (scheme, rest) = text.split_once("://").ok_or(UrlFault::NoScheme)?;
-        let is_https = match scheme.to_ascii_lowercase().as_str() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(UrlFault::OtherScheme),
-        };
+        let no_scheme = "does not begin with https:// or http://";
+        let (scheme, rest) = text.split_once("://").ok_or(no_scheme)?;
+        let is_https = scheme.eq_ignore_ascii_case("https");
+        if !is_https && !scheme.eq_ignore_ascii_case("http") {
+            return Err("must begin with https:// or http://");
+        }
         let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(authority_end);
         if authority.contains('@') {
-            return Err(UrlFault::User);
+            return Err("must not hold a user or password");
         }
         let authority = Authority::parse(authority)?;
         // Before the rest is judged: the address of a page has a query.
-        match authority.host.as_str() {
-            "www.coze.cn" => return Err(UrlFault::Page { api: BASE_URL }),
-            "www.coze.com" => {
-                return Err(UrlFault::Page {
-                    api: "https://api.coze.com",
-                });
-            }
-            _ => {}
+        if ["www.coze.cn", "www.coze.com"].contains(&&*authority.host) {
+            return Err(IS_PAGE);
         }
         if path.contains(['?', '#']) {
-            return Err(UrlFault::QueryOrFragment);
+            return Err("must have no query (?) and no fragment (#)");
         }
         if !path.bytes().all(is_path_byte) {
-            return Err(UrlFault::Path);
+            return Err("has a character in its path that must be written as %XX");
         }
         Ok(Self {
             is_https,
@@ -111,7 +98,7 @@ impl BaseUrl {
 
     /// Whether it is Coze itself, in China or elsewhere.
     pub(super) fn is_cloud(&self) -> bool {
-        ["api.coze.cn", "api.coze.com"].contains(&self.authority.host.as_str())
+        ["api.coze.cn", "api.coze.com"].contains(&&*self.authority.host)
     }
 
     /// Whether it is the address that Coze gives to a deployed project.
@@ -139,22 +126,18 @@ impl Authority {
     pub(super) fn parse(text: &str) -> Result<Self, UrlFault> {
         // The colons of an IPv6 address are before its closing bracket.
         let host_end = text.rfind(']').map_or(0, |bracket| bracket + 1);
-        let (host, port) = match text[host_end..].find(':') {
-            Some(colon) => {
-                let (host, port) = text.split_at(host_end + colon);
-                (host, Some(port_number(&port[1..])?))
-            }
-            None => (text, None),
+        let (bracketed, rest) = text.split_at(host_end);
+        let (name, port) = match rest.split_once(':') {
+            Some((name, port)) => (name, Some(port_number(port)?)),
+            None => (rest, None),
         };
-        let host = match host.strip_prefix('[') {
-            Some(address) => ipv6(address).ok_or(UrlFault::Host)?,
-            None if is_name(host) => host,
-            None => return Err(UrlFault::Host),
+        let host = match without_brackets(bracketed) {
+            Some(address) if name.is_empty() && address.parse::<Ipv6Addr>().is_ok() => address,
+            None if bracketed.is_empty() && is_name(name) => name,
+            _ => return Err("has no valid host name or address"),
         };
-        Ok(Self {
-            host: host.to_ascii_lowercase(),
-            port,
-        })
+        let host = host.to_ascii_lowercase();
+        Ok(Self { host, port })
     }
 
     fn is_loopback(&self) -> bool {
@@ -167,48 +150,26 @@ impl Authority {
 
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?;
-        } else {
-            f.write_str(&self.host)?;
-        }
-        match self.port {
-            Some(port) => write!(f, ":{port}"),
-            None => Ok(()),
-        }
+        f.write_str(&host_of_url(&self.host))?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 
-/// What is wrong with a URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum UrlFault {
-    NoScheme,
-    OtherScheme,
-    User,
-    QueryOrFragment,
-    Path,
-    Host,
-    Port,
-    /// Of the site that has this API.
-    Page {
-        api: &'static str,
-    },
+/// As a URL has it: an IPv6 address in its brackets.
+pub(super) fn host_of_url(host: &str) -> Cow<'_, str> {
+    let address = host.contains(':').then(|| format!("[{host}]"));
+    address.map_or(host.into(), Cow::from)
 }
 
-impl fmt::Display for UrlFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoScheme => "does not begin with https:// or http://",
-            Self::OtherScheme => "must begin with https:// or http://",
-            Self::User => "must not hold a user or password",
-            Self::QueryOrFragment => "must have no query (?) and no fragment (#)",
-            Self::Path => "has a character in its path that must be written as %XX",
-            Self::Host => "has no valid host name or address",
-            Self::Port => "has a port that is no number from 1 to 65535",
-            Self::Page { .. } => "is the address of a page, not of the API",
-        })
-    }
+pub(super) fn without_brackets(host: &str) -> Option<&str> {
+    host.strip_prefix('[')?.strip_suffix(']')
 }
+
+/// What is wrong with a URL: what follows the words `the base URL in PLACE`.
+pub(super) type UrlFault = &'static str;
+
+/// It is of the site that has this API.
+const IS_PAGE: UrlFault = "is the address of a page, not of the API";
 
 /// What RFC 3986 allows in a path.
 fn is_path_byte(byte: u8) -> bool {
@@ -217,35 +178,28 @@ fn is_path_byte(byte: u8) -> bool {
 
 /// Paths that are cut off: configurations that are passed around hold the whole address of a call.
 /// `*` is any one part of a path.
-const ENDPOINTS: [&str; 13] = [
-    "/v1",
-    "/v1/workflow/run",
-    "/v1/workflow/stream_run",
-    "/v1/workflow/stream_resume",
-    "/v1/workflow/get_run_history",
-    "/v1/workflows/resume",
-    "/v1/workflows/chat",
-    "/v1/workflows/*",
-    "/v1/workflows/*/run_histories/*",
-    "/v1/workflows/*/run_histories/*/execute_nodes/*",
-    "/v1/files/upload",
-    "/v3/chat",
-    "/open_api/v2/chat",
+const ENDPOINTS: [&str; 11] = [
+    "v1",
+    "v1/workflow/run",
+    "v1/workflow/stream_run",
+    "v1/workflow/stream_resume",
+    "v1/workflow/get_run_history",
+    "v1/workflows/*",
+    "v1/workflows/*/run_histories/*",
+    "v1/workflows/*/run_histories/*/execute_nodes/*",
+    "v1/files/upload",
+    "v3/chat",
+    "open_api/v2/chat",
 ];
 
 /// The path without the endpoint and the slashes at its end.
 fn without_endpoint(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     let before = |endpoint: &&str| {
-        let mut rest = path;
-        for part in endpoint.split('/').skip(1).collect::<Vec<_>>().iter().rev() {
+        endpoint.rsplit('/').try_fold(path, |rest, part| {
             let (before, last) = rest.rsplit_once('/')?;
-            if *part != "*" && *part != last || last.is_empty() {
-                return None;
-            }
-            rest = before;
-        }
-        Some(rest)
+            (last == part || part == "*" && !last.is_empty()).then_some(before)
+        })
     };
     let prefix = ENDPOINTS.iter().find_map(before).unwrap_or(path);
     prefix.trim_end_matches('/')
@@ -254,16 +208,8 @@ fn without_endpoint(path: &str) -> &str {
 fn port_number(text: &str) -> Result<u16, UrlFault> {
     // `parse` alone would take a plus sign.
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(port) if is_number && port != 0 => Ok(port),
-        _ => Err(UrlFault::Port),
-    }
-}
-
-/// The address before the closing bracket, if that is what it is.
-fn ipv6(bracketed: &str) -> Option<&str> {
-    let address = bracketed.strip_suffix(']')?;
-    address.parse::<Ipv6Addr>().ok().map(|_| address)
+    let port = text.parse().ok().filter(|port| is_number && *port != 0);
+    port.ok_or("has a port that is no number from 1 to 65535")
 }
 
 /// A name or an IPv4 address, by its characters; whether it exists is for the resolver to say.
@@ -357,75 +303,49 @@ mod tests {
 
     #[test]
     fn what_is_no_base_url_is_refused_with_a_reason() {
+        let no_scheme = "does not begin with https:// or http://";
+        let other_scheme = "must begin with https:// or http://";
+        let user = "must not hold a user or password";
+        let query = "must have no query (?) and no fragment (#)";
+        let path = "has a character in its path that must be written as %XX";
+        let host = "has no valid host name or address";
+        let port = "has a port that is no number from 1 to 65535";
+        let page = "is the address of a page, not of the API";
         let table = [
-            ("api.coze.cn", UrlFault::NoScheme),
-            ("https:/api.coze.cn", UrlFault::NoScheme),
-            ("ftp://api.coze.cn", UrlFault::OtherScheme),
-            ("://api.coze.cn", UrlFault::OtherScheme),
-            ("https://user:word@api.coze.cn", UrlFault::User),
-            ("https://user@api.coze.cn/v1", UrlFault::User),
-            ("https://api.coze.cn?a=b", UrlFault::QueryOrFragment),
-            ("https://api.coze.cn/#top", UrlFault::QueryOrFragment),
-            ("https://api.coze.cn/a b", UrlFault::Path),
-            ("https://api.coze.cn/a\nb", UrlFault::Path),
-            ("https://api.coze.cn/扣子", UrlFault::Path),
-            ("https://", UrlFault::Host),
-            ("https:///v1", UrlFault::Host),
-            ("https://:443", UrlFault::Host),
-            ("https://api..cn", UrlFault::Host),
-            ("https://api coze.cn", UrlFault::Host),
-            ("https://扣子.cn", UrlFault::Host),
-            ("https://api.coze.cn\\v1", UrlFault::Host),
-            ("https://www.coze.cn", UrlFault::Page { api: BASE_URL }),
+            ("api.coze.cn", no_scheme),
+            ("https:/api.coze.cn", no_scheme),
+            ("ftp://api.coze.cn", other_scheme),
+            ("://api.coze.cn", other_scheme),
+            ("https://user:word@api.coze.cn", user),
+            ("https://user@api.coze.cn/v1", user),
+            ("https://api.coze.cn?a=b", query),
+            ("https://api.coze.cn/#top", query),
+            ("https://api.coze.cn/a b", path),
+            ("https://api.coze.cn/a\nb", path),
+            ("https://api.coze.cn/扣子", path),
+            ("https://", host),
+            ("https:///v1", host),
+            ("https://:443", host),
+            ("https://api..cn", host),
+            ("https://api coze.cn", host),
+            ("https://扣子.cn", host),
+            ("https://api.coze.cn\\v1", host),
+            ("https://www.coze.cn", page),
             (
                 "https://www.coze.com/work_flow?space_id=1&workflow_id=7",
-                UrlFault::Page {
-                    api: "https://api.coze.com",
-                },
+                page,
             ),
-            ("https://[::1", UrlFault::Port),
-            ("https://[::g]", UrlFault::Host),
-            ("https://[127.0.0.1]", UrlFault::Host),
-            ("https://::1/", UrlFault::Port),
-            ("https://api.coze.cn:", UrlFault::Port),
-            ("https://api.coze.cn:0", UrlFault::Port),
-            ("https://api.coze.cn:+80", UrlFault::Port),
-            ("https://api.coze.cn:65536", UrlFault::Port),
+            ("https://[::1", port),
+            ("https://[::g]", host),
+            ("https://[127.0.0.1]", host),
+            ("https://::1/", port),
+            ("https://api.coze.cn:", port),
+            ("https://api.coze.cn:0", port),
+            ("https://api.coze.cn:+80", port),
+            ("https://api.coze.cn:65536", port),
         ];
         for (text, fault) in table {
             assert_eq!(BaseUrl::parse(text), Err(fault), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_reason_is_a_sentence_after_the_name_of_the_setting() {
-        let table = [
-            (
-                UrlFault::NoScheme,
-                "does not begin with https:// or http://",
-            ),
-            (UrlFault::OtherScheme, "must begin with https:// or http://"),
-            (UrlFault::User, "must not hold a user or password"),
-            (
-                UrlFault::QueryOrFragment,
-                "must have no query (?) and no fragment (#)",
-            ),
-            (
-                UrlFault::Path,
-                "has a character in its path that must be written as %XX",
-            ),
-            (UrlFault::Host, "has no valid host name or address"),
-            (
-                UrlFault::Port,
-                "has a port that is no number from 1 to 65535",
-            ),
-            (
-                UrlFault::Page { api: BASE_URL },
-                "is the address of a page, not of the API",
-            ),
-        ];
-        for (fault, sentence) in table {
-            assert_eq!(fault.to_string(), sentence);
         }
     }
 

@@ -247,7 +247,7 @@ fn a_named_file_is_obeyed_whoever_may_write_it_and_wherever_it_is() {
 fn the_users_own_directory_is_where_xdg_says() {
     let places = |variables: &[(&str, &str)]| {
         let machine = machine(variables);
-        let last = directories(&machine.env).last().unwrap();
+        let last = directories(&machine.env).pop().unwrap();
         last.display()
             .to_string()
             .replace(&machine.path("").display().to_string(), "/")
