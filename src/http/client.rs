@@ -2,7 +2,7 @@
 //! HTTP/1.1 is RFC 9112. What ureq does and leaves undone was read in its sources, version 3.5.2.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,15 +30,16 @@ pub(super) const MAX_HEADER: usize = 64 * 1024;
 /// large; of the other, more than a TLS record gains nothing.
 const IN_BUFFER: usize = MAX_HEADER + OUT_BUFFER;
 const OUT_BUFFER: usize = 16 << 10;
+const JSON: &str = "application/json";
 /// ureq adds a timeout to an `Instant`, which panics on overflow; 30 years are for ever.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
 
 /// Coze over HTTP, one call at a time: each worker has its own. A start and a poll don't touch one
 /// another, so that a stream may be read on after a poll.
 pub(crate) struct Client {
-    /// Each on a connection of its own. It is not said to be the last (`Connection: close`): some
+    /// Starts and uploads, each on a connection of its own. It is not said to be the last (`Connection: close`): some
     /// servers then end a body by closing, and its end would prove nothing.
-    starts: Lane,
+    posts: Lane,
     /// All on one connection, as long as it lasts.
     polls: Lane,
     base_url: String,
@@ -100,7 +101,7 @@ impl Client {
             }
         };
         Ok(Self {
-            starts: lane(0),
+            posts: lane(0),
             polls: lane(1),
             base_url: config.base_url.clone(),
             authorization,
@@ -112,49 +113,83 @@ impl Client {
     fn send(
         &self,
         call: &Call<'_>,
-        unsent: &mut &[u8],
+        unsent: &mut Unsent<'_>,
     ) -> Result<Response<ureq::Body>, ureq::Error> {
         let mut request = Request::builder().uri(format!("{}{}", self.base_url, call.path));
-        if call.purpose != Purpose::Check {
+        if !matches!(call.purpose, Purpose::Check) {
             request = request.header(AUTHORIZATION, self.authorization.clone());
         }
-        match call.purpose {
-            // A reader with its length, not a string: only a reader shows how far it was read.
-            Purpose::Start { body, accept } => {
-                let request = request
-                    .method(Method::POST)
-                    .header(ACCEPT, accept)
-                    .header(CONTENT_TYPE, "application/json")
-                    .header(CONTENT_LENGTH, body.len())
-                    .body(SendBody::from_reader(unsent))?;
-                self.starts.agent.run(request)
-            }
+        let (accept, content_type) = match &call.purpose {
+            Purpose::Start { accept, .. } => (*accept, JSON),
+            Purpose::Upload { body } => (JSON, &*body.content_type),
             Purpose::Poll | Purpose::Check => {
-                let request = request.header(ACCEPT, "application/json").body(())?;
-                self.polls.agent.run(request)
+                return self.polls.agent.run(request.header(ACCEPT, JSON).body(())?);
             }
+        };
+        // A reader with its length, not a string: only a reader shows how far it was read.
+        let request = request
+            .method(Method::POST)
+            .header(ACCEPT, accept)
+            .header(CONTENT_TYPE, content_type)
+            .header(CONTENT_LENGTH, unsent.left)
+            .body(SendBody::from_reader(unsent))?;
+        self.posts.agent.run(request)
+    }
+}
+
+/// What is left of a body that is sent.
+struct Unsent<'a> {
+    reader: &'a mut dyn Read,
+    left: u64,
+    is_unreadable: bool,
+}
+
+impl Read for Unsent<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let is_due = self.left > 0 && !buffer.is_empty();
+        let read = match (&mut *self.reader).take(self.left).read(buffer) {
+            // ureq would ask for the rest again and again.
+            Ok(0) if is_due => Err(io::Error::other("it ends too soon")),
+            read => read,
+        };
+        match &read {
+            Ok(count) => self.left -= *count as u64,
+            Err(_) => self.is_unreadable = true,
         }
+        read
     }
 }
 
 impl Http for Client {
     fn call(&self, call: &Call<'_>, limits: Limits) -> Result<HttpResponse, Failure> {
-        let (lane, is_start) = match call.purpose {
-            Purpose::Start { .. } => (&self.starts, true),
-            Purpose::Poll | Purpose::Check => (&self.polls, false),
+        let mut start = call.body().unwrap_or_default().as_bytes();
+        let mut upload;
+        let (lane, length, reader): (_, _, &mut dyn Read) = match &call.purpose {
+            Purpose::Upload { body } => {
+                upload = body.reader.borrow_mut();
+                (&self.posts, body.length, &mut *upload)
+            }
+            Purpose::Start { body, .. } => (&self.posts, body.len() as u64, &mut start),
+            Purpose::Poll | Purpose::Check => (&self.polls, 0, &mut start),
         };
         let context = CallContext {
             target: Arc::clone(&self.target),
             idle: limits.idle.unwrap_or_default(),
-            is_start,
+            is_post: length > 0,
         };
+        let is_start = matches!(call.purpose, Purpose::Start { .. });
         lane.deadline.begin(limits, !is_start);
-        let whole = call.body().unwrap_or_default().as_bytes();
-        let mut unsent = whole;
+        let mut unsent = Unsent {
+            reader,
+            left: length,
+            is_unreadable: false,
+        };
         let sent = self.send(call, &mut unsent);
-        let stage = if !unsent.is_empty() && unsent.len() < whole.len() {
+        let stage = if unsent.is_unreadable {
+            Stage::Unreadable
+        } else if unsent.left > 0 && unsent.left < length {
             Stage::Stopped
-        } else if unsent.is_empty() && !lane.deadline.write_failed() {
+        } else if unsent.left == 0 && !lane.deadline.write_failed() {
             Stage::Waiting
         } else {
             Stage::Sending

@@ -16,13 +16,16 @@ use crate::config::{Config, Proxy};
 pub(super) struct CallContext {
     pub(super) target: Arc<Target>,
     pub(super) idle: Duration,
-    pub(super) is_start: bool,
+    /// It sends something that is more than a question.
+    pub(super) is_post: bool,
 }
 
 /// How far a call had come when it failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Sending,
+    /// In the middle of a body that could not be read.
+    Unreadable,
     /// In the middle of a body: the server stopped reading, and would again.
     Stopped,
     Waiting,
@@ -35,10 +38,11 @@ impl CallContext {
     pub(super) fn failure(&self, error: ureq::Error, stage: Stage) -> Failure {
         let (cause, detail) = match (stage, self.cause(error, stage)) {
             (Stage::Stopped, (Cause::Cut, detail)) => (Cause::Stopped, detail),
+            (Stage::Unreadable, (Cause::Cut, detail)) => (Cause::Unreadable, detail),
             (_, reported) => reported,
         };
         let reach = match stage {
-            Stage::Waiting | Stage::Reading if self.is_start => Reach::MaybeSent,
+            Stage::Waiting | Stage::Reading if self.is_post => Reach::MaybeSent,
             _ => Reach::NotSent,
         };
         Failure {
@@ -108,6 +112,7 @@ fn cut(host: &str, error: &io::Error, stage: Stage) -> String {
     match stage {
         Stage::Reading => format!("{host}'s answer was cut short: {reason}"),
         Stage::Waiting => format!("{host} gave no answer: {reason}"),
+        Stage::Unreadable => format!("what is to be sent can't be read: {reason}"),
         Stage::Sending | Stage::Stopped => format!("{host} stopped reading the request: {reason}"),
     }
 }
