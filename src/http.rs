@@ -128,35 +128,28 @@ impl Cause {
                 "check that the base URL really is an https one, and what is between",
                 "请确认服务地址确实支持 https，并检查途中的代理",
             ),
-            Self::Certificate
-            | Self::Deadline
-            | Self::Silent
-            | Self::Cut
-            | Self::TooLarge
-            | Self::Unreadable => return None,
+            _ => return None,
         };
         Some(Hint::new(english, chinese))
     }
 }
 
 impl Failure {
+    fn not_sent((cause, detail): (Cause, String)) -> Self {
+        Self {
+            reach: Reach::NotSent,
+            cause,
+            detail,
+        }
+    }
+
     /// Whether the same call may well succeed a moment later, without anybody changing anything.
     /// A bad certificate, and a proxy that says no, stay what they are.
     pub(crate) fn is_transient(&self) -> bool {
-        match self.cause {
-            Cause::Dns
-            | Cause::Connect
-            | Cause::Tls
-            | Cause::Proxy
-            | Cause::Silent
-            | Cause::Cut => true,
-            Cause::Certificate
-            | Cause::ProxyRefused
-            | Cause::Deadline
-            | Cause::Stopped
-            | Cause::TooLarge
-            | Cause::Unreadable => false,
-        }
+        matches!(
+            self.cause,
+            Cause::Dns | Cause::Connect | Cause::Tls | Cause::Proxy | Cause::Silent | Cause::Cut
+        )
     }
 }
 
