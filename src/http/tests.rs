@@ -290,6 +290,45 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
+fn an_interim_answer_is_not_the_answer() {
+    let whole = "HTTP/1.1 200 \r\nContent-Length: 4\r\n\r\ntext";
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 \r\nLink: </a>\r\n\r\n";
+    let scripts = [
+        post().raw(interim.to_owned() + whole),
+        post().raw(interim).wait(after(20)).piece(whole),
+    ];
+    for script in scripts {
+        let server = Server::start(vec![script.fin()]);
+        let mut answer = run(&server.url()).expect("an answer");
+        assert_eq!(answer.status, 200);
+        assert_eq!(read(&mut answer).as_deref(), Ok("text"));
+    }
+}
+
+#[test]
+fn an_answer_before_the_whole_request_counts_if_the_rest_is_still_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    let body = vec![b'x'; 20 << 20];
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().expect("a client").0;
+        let mut head = [0; 100];
+        stream.read_exact(&mut head).expect("a request");
+        let answer = b"HTTP/1.1 413 \r\nContent-Length: 2\r\n\r\n{}";
+        stream.write_all(answer).expect("a reader");
+        io::copy(&mut stream, &mut io::sink()).expect("the rest")
+    });
+    let client = client(&config(&format!("http://{address}")));
+    let mut answer = client
+        .upload(body.len() as u64, &*body, PATIENT)
+        .expect("an answer");
+    assert_eq!(answer.status, 413);
+    assert_eq!(read(&mut answer).as_deref(), Ok("{}"));
+    drop((answer, client));
+    assert!(server.join().expect("a server") > 20 << 20);
+}
+
+#[test]
 fn pieces_are_read_as_they_come() {
     let (open, gate) = channel();
     let server = Server::start(vec![post().sse("one").wait(gate).piece("two")]);
@@ -929,16 +968,19 @@ fn http_and_https_go_through_a_tunnel_with_the_password() {
 #[test]
 fn a_tunnel_serves_more_than_one_poll_and_a_start_has_its_own() {
     let proxy = Rules::http().start();
-    let script = vec![get().json(200, "{}"), get().json(200, "{}"), post().sse("")];
+    let polled = || get().json(200, "{}");
+    let script = vec![polled(), polled(), post().sse(""), post().sse("")];
     let server = Server::start(script);
     let config = through(&server.url(), ProxyProtocol::Http, &proxy.address());
     let client = client(&config);
     for _ in 0..2 {
         read(&mut client.poll(PATIENT).expect("an answer")).expect("a whole body");
     }
-    client.start(PATIENT).expect("an answer");
-    assert_eq!(connections(server), [0, 0, 1]);
-    assert_eq!(proxy.asked().len(), 2);
+    for _ in 0..2 {
+        read(&mut client.start(PATIENT).expect("an answer")).expect("a whole body");
+    }
+    assert_eq!(connections(server), [0, 0, 1, 2]);
+    assert_eq!(proxy.asked().len(), 3);
 }
 
 #[test]
