@@ -271,10 +271,7 @@ impl<'a> Console<'a> {
     fn told(&self, note: &Note<'_>) -> String {
         let seconds = |pause: &Duration| format!("{} s", pause.as_secs_f64());
         match note {
-            Note::Calling(call) => match call.body() {
-                Some(body) => format!("> POST {} ({} bytes)", call.path, body.len()),
-                None => format!("> GET {}", call.path),
-            },
+            Note::Calling(call) => format!("> {call}"),
             Note::Answered { status, logid } => match logid {
                 Some(logid) => format!("< HTTP {status}, logid {logid}"),
                 None => format!("< HTTP {status}"),

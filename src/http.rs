@@ -22,8 +22,8 @@ pub(crate) struct Limits {
     /// For all of it, body included: what is left until the deadline.
     pub(crate) total: Option<Duration>,
     /// Silence: between two pieces of the body, counted from its first byte on. Before that only
-    /// `total` counts for a start, whose first byte may take as long as the run does. A poll or a
-    /// check is answered at once, so for them silence counts from the request on.
+    /// `total` counts for a start, whose first byte may take as long as the run does. All others are
+    /// answered at once, so for them silence counts from when the request has left.
     pub(crate) idle: Option<Duration>,
 }
 
@@ -104,6 +104,8 @@ pub(crate) enum Cause {
     Stopped,
     /// More than the limit: a header above 64 KiB.
     TooLarge,
+    /// What is to be uploaded could not be read to its end.
+    Unreadable,
 }
 
 impl Cause {
@@ -126,31 +128,28 @@ impl Cause {
                 "check that the base URL really is an https one, and what is between",
                 "请确认服务地址确实支持 https，并检查途中的代理",
             ),
-            Self::Certificate | Self::Deadline | Self::Silent | Self::Cut | Self::TooLarge => {
-                return None;
-            }
+            _ => return None,
         };
         Some(Hint::new(english, chinese))
     }
 }
 
 impl Failure {
+    fn not_sent((cause, detail): (Cause, String)) -> Self {
+        Self {
+            reach: Reach::NotSent,
+            cause,
+            detail,
+        }
+    }
+
     /// Whether the same call may well succeed a moment later, without anybody changing anything.
     /// A bad certificate, and a proxy that says no, stay what they are.
     pub(crate) fn is_transient(&self) -> bool {
-        match self.cause {
-            Cause::Dns
-            | Cause::Connect
-            | Cause::Tls
-            | Cause::Proxy
-            | Cause::Silent
-            | Cause::Cut => true,
-            Cause::Certificate
-            | Cause::ProxyRefused
-            | Cause::Deadline
-            | Cause::Stopped
-            | Cause::TooLarge => false,
-        }
+        matches!(
+            self.cause,
+            Cause::Dns | Cause::Connect | Cause::Tls | Cause::Proxy | Cause::Silent | Cause::Cut
+        )
     }
 }
 

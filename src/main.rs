@@ -47,7 +47,7 @@ use crate::service::Found;
 use crate::time::SystemClock;
 
 fn main() -> ExitCode {
-    let clock = SystemClock::new();
+    let clock = SystemClock::default();
     let env = Env::real();
     let language = config::language(&env);
     let exit_code = match cli::parse(env::args_os().skip(1)) {

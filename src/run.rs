@@ -88,7 +88,8 @@ impl Shared {
 /// Something that happened on the way, for `-v`, `--events` and the status line.
 #[derive(Debug)]
 pub(crate) enum Note<'a> {
-    Calling(&'a Call<'a>),
+    /// The call, as it is shown.
+    Calling(fmt::Arguments<'a>),
     Answered {
         status: u16,
         logid: Option<&'a str>,
@@ -266,7 +267,7 @@ impl Attempt<'_> {
 
     /// Sends one call, with what is left of the time.
     fn call(&mut self, call: &Call<'_>) -> Result<HttpResponse, Failure> {
-        self.observer.note(&Note::Calling(call));
+        self.observer.note(&Note::Calling(format_args!("{call}")));
         let limits = Limits {
             total: self.deadline.left(self.runner.clock),
             idle: self.runner.rules.idle_timeout,

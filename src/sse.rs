@@ -10,7 +10,7 @@ mod tests;
 use std::borrow::Cow;
 use std::io::{self, BufRead, ErrorKind};
 use std::mem;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 
 /// The largest event that is held, in bytes.
 const EVENT_LIMIT: usize = 32 << 20;
@@ -38,29 +38,27 @@ pub(crate) struct Frame<'a> {
     pub(crate) terminated: bool,
 }
 
-/// The data of a frame.
+/// The data of a frame. Large data comes with the buffer of its line, so that whoever keeps it need
+/// not copy it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Data<'a> {
-    Text(Cow<'a, str>),
-    /// Large data, at its place in the buffer that it came in: whoever keeps it need not copy it.
-    InBuffer(String, Range<usize>),
+pub(crate) struct Data<'a> {
+    buffer: Cow<'a, str>,
+    /// Where in it the data begins, which ends with it.
+    start: usize,
 }
 
 impl Data<'_> {
     /// The buffer, if the data comes with it.
     pub(crate) fn buffer(&self) -> Option<&str> {
-        match self {
-            Self::Text(_) => None,
-            Self::InBuffer(buffer, _) => Some(buffer),
+        match &self.buffer {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(buffer) => Some(buffer),
         }
     }
 
     /// The buffer, or else the data alone.
     pub(crate) fn into_buffer(self) -> String {
-        match self {
-            Self::Text(text) => text.into_owned(),
-            Self::InBuffer(buffer, _) => buffer,
-        }
+        self.buffer.into_owned()
     }
 }
 
@@ -68,10 +66,7 @@ impl Deref for Data<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
-        match self {
-            Self::Text(text) => text,
-            Self::InBuffer(buffer, place) => &buffer[place.clone()],
-        }
+        &self.buffer[self.start..]
     }
 }
 
@@ -147,10 +142,8 @@ impl<R: BufRead> Frames<R> {
     /// The data of the event that had begun when the input ended or broke off, its unfinished line
     /// included; empty when there is none.
     pub(crate) fn unfinished(&self) -> Cow<'_, [u8]> {
-        let line = match split_field(&self.line) {
-            (b"data", start) => Some(&self.line[start..]),
-            _ => None,
-        };
+        let (name, start) = split_field(&self.line);
+        let line = (name == b"data").then(|| &self.line[start..]);
         let data = self.fields.data.value().filter(|_| !self.is_given);
         match (data, line) {
             (Some(data), Some(line)) => Cow::Owned([data, line].join(&b'\n')),
@@ -276,20 +269,27 @@ impl Fields {
 
     /// An unfinished event keeps its data, so that it can still be looked at.
     fn frame(&mut self, terminated: bool) -> Frame<'_> {
-        let (data, replaced) = match self.data.start {
-            Some(start) if terminated && self.data.line.len() - start >= LARGE => {
-                in_buffer(mem::take(&mut self.data.line), start)
-            }
-            _ => {
-                let text = decode(self.data.value().unwrap_or_default());
-                let replaced = matches!(text, Cow::Owned(_));
-                (Data::Text(text), replaced)
-            }
+        let start = self.data.start.unwrap_or_default();
+        let is_large = terminated && self.data.line.len() - start >= LARGE;
+        let (data, replaced) = if is_large {
+            let line = String::from_utf8(mem::take(&mut self.data.line));
+            let replaced = line.is_err();
+            // What had to be replaced comes after `start`: before it is the field's name.
+            let buffer = line.unwrap_or_else(|error| decode(error.as_bytes()).into_owned());
+            (
+                Data {
+                    buffer: buffer.into(),
+                    start,
+                },
+                replaced,
+            )
+        } else {
+            let buffer = decode(&self.data.line[start..]);
+            let replaced = matches!(buffer, Cow::Owned(_));
+            (Data { buffer, start: 0 }, replaced)
         };
-        let event = match self.event.value() {
-            None | Some([]) => Cow::Borrowed("message"),
-            Some(name) => decode(name),
-        };
+        let event = self.event.value().filter(|name| !name.is_empty());
+        let event = event.map_or(Cow::Borrowed("message"), decode);
         Frame {
             event,
             data,
@@ -312,25 +312,10 @@ impl Field {
     }
 }
 
-/// What is in the buffer from there on, and whether some of it was no UTF-8.
-fn in_buffer(buffer: Vec<u8>, start: usize) -> (Data<'static>, bool) {
-    let place = start..buffer.len();
-    match String::from_utf8(buffer) {
-        Ok(buffer) => (Data::InBuffer(buffer, place), false),
-        Err(error) => {
-            let text = String::from_utf8_lossy(&error.as_bytes()[place]);
-            (Data::Text(Cow::Owned(text.into_owned())), true)
-        }
-    }
-}
-
 /// UTF-8 as the standard decodes it. Std's check of what is valid is much faster than its search for
 /// what is not.
 fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(bytes),
-    }
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The field's name, and where its value begins. A comment has the empty name.
@@ -355,9 +340,7 @@ fn may_become_field(line: &[u8]) -> bool {
 /// How many bytes there are before a CR. There is seldom one, and `contains` is much faster than
 /// `position`.
 fn count_to_cr(bytes: &[u8]) -> usize {
-    if !bytes.contains(&b'\r') {
-        return bytes.len();
-    }
-    let place = bytes.iter().position(|&byte| byte == b'\r');
-    place.unwrap_or(bytes.len())
+    let place = || bytes.iter().position(|&byte| byte == b'\r');
+    let is_there = bytes.contains(&b'\r');
+    is_there.then(place).flatten().unwrap_or(bytes.len())
 }

@@ -22,8 +22,8 @@ pub(crate) struct SystemClock {
     start: Instant,
 }
 
-impl SystemClock {
-    pub(crate) fn new() -> Self {
+impl Default for SystemClock {
+    fn default() -> Self {
         Self {
             start: Instant::now(),
         }
@@ -52,8 +52,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// The moment by which a request must be answered; `never()` for `--timeout 0`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The moment by which something must be done; the default is never, as for `--timeout 0`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deadline {
     at: Option<Duration>,
 }
@@ -63,6 +63,13 @@ impl Deadline {
     pub(crate) fn after(clock: &dyn Clock, timeout: Option<Duration>) -> Self {
         Self {
             at: timeout.and_then(|timeout| clock.now().checked_add(timeout)),
+        }
+    }
+
+    /// Whichever comes first.
+    pub(crate) fn min(self, other: Self) -> Self {
+        Self {
+            at: self.at.into_iter().chain(other.at).min(),
         }
     }
 
@@ -78,22 +85,6 @@ impl Deadline {
     /// Whether `pause` ends before the deadline does.
     pub(crate) fn has_room_for(self, clock: &dyn Clock, pause: Duration) -> bool {
         self.left(clock).is_none_or(|left| pause < left)
-    }
-}
-
-/// A moment of the machine's own clock, for what waits inside a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(Instant);
-
-impl Moment {
-    /// None is so far away that it never comes.
-    pub(crate) fn after(wait: Duration) -> Option<Self> {
-        Instant::now().checked_add(wait).map(Self)
-    }
-
-    /// Zero when it has come.
-    pub(crate) fn left(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
     }
 }
 
@@ -155,6 +146,16 @@ mod tests {
         clock.sleep(Duration::from_secs(7));
         assert!(deadline.is_over(&clock));
         assert_eq!(deadline.left(&clock), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn of_two_deadlines_the_first_counts_and_never_is_the_last() {
+        let clock = ScriptedClock::default();
+        let of = |seconds| Deadline::after(&clock, seconds);
+        let [one, two, never] = [Some(1), Some(2), None].map(|s| of(s.map(Duration::from_secs)));
+        assert_eq!((one.min(two), two.min(one)), (one, one));
+        assert_eq!((one.min(never), never.min(one)), (one, one));
+        assert_eq!(never.min(never), Deadline::default());
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! What can be asked of Coze: each call with its path and body; and what a run is known by. Does no
 //! I/O. Endpoints: <https://docs.coze.cn/developer_guides/workflow_stream_run> and its neighbours.
 
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Read;
+
 use serde::{Deserialize, Serialize};
 
 use crate::coze::fields;
 
 /// One HTTP call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Call<'a> {
     /// Below the base URL, query included.
     pub(crate) path: String,
@@ -14,14 +18,31 @@ pub(crate) struct Call<'a> {
 }
 
 /// What a call is for, which decides how it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Purpose<'a> {
     /// POST of this JSON, which starts a run or answers an interrupt: on a connection of its own.
     Start { body: &'a str, accept: &'static str },
+    /// POST of a file: starts nothing, and is sent on a connection of its own.
+    Upload { body: UploadBody<'a> },
     /// GET of a run's state: changes nothing, and may share a connection.
     Poll,
     /// GET without the key.
     Check,
+}
+
+/// What is sent as it is read, so that a large file is never held.
+pub(crate) struct UploadBody<'a> {
+    pub(crate) content_type: String,
+    /// All that is sent. A reader that ends before makes the call fail; what it has beyond stays.
+    pub(crate) length: u64,
+    /// Read once: to send the file again is another call.
+    pub(crate) reader: RefCell<Box<dyn Read + 'a>>,
+}
+
+impl fmt::Debug for UploadBody<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadBody").finish_non_exhaustive()
+    }
 }
 
 const EVENTS: &str = "text/event-stream";
@@ -52,6 +73,15 @@ impl<'a> Call<'a> {
         Self {
             path: path.to_owned(),
             purpose: Purpose::Start { body, accept },
+        }
+    }
+
+    /// Gives Coze a file.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no request has a file yet"))]
+    pub(crate) fn upload(body: UploadBody<'a>) -> Self {
+        Self {
+            path: "/v1/files/upload".to_owned(),
+            purpose: Purpose::Upload { body },
         }
     }
 
@@ -89,12 +119,24 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The body of a POST; a call without one never starts or changes anything.
+    /// The body that starts or answers a run; a call without one never does either.
     pub(crate) fn body(&self) -> Option<&'a str> {
         match self.purpose {
             Purpose::Start { body, .. } => Some(body),
-            Purpose::Poll | Purpose::Check => None,
+            Purpose::Upload { .. } | Purpose::Poll | Purpose::Check => None,
         }
+    }
+}
+
+/// `POST /v1/workflow/run (19 bytes)`, as `-v` shows it.
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = match &self.purpose {
+            Purpose::Start { body, .. } => body.len() as u64,
+            Purpose::Upload { body } => body.length,
+            Purpose::Poll | Purpose::Check => return write!(f, "GET {}", self.path),
+        };
+        write!(f, "POST {} ({length} bytes)", self.path)
     }
 }
 
@@ -190,6 +232,27 @@ mod tests {
     fn only_a_call_that_starts_something_has_a_body() {
         assert_eq!(Call::stream_run("{}").body(), Some("{}"));
         assert_eq!(Call::check().body(), None);
+        assert_eq!(Call::upload(file()).body(), None);
+    }
+
+    fn file() -> UploadBody<'static> {
+        UploadBody {
+            content_type: "multipart/form-data".to_owned(),
+            length: 4,
+            reader: RefCell::new(Box::new(&b"file"[..])),
+        }
+    }
+
+    #[test]
+    fn a_call_is_shown_with_its_path_and_the_size_of_what_it_sends() {
+        let cases = [
+            (Call::check(), "GET /"),
+            (Call::run("{}"), "POST /v1/workflow/run (2 bytes)"),
+            (Call::upload(file()), "POST /v1/files/upload (4 bytes)"),
+        ];
+        for (call, shown) in cases {
+            assert_eq!(call.to_string(), shown);
+        }
     }
 
     #[test]

@@ -252,12 +252,11 @@ fn stream_error<'a>(text: &str) -> EventKind<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sse::Data;
 
     fn frame<'a>(event: &'a str, data: &'a str) -> Frame<'a> {
         Frame {
             event: Cow::Borrowed(event),
-            data: Data::Text(Cow::Borrowed(data)),
+            data: data.into(),
             replaced: false,
             id: Some(Cow::Borrowed("5")),
             named: true,

@@ -2,7 +2,8 @@
 //! HTTP/1.1 is RFC 9112. What ureq does and leaves undone was read in its sources, version 3.5.2.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +15,10 @@ use ureq::http::uri::Scheme;
 use ureq::http::{HeaderValue, Method, Request, Response, Uri, Version};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::RustlsConnector;
-use ureq::{Agent, SendBody};
+use ureq::{Agent, AsSendBody, SendBody};
 
 use super::connect::Connectors;
-use super::deadline::ReadDeadline;
-use super::failure::{CallContext, Stage, Target};
+use super::failure::{CallContext, Stage};
 use super::lookup::{LiteralResolver, LookupThread};
 use super::{Body, Failure, Http, HttpResponse, Limits};
 use crate::config::{Config, Proxy, ProxyProtocol, Roots};
@@ -30,26 +30,36 @@ pub(super) const MAX_HEADER: usize = 64 * 1024;
 /// large; of the other, more than a TLS record gains nothing.
 const IN_BUFFER: usize = MAX_HEADER + OUT_BUFFER;
 const OUT_BUFFER: usize = 16 << 10;
+const JSON: &str = "application/json";
 /// ureq adds a timeout to an `Instant`, which panics on overflow; 30 years are for ever.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
 
 /// Coze over HTTP, one call at a time: each worker has its own. A start and a poll don't touch one
 /// another, so that a stream may be read on after a poll.
 pub(crate) struct Client {
-    /// Each on a connection of its own. It is not said to be the last (`Connection: close`): some
-    /// servers then end a body by closing, and its end would prove nothing.
-    starts: Lane,
+    /// Starts and uploads, each on a connection of its own. It is not said to be the last
+    /// (`Connection: close`): some servers then end a body by closing, and its end would prove
+    /// nothing.
+    posts: Lane,
     /// All on one connection, as long as it lasts.
     polls: Lane,
     base_url: String,
     authorization: HeaderValue,
-    target: Arc<Target>,
 }
 
-/// An agent, and the times of the call that it carries.
+/// An agent, and the call that it carries.
 struct Lane {
     agent: Agent,
-    deadline: Arc<ReadDeadline>,
+    context: Arc<CallContext>,
+}
+
+impl Lane {
+    fn run(
+        &self,
+        request: ureq::http::Result<Request<impl AsSendBody>>,
+    ) -> Result<Response<ureq::Body>, ureq::Error> {
+        self.agent.run(request?)
+    }
 }
 
 impl Client {
@@ -64,16 +74,17 @@ impl Client {
             HeaderValue::from_str(&format!("Bearer {}", config.key.expose()))
                 .map_err(|_| Error::config("the key holds a character that no header can carry"))?;
         authorization.set_sensitive(true);
-        let roots = if base.scheme() == Some(&Scheme::HTTPS) {
-            certificates(&config.roots)?
-        } else {
-            RootCerts::WebPki
+        let roots = match &config.roots {
+            Roots::Pem { path, pem } if base.scheme() == Some(&Scheme::HTTPS) => {
+                certificates(path, pem)?
+            }
+            _ => RootCerts::WebPki,
         };
         let proxy = config.proxy.as_ref().map(proxy).transpose()?;
         let names = LookupThread::for_config(&base, config)?.map(Arc::new);
         // One configuration of rustls, so that every connection may resume a session.
         let tls = Arc::new(RustlsConnector::default());
-        let lane = |kept: usize| {
+        let lane = |is_post: bool| {
             let settings = Agent::config_builder()
                 .http_status_as_error(false)
                 .max_redirects(0)
@@ -83,83 +94,97 @@ impl Client {
                 .max_response_header_size(MAX_HEADER)
                 .input_buffer_size(IN_BUFFER)
                 .output_buffer_size(OUT_BUFFER)
-                .max_idle_connections(kept)
+                .max_idle_connections(usize::from(!is_post))
                 .timeout_resolve(Some(config.connect_timeout.min(FOR_EVER)))
                 .timeout_connect(Some(config.connect_timeout.min(FOR_EVER)))
                 .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
                 .build();
-            let deadline = Arc::new(ReadDeadline::default());
-            let connectors = Connectors::new(Arc::clone(&tls), Arc::clone(&deadline));
+            let context = Arc::new(CallContext::new(&base, config, is_post));
+            let connectors = Connectors {
+                tls: Arc::clone(&tls),
+                context: Arc::clone(&context),
+            };
             let resolver = LiteralResolver {
                 names: names.clone(),
-                deadline: Arc::clone(&deadline),
+                context: Arc::clone(&context),
             };
-            Lane {
-                agent: Agent::with_parts(settings, connectors, resolver),
-                deadline,
-            }
+            let agent = Agent::with_parts(settings, connectors, resolver);
+            Lane { agent, context }
         };
         Ok(Self {
-            starts: lane(0),
-            polls: lane(1),
+            posts: lane(true),
+            polls: lane(false),
             base_url: config.base_url.clone(),
             authorization,
-            target: Arc::new(Target::new(&base, config)),
         })
     }
+}
 
-    /// `unsent` is left with what ureq did not take of the body.
-    fn send(
-        &self,
-        call: &Call<'_>,
-        unsent: &mut &[u8],
-    ) -> Result<Response<ureq::Body>, ureq::Error> {
-        let mut request = Request::builder().uri(format!("{}{}", self.base_url, call.path));
-        if call.purpose != Purpose::Check {
-            request = request.header(AUTHORIZATION, self.authorization.clone());
-        }
-        match call.purpose {
-            // A reader with its length, not a string: only a reader shows how far it was read.
-            Purpose::Start { body, accept } => {
-                let request = request
-                    .method(Method::POST)
-                    .header(ACCEPT, accept)
-                    .header(CONTENT_TYPE, "application/json")
-                    .header(CONTENT_LENGTH, body.len())
-                    .body(SendBody::from_reader(unsent))?;
-                self.starts.agent.run(request)
-            }
-            Purpose::Poll | Purpose::Check => {
-                let request = request.header(ACCEPT, "application/json").body(())?;
-                self.polls.agent.run(request)
-            }
-        }
+/// What ureq has not taken yet of a body.
+struct Unsent<'a> {
+    body: &'a mut dyn Read,
+    left: u64,
+    is_unreadable: bool,
+}
+
+impl Read for Unsent<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let is_due = self.left > 0 && !buffer.is_empty();
+        let read = match (&mut *self.body).take(self.left).read(buffer) {
+            // ureq would ask for the rest again and again.
+            Ok(0) if is_due => Err(io::Error::other("it ends too soon")),
+            read => read,
+        };
+        self.is_unreadable = read.is_err();
+        read.inspect(|count| self.left -= *count as u64)
     }
 }
 
 impl Http for Client {
     fn call(&self, call: &Call<'_>, limits: Limits) -> Result<HttpResponse, Failure> {
-        let (lane, is_start) = match call.purpose {
-            Purpose::Start { .. } => (&self.starts, true),
-            Purpose::Poll | Purpose::Check => (&self.polls, false),
+        let (accept, content_type, length, body): (_, _, _, &mut dyn Read) = match &call.purpose {
+            Purpose::Start { body, accept } => {
+                (*accept, JSON, body.len() as u64, &mut body.as_bytes())
+            }
+            Purpose::Upload { body: file } => (
+                JSON,
+                &*file.content_type,
+                file.length,
+                &mut *file.reader.borrow_mut(),
+            ),
+            Purpose::Poll | Purpose::Check => (JSON, "", 0, &mut io::empty()),
         };
-        let context = CallContext {
-            target: Arc::clone(&self.target),
-            idle: limits.idle.unwrap_or_default(),
-            is_start,
+        let lane = if length > 0 { &self.posts } else { &self.polls };
+        let deadline = &lane.context.deadline;
+        deadline.begin(limits, !matches!(call.purpose, Purpose::Start { .. }));
+        let mut unsent = Unsent {
+            body,
+            left: length,
+            is_unreadable: false,
         };
-        lane.deadline.begin(limits, !is_start);
-        let whole = call.body().unwrap_or_default().as_bytes();
-        let mut unsent = whole;
-        let sent = self.send(call, &mut unsent);
-        let stage = if !unsent.is_empty() && unsent.len() < whole.len() {
-            Stage::Stopped
-        } else if unsent.is_empty() && !lane.deadline.write_failed() {
-            Stage::Waiting
+        let mut request = Request::builder()
+            .uri(format!("{}{}", self.base_url, call.path))
+            .header(ACCEPT, accept);
+        if !matches!(call.purpose, Purpose::Check) {
+            request = request.header(AUTHORIZATION, self.authorization.clone());
+        }
+        let sent = if length == 0 {
+            lane.run(request.body(()))
         } else {
-            Stage::Sending
+            request = request
+                .method(Method::POST)
+                .header(CONTENT_TYPE, content_type)
+                .header(CONTENT_LENGTH, length);
+            // A reader with its length, not a string: only a reader shows how far it was read.
+            lane.run(request.body(SendBody::from_reader(&mut unsent)))
         };
-        let response = sent.map_err(|error| context.failure(error, stage))?;
+        let stage = match unsent.left {
+            _ if unsent.is_unreadable => Stage::Unreadable,
+            0 if !deadline.write_failed() => Stage::Waiting,
+            left if left > 0 && left < length => Stage::Stopped,
+            _ => Stage::Sending,
+        };
+        let response = sent.map_err(|error| lane.context.failure(error, stage))?;
         let is_framed = is_framed(&response);
         let (head, body) = response.into_parts();
         let logid = text(&head.headers, "x-tt-logid");
@@ -173,8 +198,7 @@ impl Http for Client {
             is_framed,
             body: Box::new(HttpBody {
                 reader: body.into_reader(),
-                context,
-                deadline: Arc::clone(&lane.deadline),
+                context: Arc::clone(&lane.context),
             }),
         })
     }
@@ -227,19 +251,15 @@ fn proxy(proxy: &Proxy) -> Result<ureq::Proxy, Error> {
         .map_err(|_| Error::config(format!("{} can't be used", proxy.name())))
 }
 
-fn certificates(roots: &Roots) -> Result<RootCerts, Error> {
-    let Roots::Pem { path, pem } = roots else {
-        return Ok(RootCerts::WebPki);
-    };
+fn certificates(path: &Path, pem: &[u8]) -> Result<RootCerts, Error> {
     let path = path.display();
-    let mut certificates = Vec::new();
-    for item in parse_pem(pem) {
-        match item {
-            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-            Ok(_) => {}
-            Err(_) => return Err(Error::config(format!("{path} is not valid PEM"))),
-        }
-    }
+    let items: Result<Vec<_>, _> = parse_pem(pem).collect();
+    let items = items.map_err(|_| Error::config(format!("{path} is not valid PEM")))?;
+    let certificates = items.into_iter().filter_map(|item| match item {
+        PemItem::Certificate(certificate) => Some(certificate),
+        _ => None,
+    });
+    let certificates: Vec<_> = certificates.collect();
     if certificates.is_empty() {
         let error = Error::config(format!("{path} holds no certificate"));
         return Err(error.hint(
@@ -253,8 +273,7 @@ fn certificates(roots: &Roots) -> Result<RootCerts, Error> {
 /// Dropped before its end, it takes its connection with it.
 struct HttpBody {
     reader: ureq::BodyReader<'static>,
-    context: CallContext,
-    deadline: Arc<ReadDeadline>,
+    context: Arc<CallContext>,
 }
 
 impl fmt::Debug for HttpBody {
@@ -271,12 +290,12 @@ impl Body for HttpBody {
             self.context.failure(error, Stage::Reading)
         })?;
         if count > 0 {
-            self.deadline.body_has_begun();
+            self.context.deadline.body_has_begun();
         }
         Ok(count)
     }
 
     fn hurry(&mut self, most: Duration) {
-        self.deadline.hurry(most);
+        self.context.deadline.hurry(most);
     }
 }

@@ -1,82 +1,53 @@
 //! How connections are made: ureq's own connectors, each step under its own name, all of them within
 //! one time.
 
-use std::fmt;
 use std::sync::Arc;
 
 use ureq::Timeout;
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
-    SocksConnector, TcpConnector, Transport,
+    ConnectProxyConnector, ConnectionDetails, Connector, RustlsConnector, SocksConnector,
+    TcpConnector, Transport,
 };
 
-use super::deadline::{ReadDeadline, TimedTransport};
+use super::deadline::TimedTransport;
+use super::failure::CallContext;
+use super::{Cause, Failure};
 
-/// Where on the way a connection could not be made. ureq's own errors do not tell a proxy's
-/// refusal from Coze's, nor a broken handshake from a broken response.
-#[derive(Debug)]
-pub(super) enum ConnectError {
-    /// Before there was a wire to Coze: TCP, or what the proxy made of it.
-    Wire(ureq::Error),
-    Tls(ureq::Error),
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Wire(error) | Self::Tls(error)) = self;
-        error.fmt(f)
-    }
-}
-
-impl std::error::Error for ConnectError {}
-
-/// ureq's own chain of connectors, each step under its own name.
+/// ureq's own chain of connectors. Why one of them makes no connection is said here, where it is
+/// known which it was: ureq's own errors do not tell a proxy's refusal from Coze's, nor a broken
+/// handshake from a broken response.
 #[derive(Debug)]
 pub(super) struct Connectors {
-    socks: SocksConnector,
-    tunnel: ConnectProxyConnector,
-    tcp: TcpConnector,
     /// Holds rustls's configuration and with it the sessions to resume: shared by all agents.
-    tls: Arc<RustlsConnector>,
-    deadline: Arc<ReadDeadline>,
+    pub(super) tls: Arc<RustlsConnector>,
+    pub(super) context: Arc<CallContext>,
 }
 
 impl Connectors {
-    pub(super) fn new(tls: Arc<RustlsConnector>, deadline: Arc<ReadDeadline>) -> Self {
-        Self {
-            socks: SocksConnector::default(),
-            tunnel: ConnectProxyConnector::default(),
-            tcp: TcpConnector::default(),
-            tls,
-            deadline,
-        }
-    }
-
     fn wire(
-        &self,
         details: &ConnectionDetails<'_>,
     ) -> Result<Option<impl Transport + use<>>, ureq::Error> {
-        let wire = self.socks.connect(details, None::<()>)?;
-        let wire = self.tunnel.connect(details, wire)?;
-        self.tcp.connect(details, wire)
+        let wire = SocksConnector::default().connect(details, None::<()>)?;
+        let wire = ConnectProxyConnector::default().connect(details, wire)?;
+        TcpConnector::default().connect(details, wire)
     }
 
     fn stream(
         &self,
         details: &ConnectionDetails<'_>,
-    ) -> Result<Option<impl Transport + use<>>, ureq::Error> {
-        let reason = details.timeout.reason;
-        let failed = |stage: fn(ureq::Error) -> ConnectError, error| match error {
+    ) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
+        let failed = |why: fn(&CallContext, &ureq::Error) -> (Cause, String), error| match error {
             // One address of several was given up for this; in the end the budget was spent.
-            ureq::Error::Timeout(Timeout::Connect) => ureq::Error::Timeout(reason),
-            // A tunnel's own connection comes through here, and has its name already.
+            ureq::Error::Timeout(Timeout::Connect) => ureq::Error::Timeout(details.timeout.reason),
+            // A tunnel's own connection comes through here, and its failure is said already.
             error @ (ureq::Error::Timeout(_) | ureq::Error::Other(_)) => error,
-            error => ureq::Error::Other(Box::new(stage(error))),
+            error => ureq::Error::Other(Box::new(Failure::not_sent(why(&self.context, &error)))),
         };
-        let wire = self.wire(details);
-        let wire = wire.map_err(|error| failed(ConnectError::Wire, error))?;
+        let wire = Self::wire(details);
+        let wire = wire.map_err(|error| failed(CallContext::no_wire, error))?;
         let stream = self.tls.connect(details, wire);
-        stream.map_err(|error| failed(ConnectError::Tls, error))
+        let stream = stream.map_err(|error| failed(CallContext::no_tls, error))?;
+        Ok(stream.map(|stream| Box::new(stream) as Box<dyn Transport>))
     }
 }
 
@@ -88,32 +59,23 @@ impl Connector for Connectors {
         details: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        let timeout = self.deadline.shorten(details.timeout);
+        let timeout = self.context.deadline.shorten(details.timeout);
         if timeout.after.is_zero() {
             return Err(ureq::Error::Timeout(timeout.reason));
         }
-        let details = within(details, timeout);
+        // The same with what is left of the time now.
+        let details = ConnectionDetails {
+            addrs: details.addrs.clone(),
+            now: (details.current_time)(),
+            timeout,
+            current_time: Arc::clone(&details.current_time),
+            run_connector: Arc::clone(&details.run_connector),
+            register_shutdown: Arc::clone(&details.register_shutdown),
+            ..*details
+        };
         let connect = || self.stream(&details);
-        let stream = self.deadline.connecting(*timeout.after, connect)?;
-        Ok(stream.map(|stream| TimedTransport {
-            stream: Box::new(stream) as Box<dyn Transport>,
-            deadline: Arc::clone(&self.deadline),
-        }))
-    }
-}
-
-/// The same details with what is left of the time now.
-fn within<'a>(details: &ConnectionDetails<'a>, timeout: NextTimeout) -> ConnectionDetails<'a> {
-    ConnectionDetails {
-        uri: details.uri,
-        addrs: details.addrs.clone(),
-        config: details.config,
-        request_level: details.request_level,
-        resolver: details.resolver,
-        now: (details.current_time)(),
-        timeout,
-        current_time: Arc::clone(&details.current_time),
-        run_connector: Arc::clone(&details.run_connector),
-        register_shutdown: Arc::clone(&details.register_shutdown),
+        let stream = self.context.deadline.connecting(*timeout.after, connect)?;
+        let context = Arc::clone(&self.context);
+        Ok(stream.map(|stream| TimedTransport { stream, context }))
     }
 }

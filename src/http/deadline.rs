@@ -9,7 +9,8 @@ use ureq::Timeout;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
 use super::Limits;
-use crate::time::Moment;
+use super::failure::CallContext;
+use crate::time::{Deadline, SystemClock};
 
 /// How long the look at a socket waits for what lies in it already. ureq takes zero for an error.
 const LOOK: Duration = Duration::from_millis(1);
@@ -19,16 +20,19 @@ const LATEST: Duration = Duration::from_millis(250);
 
 /// The times of one call, shared with the connection that carries it.
 #[derive(Debug, Default)]
-pub(super) struct ReadDeadline(Mutex<Times>);
+pub(super) struct ReadDeadline {
+    clock: SystemClock,
+    times: Mutex<Times>,
+}
 
 #[derive(Debug, Default)]
 struct Times {
     /// Nothing is waited for beyond this: the deadline, or less where the body is hurried.
-    end: Option<Moment>,
+    end: Deadline,
     /// While a connection is made. ureq gives every read of a proxy's answer the whole time anew.
-    connect_end: Option<Moment>,
+    connect_end: Option<Deadline>,
     /// Until when what lies in the socket is still read, once the end has come.
-    late_end: Option<Moment>,
+    late_end: Option<Deadline>,
     idle: Option<Duration>,
     silence_counts: bool,
     /// The request did not leave whole, even if ureq had taken all of it. A write that worked
@@ -39,7 +43,7 @@ struct Times {
 impl ReadDeadline {
     pub(super) fn begin(&self, limits: Limits, silence_counts: bool) {
         *self.times() = Times {
-            end: limits.total.and_then(Moment::after),
+            end: Deadline::after(&self.clock, limits.total),
             idle: limits.idle,
             silence_counts,
             ..Times::default()
@@ -53,7 +57,11 @@ impl ReadDeadline {
 
     pub(super) fn hurry(&self, most: Duration) {
         let mut times = self.times();
-        times.end = times.end.into_iter().chain(Moment::after(most)).min();
+        times.end = times.end.min(self.after(most));
+    }
+
+    pub(super) fn idle(&self) -> Duration {
+        self.times().idle.unwrap_or_default()
     }
 
     pub(super) fn write_failed(&self) -> bool {
@@ -63,7 +71,8 @@ impl ReadDeadline {
     /// Makes a connection within `most`. A proxy's own connection is made within the outer one's.
     pub(super) fn connecting<T>(&self, most: Duration, connect: impl FnOnce() -> T) -> T {
         let outer = self.times().connect_end;
-        self.times().connect_end = outer.into_iter().chain(Moment::after(most)).min();
+        let end = self.after(most).min(outer.unwrap_or_default());
+        self.times().connect_end = Some(end);
         let connected = connect();
         self.times().connect_end = outer;
         connected
@@ -72,9 +81,9 @@ impl ReadDeadline {
     /// What is left, whatever is waited for but silence.
     pub(super) fn shorten(&self, mut timeout: NextTimeout) -> NextTimeout {
         let times = self.times();
-        let connect_end = (times.connect_end, Timeout::Connect);
+        let connect_end = (times.connect_end.unwrap_or_default(), Timeout::Connect);
         for (end, reason) in [connect_end, (times.end, Timeout::Global)] {
-            if let Some(left) = end.map(Moment::left)
+            if let Some(left) = end.left(&self.clock)
                 && left < *timeout.after
             {
                 timeout.after = left.into();
@@ -97,14 +106,18 @@ impl ReadDeadline {
     /// Whether what lies in the socket is still read. After a silence it always is.
     fn may_look(&self, reason: Timeout) -> bool {
         let mut times = self.times();
-        if reason != Timeout::PerRead && times.late_end.is_none() {
-            times.late_end = Moment::after(LATEST);
+        if reason != Timeout::PerRead {
+            times.late_end.get_or_insert(self.after(LATEST));
         }
-        times.late_end.is_none_or(|end| !end.left().is_zero())
+        !times.late_end.is_some_and(|end| end.is_over(&self.clock))
+    }
+
+    fn after(&self, wait: Duration) -> Deadline {
+        Deadline::after(&self.clock, Some(wait))
     }
 
     fn times(&self) -> MutexGuard<'_, Times> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,7 +125,7 @@ impl ReadDeadline {
 #[derive(Debug)]
 pub(super) struct TimedTransport<T> {
     pub(super) stream: T,
-    pub(super) deadline: Arc<ReadDeadline>,
+    pub(super) context: Arc<CallContext>,
 }
 
 impl<T: Transport> Transport for TimedTransport<T> {
@@ -121,14 +134,14 @@ impl<T: Transport> Transport for TimedTransport<T> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let timeout = self.deadline.shorten(timeout);
+        let timeout = self.context.deadline.shorten(timeout);
         let sent = if timeout.after.is_zero() {
             Err(ureq::Error::Timeout(timeout.reason))
         } else {
             self.stream.transmit_output(amount, timeout)
         };
         if sent.is_err() {
-            self.deadline.times().write_failed = true;
+            self.context.deadline.times().write_failed = true;
         }
         sent
     }
@@ -136,7 +149,7 @@ impl<T: Transport> Transport for TimedTransport<T> {
     /// This process may have been stopped, or the machine asleep, while the time passed. So before
     /// it is said to be up, what came meanwhile is read.
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let timeout = self.deadline.for_read(timeout);
+        let timeout = self.context.deadline.for_read(timeout);
         let look = NextTimeout {
             after: LOOK.into(),
             ..timeout
@@ -145,7 +158,8 @@ impl<T: Transport> Transport for TimedTransport<T> {
         if !timeout.after.is_zero() {
             awaited = self.stream.await_input(timeout);
         }
-        if matches!(awaited, Err(ureq::Error::Timeout(_))) && self.deadline.may_look(timeout.reason)
+        if matches!(awaited, Err(ureq::Error::Timeout(_)))
+            && self.context.deadline.may_look(timeout.reason)
         {
             awaited = self.stream.await_input(look);
         }
@@ -203,19 +217,19 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn transport(total: Duration, idle: Duration, lies_there: usize) -> TimedTransport<Scripted> {
-        let deadline = ReadDeadline::default();
+        let context = CallContext::default();
         let limits = Limits {
             total: Some(total),
             idle: Some(idle),
         };
-        deadline.begin(limits, false);
+        context.deadline.begin(limits, false);
         TimedTransport {
             stream: Scripted {
                 buffers: LazyBuffers::new(100, 100),
                 lies_there: vec![0; lies_there],
                 waits: Vec::new(),
             },
-            deadline: Arc::new(deadline),
+            context: Arc::new(context),
         }
     }
 
@@ -244,7 +258,7 @@ mod tests {
     #[test]
     fn what_lies_in_the_socket_is_read_before_silence_is_reported() {
         let mut transport = transport(HOUR, Duration::from_secs(60), 1);
-        transport.deadline.body_has_begun();
+        transport.context.deadline.body_has_begun();
         assert_eq!(transport.reason(), None);
         assert_eq!(transport.reason(), Some(Timeout::PerRead));
         let silence = Duration::from_secs(60);
@@ -263,16 +277,16 @@ mod tests {
     fn silence_counts_from_the_first_byte_of_the_body() {
         let mut transport = transport(HOUR, Duration::ZERO, 0);
         assert_eq!(transport.reason(), Some(Timeout::Global));
-        transport.deadline.body_has_begun();
+        transport.context.deadline.body_has_begun();
         assert_eq!(transport.reason(), Some(Timeout::PerRead));
     }
 
     #[test]
     fn silence_does_not_count_while_a_connection_is_made() {
         let mut transport = transport(HOUR, Duration::ZERO, 0);
-        transport.deadline.body_has_begun();
-        let deadline = Arc::clone(&transport.deadline);
-        let reason = deadline.connecting(HOUR / 2, || transport.reason());
+        transport.context.deadline.body_has_begun();
+        let context = Arc::clone(&transport.context);
+        let reason = context.deadline.connecting(HOUR / 2, || transport.reason());
         assert_eq!(reason, Some(Timeout::Connect));
     }
 
@@ -312,7 +326,7 @@ mod tests {
                 .transmit_output(1, NextTimeout::default())
                 .is_err()
         );
-        assert!(transport.deadline.write_failed());
+        assert!(transport.context.deadline.write_failed());
     }
 
     #[test]
@@ -320,6 +334,6 @@ mod tests {
         let mut transport = transport(Duration::ZERO, HOUR, 0);
         let sent = transport.transmit_output(1, NextTimeout::default());
         assert!(matches!(sent, Err(ureq::Error::Timeout(Timeout::Global))));
-        assert!(transport.deadline.write_failed());
+        assert!(transport.context.deadline.write_failed());
     }
 }

@@ -13,7 +13,7 @@ use ureq::http::uri::Scheme;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::deadline::ReadDeadline;
+use super::failure::CallContext;
 use crate::config::{Config, ProxyProtocol};
 use crate::error::Error;
 
@@ -28,7 +28,8 @@ pub(super) struct LookupThread(Sender<Lookup>);
 struct Lookup {
     host: String,
     port: u16,
-    found: Sender<io::Result<Vec<SocketAddr>>>,
+    /// None of them says that there is no such name.
+    found: Sender<Vec<SocketAddr>>,
 }
 
 impl LookupThread {
@@ -53,7 +54,8 @@ impl LookupThread {
             for lookup in &inbox {
                 // Nobody waits any more for what was asked before the last.
                 let lookup = inbox.try_iter().last().unwrap_or(lookup);
-                let _ = lookup.found.send(find(&lookup.host, lookup.port));
+                let found = find(&lookup.host, lookup.port).unwrap_or_default();
+                let _ = lookup.found.send(found);
             }
         };
         let thread = thread::Builder::new().name("lookup".to_owned()).spawn(work);
@@ -67,12 +69,7 @@ impl LookupThread {
     }
 
     /// None when the time was not enough.
-    fn addresses(
-        &self,
-        host: &str,
-        port: u16,
-        most: Duration,
-    ) -> Option<io::Result<Vec<SocketAddr>>> {
+    fn addresses(&self, host: &str, port: u16, most: Duration) -> Option<Vec<SocketAddr>> {
         let (found, answer) = mpsc::channel();
         let host = host.to_owned();
         // If the thread is gone, so is `found`, and the answer says it.
@@ -80,7 +77,7 @@ impl LookupThread {
         match answer.recv_timeout(most) {
             Ok(addresses) => Some(addresses),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Err(io::ErrorKind::NotFound.into())),
+            Err(RecvTimeoutError::Disconnected) => Some(Vec::new()),
         }
     }
 }
@@ -89,7 +86,7 @@ impl LookupThread {
 #[derive(Debug)]
 pub(super) struct LiteralResolver {
     pub(super) names: Option<Arc<LookupThread>>,
-    pub(super) deadline: Arc<ReadDeadline>,
+    pub(super) context: Arc<CallContext>,
 }
 
 impl Resolver for LiteralResolver {
@@ -99,15 +96,18 @@ impl Resolver for LiteralResolver {
         config: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let (host, port) = host_and_port(uri).ok_or(ureq::Error::HostNotFound)?;
-        let mut found = if let Ok(address) = host.parse::<IpAddr>() {
-            vec![SocketAddr::new(address, port)]
-        } else {
-            let names = self.names.as_ref().ok_or(ureq::Error::HostNotFound)?;
-            let timeout = self.deadline.shorten(timeout);
-            let found = names.addresses(host, port, *timeout.after);
-            let found = found.ok_or(ureq::Error::Timeout(timeout.reason))?;
-            found.map_err(|_| ureq::Error::HostNotFound)?
+        let host = bare(uri.host().unwrap_or_default());
+        let is_https = uri.scheme() == Some(&Scheme::HTTPS);
+        // A proxy's URL always has its port, so that only HTTP's own defaults are needed.
+        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        let mut found = match (host.parse::<IpAddr>(), &self.names) {
+            (Ok(address), _) => vec![SocketAddr::new(address, port)],
+            (Err(_), Some(names)) => {
+                let timeout = self.context.deadline.shorten(timeout);
+                let found = names.addresses(host, port, *timeout.after);
+                found.ok_or(ureq::Error::Timeout(timeout.reason))?
+            }
+            (Err(_), None) => Vec::new(),
         };
         // SOCKS4 knows IPv4 only, and ureq tells the proxy the first address.
         if config.proxy().is_some_and(ureq::Proxy::resolve_target) {
@@ -122,16 +122,6 @@ impl Resolver for LiteralResolver {
         }
         Ok(addresses)
     }
-}
-
-/// A proxy's URL always has its port, so that only HTTP's own defaults are needed.
-fn host_and_port(uri: &Uri) -> Option<(&str, u16)> {
-    let default = if uri.scheme() == Some(&Scheme::HTTPS) {
-        443
-    } else {
-        80
-    };
-    Some((bare(uri.host()?), uri.port_u16().unwrap_or(default)))
 }
 
 /// An IPv6 address without its brackets.
@@ -164,7 +154,7 @@ mod tests {
     fn resolve(url: &str, proxy: Option<&str>) -> Result<Vec<String>, ureq::Error> {
         let resolver = LiteralResolver {
             names: Some(Arc::new(LookupThread::start(look_up).unwrap())),
-            deadline: Arc::default(),
+            context: Arc::default(),
         };
         let proxy = proxy.map(|proxy| ureq::Proxy::new(proxy).unwrap());
         let config = ureq::Agent::config_builder().proxy(proxy).build();
@@ -223,7 +213,7 @@ mod tests {
         assert!(names.addresses("both", 80, moment).is_none());
         open.send(()).unwrap();
         let found = names.addresses("two", 80, Duration::from_secs(60));
-        assert_eq!(found.unwrap().unwrap(), [([127, 0, 0, 2], 80).into()]);
+        assert_eq!(found.unwrap(), [([127, 0, 0, 2], 80).into()]);
         assert_eq!(names_begun.recv().unwrap(), "one");
     }
 

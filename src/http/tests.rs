@@ -1,6 +1,7 @@
 //! The seam over real sockets: plain, under TLS, through proxies.
 
-use std::io::{BufReader, Write};
+use std::cell::RefCell;
+use std::io::{self, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -11,7 +12,7 @@ use rustls::{HandshakeKind, ServerConnection, StreamOwned};
 use super::client::{Client, MAX_HEADER};
 use super::*;
 use crate::config::{Config, Proxy, ProxyProtocol, Roots};
-use crate::coze::call::RunRef;
+use crate::coze::call::{RunRef, UploadBody};
 use crate::support::proxy::{Asked, Rules};
 use crate::support::server::{Exchange, Server};
 use crate::support::tls::{Authority, Identity};
@@ -42,6 +43,21 @@ fn client(config: &Config) -> Client {
 impl Client {
     fn start(&self, limits: Limits) -> Result<HttpResponse, Failure> {
         self.call(&Call::stream_run(BODY), limits)
+    }
+
+    /// A file that is said to be so long.
+    fn upload(
+        &self,
+        length: u64,
+        reader: impl Read,
+        limits: Limits,
+    ) -> Result<HttpResponse, Failure> {
+        let body = UploadBody {
+            content_type: "multipart/form-data; boundary=b".to_owned(),
+            length,
+            reader: RefCell::new(Box::new(reader)),
+        };
+        self.call(&Call::upload(body), limits)
     }
 
     fn poll(&self, limits: Limits) -> Result<HttpResponse, Failure> {
@@ -172,6 +188,46 @@ fn a_large_body_arrives_whole() {
         .expect("an answer");
 }
 
+fn upload() -> Exchange {
+    Exchange::post("/v1/files/upload")
+}
+
+#[test]
+fn an_upload_is_a_post_of_what_is_read_with_the_key_and_its_length() {
+    let server = Server::start(vec![upload().with_body("--b\nfile").json(200, "{}")]);
+    let reader = "--b\n"
+        .as_bytes()
+        .chain(&b"file and what was added to it"[..]);
+    let mut answer = client(&config(&server.url()))
+        .upload(8, reader, PATIENT)
+        .expect("an answer");
+    assert_eq!(read(&mut answer).as_deref(), Ok("{}"));
+    let request = server.finish().remove(0).request;
+    let expected = [
+        ("accept", Some("application/json")),
+        ("authorization", Some("Bearer pat_xxx")),
+        ("content-length", Some("8")),
+        ("content-type", Some("multipart/form-data; boundary=b")),
+        ("expect", None),
+        ("transfer-encoding", None),
+    ];
+    for (name, value) in expected {
+        assert_eq!(request.header(name), value, "{name}");
+    }
+}
+
+#[test]
+fn a_large_upload_arrives_byte_for_byte() {
+    let file: Vec<u8> = (0..20 << 20)
+        .map(|place: u32| (place % 251) as u8)
+        .collect();
+    let server = Server::start(vec![upload().json(200, "{}")]);
+    client(&config(&server.url()))
+        .upload(file.len() as u64, &*file, PATIENT)
+        .expect("an answer");
+    assert!(server.finish()[0].request.body == file);
+}
+
 // What comes back.
 
 #[test]
@@ -226,7 +282,50 @@ fn a_redirect_is_not_followed() {
         let mut answer = run(&server.url()).expect("an answer");
         assert_eq!(answer.status, status);
         assert_eq!(read(&mut answer).as_deref(), Ok("moved"));
+        let script = upload().answer(status, "text/html", "moved");
+        let server = Server::start(vec![script.header("Location", "/elsewhere")]);
+        let answer = client(&config(&server.url())).upload(4, &b"file"[..], PATIENT);
+        assert_eq!(answer.expect("an answer").status, status);
     }
+}
+
+#[test]
+fn an_interim_answer_is_not_the_answer() {
+    let whole = "HTTP/1.1 200 \r\nContent-Length: 4\r\n\r\ntext";
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 \r\nLink: </a>\r\n\r\n";
+    let scripts = [
+        post().raw(interim.to_owned() + whole),
+        post().raw(interim).wait(after(20)).piece(whole),
+    ];
+    for script in scripts {
+        let server = Server::start(vec![script.fin()]);
+        let mut answer = run(&server.url()).expect("an answer");
+        assert_eq!(answer.status, 200);
+        assert_eq!(read(&mut answer).as_deref(), Ok("text"));
+    }
+}
+
+#[test]
+fn an_answer_before_the_whole_request_counts_if_the_rest_is_still_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    let body = vec![b'x'; 20 << 20];
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().expect("a client").0;
+        let mut head = [0; 100];
+        stream.read_exact(&mut head).expect("a request");
+        let answer = b"HTTP/1.1 413 \r\nContent-Length: 2\r\n\r\n{}";
+        stream.write_all(answer).expect("a reader");
+        io::copy(&mut stream, &mut io::sink()).expect("the rest")
+    });
+    let client = client(&config(&format!("http://{address}")));
+    let mut answer = client
+        .upload(body.len() as u64, &*body, PATIENT)
+        .expect("an answer");
+    assert_eq!(answer.status, 413);
+    assert_eq!(read(&mut answer).as_deref(), Ok("{}"));
+    drop((answer, client));
+    assert!(server.join().expect("a server") > 20 << 20);
 }
 
 #[test]
@@ -547,6 +646,63 @@ fn a_server_that_never_reads_has_started_nothing() {
     assert_failure(answer, Reach::NotSent, Cause::Silent, &detail);
 }
 
+#[test]
+fn an_upload_fails_as_a_start_does() {
+    let large = vec![0; 20 << 20];
+    let stopped = Server::start(vec![upload().unread().json(413, "{}")]);
+    let failure = client(&config(&stopped.url()))
+        .upload(large.len() as u64, &*large, PATIENT)
+        .expect_err("a failure");
+    assert_eq!(
+        (failure.reach, failure.cause),
+        (Reach::NotSent, Cause::Stopped)
+    );
+    let start = format!("{} stopped reading the request: ", stopped.address());
+    assert_start(&failure.detail, &start);
+    let deaf = Server::start(vec![Exchange::deaf()]);
+    let answer =
+        client(&config(&deaf.url())).upload(large.len() as u64, &*large, limits(60_000, 20));
+    let detail = format!("{} took nothing for 0.02 s", deaf.address());
+    assert_failure(answer, Reach::NotSent, Cause::Silent, &detail);
+    let gone = Server::start(vec![upload().hangs_up()]);
+    let answer = client(&config(&gone.url())).upload(4, &b"file"[..], PATIENT);
+    let detail = format!("{} gave no answer: peer disconnected", gone.address());
+    assert_failure(answer, Reach::MaybeSent, Cause::Cut, &detail);
+}
+
+#[test]
+fn an_upload_that_is_not_answered_is_silent() {
+    let server = Server::start(vec![upload().silent()]);
+    let answer = client(&config(&server.url())).upload(4, &b"file"[..], limits(60_000, 20));
+    let detail = format!("nothing came from {} for 0.02 s", server.address());
+    assert_failure(answer, Reach::MaybeSent, Cause::Silent, &detail);
+}
+
+/// A file that fails when it is read.
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(5))
+    }
+}
+
+#[test]
+fn a_file_that_ends_too_soon_or_fails_is_not_the_servers_fault() {
+    let ends: Box<dyn Read> = Box::new(io::empty());
+    for (rest, reason) in [
+        (ends, "it ends too soon"),
+        (Box::new(Broken), "input/output error"),
+    ] {
+        let server = Server::start(vec![upload().unread().silent()]);
+        let file = "file".as_bytes().chain(rest);
+        let answer = client(&config(&server.url())).upload(5, file, PATIENT);
+        let detail = format!("what is to be sent can't be read: {reason}");
+        assert_failure(answer, Reach::NotSent, Cause::Unreadable, &detail);
+        server.await_requests(1);
+    }
+}
+
 // The answer breaks off.
 
 /// `script`'s answer begins with `data`, and then fails so.
@@ -690,6 +846,29 @@ fn a_start_has_a_connection_of_its_own_and_polls_share_one() {
 }
 
 #[test]
+fn an_upload_has_a_connection_of_its_own() {
+    let answered = || upload().json(200, "{}");
+    let script = vec![
+        get().json(200, "{}"),
+        answered(),
+        answered(),
+        post().sse(""),
+    ];
+    let server = Server::start(script);
+    let client = client(&config(&server.url()));
+    for number in 0..4 {
+        let answer = match number {
+            0 => client.poll(PATIENT),
+            3 => client.start(PATIENT),
+            _ => client.upload(4, &b"file"[..], PATIENT),
+        };
+        // Read to the end, which is what makes a connection fit for another call.
+        read(&mut answer.expect("an answer")).expect("a whole body");
+    }
+    assert_eq!(connections(server), [0, 1, 2, 3]);
+}
+
+#[test]
 fn a_poll_that_is_not_read_to_its_end_costs_its_connection() {
     let server = Server::start(vec![get().json(200, "{}"), get().json(200, "{}")]);
     let client = client(&config(&server.url()));
@@ -789,16 +968,19 @@ fn http_and_https_go_through_a_tunnel_with_the_password() {
 #[test]
 fn a_tunnel_serves_more_than_one_poll_and_a_start_has_its_own() {
     let proxy = Rules::http().start();
-    let script = vec![get().json(200, "{}"), get().json(200, "{}"), post().sse("")];
+    let polled = || get().json(200, "{}");
+    let script = vec![polled(), polled(), post().sse(""), post().sse("")];
     let server = Server::start(script);
     let config = through(&server.url(), ProxyProtocol::Http, &proxy.address());
     let client = client(&config);
     for _ in 0..2 {
         read(&mut client.poll(PATIENT).expect("an answer")).expect("a whole body");
     }
-    client.start(PATIENT).expect("an answer");
-    assert_eq!(connections(server), [0, 0, 1]);
-    assert_eq!(proxy.asked().len(), 2);
+    for _ in 0..2 {
+        read(&mut client.start(PATIENT).expect("an answer")).expect("a whole body");
+    }
+    assert_eq!(connections(server), [0, 0, 1, 2]);
+    assert_eq!(proxy.asked().len(), 3);
 }
 
 #[test]

@@ -2,6 +2,13 @@ use std::io::{BufReader, Read};
 
 use super::*;
 
+impl<'a> From<&'a str> for Data<'a> {
+    fn from(text: &'a str) -> Self {
+        let buffer = Cow::Borrowed(text);
+        Self { buffer, start: 0 }
+    }
+}
+
 /// A frame as a test writes it down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Plain {

@@ -48,7 +48,7 @@ impl Clock for TestClock {
     }
 
     fn random(&self) -> u64 {
-        SystemClock::new().random()
+        SystemClock::default().random()
     }
 }
 
@@ -497,7 +497,7 @@ fn what_is_waited_for_is_answered_as_soon_as_the_other_one_ends() {
     ticket.starting().unwrap();
     bench.age();
     let waiting = std::thread::spawn(move || {
-        let never = Deadline::after(&SystemClock::new(), None);
+        let never = Deadline::after(&SystemClock::default(), None);
         answers(other.recall(&parse(RUN), Patience::Until(never)))
     });
     // It dies without a word.
