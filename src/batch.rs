@@ -5,6 +5,7 @@ mod entry;
 mod fingerprint;
 pub(crate) mod journal;
 pub(crate) mod output_file;
+pub(crate) mod rehearsal;
 pub(crate) mod totals;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use crate::http::Http;
 use crate::input::request::{Defaults, Request, Task};
 use crate::input::source::Input;
 use crate::response::{Response, Status};
+use crate::run::rehearse::Report;
 use crate::run::{Note, Observer, Rules, Runner, Shared};
 use crate::sse::Frame;
 use crate::text::Text;
@@ -44,6 +46,8 @@ pub(crate) trait Output: Sync {
     fn warn(&self, english: &'static str, chinese: &'static str);
     /// Masks and writes one response; false when nothing more can be written.
     fn respond(&self, response: &mut Response) -> bool;
+    /// Masks and writes what `--check` found; false when nothing more can be written.
+    fn report(&self, report: &mut Report<'_>) -> bool;
     /// An event as it arrives; `request` is the request's `id`.
     fn event(&self, frame: &Frame<'_>, request: Option<&RawValue>);
     /// A step on the way.
@@ -125,7 +129,7 @@ impl<'a> Batch<'a> {
         }
         let taken = lock(&self.intake).taken;
         if taken == 0 {
-            return Err(Error::usage("there is no request").hint("see --help", "见 --help"));
+            return Err(no_request());
         }
         let progress = self.progress();
         if taken > 1 {
@@ -348,6 +352,10 @@ impl<'a> Batch<'a> {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         lock(&self.progress)
     }
+}
+
+fn no_request() -> Error {
+    Error::usage("there is no request").hint("see --help", "见 --help")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -68,6 +68,13 @@ pub(crate) struct Options {
 /// `None` is no limit.
 pub(crate) type Limit = Option<Duration>;
 
+impl Options {
+    /// Whether a place is named where requests are.
+    pub(crate) fn name_requests(&self) -> bool {
+        !self.files.is_empty() || self.request.is_some()
+    }
+}
+
 /// `--rerun`: what is run again although it may have been started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rerun {
@@ -299,12 +306,9 @@ fn unknown(option: &str) -> Error {
 fn contradiction(options: &Options) -> Option<Error> {
     let request = (options.request.is_some(), "--request");
     let files = (!options.files.is_empty(), "FILE");
-    let check = (options.check, "--check");
     let raw_output = (options.raw_output, "--raw-output");
     let pairs = [
         (request, files),
-        (check, request),
-        (check, files),
         (raw_output, (options.events, "--events")),
         (raw_output, (options.output.is_some(), "--output")),
         ((options.quiet, "--quiet"), (options.verbose, "--verbose")),
@@ -547,10 +551,8 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused_by_both_names() {
-        let pairs: [(&[&str], &str); 6] = [
+        let pairs: [(&[&str], &str); 4] = [
             (&["--request", "{}", "f"], "--request and FILE"),
-            (&["--check", "--request", "{}"], "--check and --request"),
-            (&["--check", "f"], "--check and FILE"),
             (&["-r", "--events"], "--raw-output and --events"),
             (&["-r", "-o", "f"], "--raw-output and --output"),
             (&["-qv"], "--quiet and --verbose"),
@@ -574,7 +576,10 @@ mod tests {
     }
 
     #[test]
-    fn check_is_a_command_of_its_own() {
+    fn a_check_takes_requests_by_every_door() {
+        for args in [&["--check", "f"][..], &["--check", "--request", "{}"]] {
+            assert!(matches!(command(args), Command::Work(options) if options.name_requests()));
+        }
         assert!(matches!(command(&["--check", "-v"]), Command::Work(options) if options.check));
     }
 }

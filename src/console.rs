@@ -3,6 +3,7 @@
 //! and escapes control characters before they reach a terminal. The only file beside `main` that
 //! prints.
 
+mod parameters;
 mod status_line;
 
 use std::fmt::Write as _;
@@ -122,22 +123,6 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// What `--check` found. Gives the exit code.
-    pub(crate) fn report(&self, mut report: Report<'_>) -> u8 {
-        if let Some(error) = report.error.take() {
-            let error = self.mask_error(error).translate(self.language);
-            if !self.show.quiet {
-                self.complain(&error.line());
-            }
-            report.error = Some(error);
-        }
-        if self.print(&report) {
-            report.exit_code()
-        } else {
-            Kind::Io.exit_code()
-        }
-    }
-
     /// The short help, on standard error, for a person who gave no request.
     pub(crate) fn show_help(&self) {
         let _ = io::stderr()
@@ -239,6 +224,15 @@ impl<'a> Console<'a> {
         self.print_line(|line| Ok(serde_json::to_writer(line, value)?))
     }
 
+    /// A line for a person.
+    fn print_text(&self, line: &str) -> bool {
+        self.print_line(|out| out.write_all(printable(line).as_bytes()))
+    }
+
+    fn is_for_a_person(&self) -> bool {
+        io::stdout().is_terminal() && !self.show.raw_output && !self.show.events
+    }
+
     fn print_line(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
         let mut screen = self.screen();
         let out = screen.out.as_mut();
@@ -338,6 +332,24 @@ impl Output for Console<'_> {
             self.complain("io: standard output cannot be written; the response stands above");
         }
         if let Some(line) = response.complaint().filter(|_| !self.show.quiet) {
+            self.complain(&line);
+        }
+        written
+    }
+
+    fn report(&self, report: &mut Report<'_>) -> bool {
+        let error = report.error.take().map(|error| self.mask_error(error));
+        report.error = error.map(|error| error.translate(self.language));
+        let warnings = report.warnings.drain(..);
+        report.warnings = warnings.map(|one| one.in_language(self.language)).collect();
+        let written = match report.workflow {
+            Some(workflow) if self.is_for_a_person() => {
+                let lines = parameters::lines(report, workflow, self.language);
+                lines.iter().all(|line| self.print_text(line))
+            }
+            _ => self.print(report),
+        };
+        if let Some(line) = report.complaint().filter(|_| !self.show.quiet) {
             self.complain(&line);
         }
         written

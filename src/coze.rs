@@ -3,6 +3,7 @@
 
 pub(crate) mod call;
 pub(crate) mod code;
+pub(crate) mod description;
 pub(crate) mod envelope;
 pub(crate) mod event;
 pub(crate) mod fields;

@@ -150,7 +150,7 @@ impl Hint {
         }
     }
 
-    fn in_language(self, language: Language) -> Self {
+    pub(crate) fn in_language(self, language: Language) -> Self {
         let text = language.pick(self.english, self.chinese);
         Self::new(text.clone(), text)
     }

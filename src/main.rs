@@ -35,14 +35,15 @@ use std::process::ExitCode;
 
 use crate::batch::journal::Journal;
 use crate::batch::output_file::OutputFile;
-use crate::batch::{Batch, Settings};
+use crate::batch::{Batch, Settings, rehearsal};
 use crate::cli::{Command, Options, help};
 use crate::config::{Config, Env};
 use crate::console::Console;
 use crate::error::Error;
 use crate::http::client::Client;
 use crate::input::source;
-use crate::run::{Rules, Shared, rehearse};
+use crate::run::rehearse::Rehearsal;
+use crate::run::{Rules, Shared};
 use crate::service::Found;
 use crate::time::SystemClock;
 
@@ -66,8 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn work(options: &Options, env: &Env, console: Console<'_>, clock: &SystemClock) -> u8 {
-    let has_requests = !options.files.is_empty() || options.request.is_some();
-    if !options.check && !has_requests && io::stdin().is_terminal() {
+    if !options.check && !options.name_requests() && io::stdin().is_terminal() {
         console.show_help();
         let error = Error::usage("there is no request, and standard input is a terminal");
         return console.refuse(error);
@@ -78,13 +78,8 @@ fn work(options: &Options, env: &Env, console: Console<'_>, clock: &SystemClock)
     };
     let console = console.mask_key(&config.key);
     console.explain_config(&config);
-    let worked = if options.check {
-        Client::new(&config)
-            .map(|client| console.report(rehearse::connection(&config, &client, clock)))
-    } else {
-        answer_all(options, &config, &console, clock)
-    };
-    worked.unwrap_or_else(|error| console.refuse(error))
+    let answered = answer_all(options, &config, &console, clock);
+    answered.unwrap_or_else(|error| console.refuse(error))
 }
 
 /// An error comes before anything is sent.
@@ -98,6 +93,10 @@ fn answer_all(
     let clients = (0..jobs).map(|_| Client::new(config));
     let clients: Vec<_> = clients.collect::<Result<_, _>>()?;
     let inputs = source::open(options.request.as_deref(), &options.files)?;
+    if options.check {
+        let rehearsal = Rehearsal::new(&clients[0], clock, options, config);
+        return rehearsal::run(inputs, rehearsal, options, console);
+    }
     let output_file = options.output.as_deref().map(OutputFile::prepare);
     let journal = options.journal.as_deref().map(|path| {
         let base_url = &config.base_url;

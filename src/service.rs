@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::Meaning;
+use crate::coze::description::{self, Workflow};
+use crate::coze::envelope::Envelope;
 use crate::coze::history::{Poll, Record};
 use crate::coze::transcript::Heard;
 use crate::error::{Error, Kind};
@@ -36,6 +38,16 @@ pub(crate) trait Service: fmt::Debug + Sync {
 
     /// Understands the answer to it.
     fn read_poll(&self, run: &RunRef, status: u16, body: &[u8]) -> Poll;
+
+    /// Asks what a workflow takes.
+    fn describe(&self, workflow_id: &str) -> Call<'static> {
+        Call::describe(workflow_id)
+    }
+
+    /// Understands the answer to it.
+    fn read_description(&self, status: u16, envelope: &Envelope<'_>) -> Result<Workflow, Meaning> {
+        description::read(envelope, status)
+    }
 
     /// What an answer of this code and HTTP status means that names no run. `is_signed`: it has the
     /// log id of the service, so that no gateway on the way has made it up.

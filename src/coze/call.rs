@@ -104,6 +104,13 @@ impl<'a> Call<'a> {
         ))
     }
 
+    /// What a workflow takes and gives.
+    pub(crate) fn describe(workflow_id: &str) -> Self {
+        Self::poll(format!(
+            "/v1/workflows/{workflow_id}?include_input_output=true"
+        ))
+    }
+
     fn poll(path: String) -> Self {
         Self {
             path,
@@ -225,6 +232,10 @@ mod tests {
         assert_eq!(
             Call::get_run_history(&run).path,
             "/v1/workflow/get_run_history?workflow_id=7&execute_id=9"
+        );
+        assert_eq!(
+            Call::describe("7").path,
+            "/v1/workflows/7?include_input_output=true"
         );
     }
 

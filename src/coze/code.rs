@@ -70,6 +70,8 @@ pub(crate) enum About {
     Resume,
     /// A look at a run.
     Poll,
+    /// The question what a workflow takes.
+    Describe,
 }
 
 /// What to do about a code, when that is known.
@@ -126,6 +128,12 @@ pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
         (NO_PERMISSION, About::Poll) => (
             "grant the token the permission listRunHistory, then send this response as a request",
             "请为令牌添加 listRunHistory 权限，再把这行响应作为请求传回",
+        ),
+        (NO_PERMISSION, About::Describe) => (
+            "the token lacks the permission getMetaData, which only --check needs, or belongs to the \
+             other site (.cn or .com: see --base-url)",
+            "令牌缺少 getMetaData 权限（只有 --check 需要），或属于另一个站点\
+             （.cn 或 .com，见 --base-url）",
         ),
         (NO_PERMISSION, _) => (
             "the token belongs to the other site (.cn or .com: see --base-url), or lacks a \
@@ -218,7 +226,7 @@ mod tests {
         };
         let studio = [720_702_001, 720_702_002, 720_702_011];
         for code in (400..7000).chain([700_012_006]).chain(studio) {
-            for about in [About::Start, About::Resume, About::Poll] {
+            for about in [About::Start, About::Resume, About::Poll, About::Describe] {
                 let english = names(code, about, Language::English);
                 assert_eq!(english, names(code, about, Language::Chinese), "{code}");
             }

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::body::Body;
@@ -138,6 +140,14 @@ impl Request {
     }
 }
 
+impl Start {
+    /// The object of parameters, also where it is given as its text.
+    pub(crate) fn parameters(&self) -> Option<Cow<'_, str>> {
+        let raw = Entries::parse(&self.body)?.value("parameters")?;
+        fields::text(Some(raw.into())).or(Some(raw.get().into()))
+    }
+}
+
 impl Task {
     /// Whether a parameter of a run is a file's object. Coze wants its text, so this may be why it
     /// refused the parameters.
@@ -145,12 +155,9 @@ impl Task {
         let Self::Run(start) = self else {
             return false;
         };
-        let body = Entries::parse(&start.body);
-        let parameters = body.and_then(|body| body.value("parameters"));
-        // They may be given as their text.
-        let text = parameters.and_then(|parameters| fields::text(Some(parameters.into())));
-        let json = text.as_deref().or(parameters.map(RawValue::get));
-        json.and_then(Entries::parse)
+        let json = start.parameters();
+        let parameters = json.as_deref().and_then(Entries::parse);
+        parameters
             .is_some_and(|parameters| parameters.iter().any(|(_, value)| is_file(value.get())))
     }
 }

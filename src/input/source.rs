@@ -2,7 +2,7 @@
 //! anything is sent. The only file in here that touches the file system.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use super::reader::Requests;
@@ -22,7 +22,8 @@ pub(crate) fn open(request: Option<&str>, files: &[PathBuf]) -> Result<Vec<Input
     for path in files {
         inputs.push(open_file(path)?);
     }
-    if inputs.is_empty() {
+    // Nobody is asked to type one.
+    if inputs.is_empty() && !io::stdin().is_terminal() {
         inputs.push(input(io::stdin(), None));
     }
     Ok(inputs)

@@ -1,52 +1,258 @@
-//! `--check`: which configuration was found where, and whether anybody answers. Starts nothing, and
-//! does not send the key.
+//! `--check`: which configuration was found where, and whether anybody answers; or, with requests,
+//! what would be wrong with them. Starts nothing: all it asks is what a workflow takes.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::unreachable;
+use super::start::{Document, http_message, no_answer_of_coze};
+use super::{Attempt, Observer, Progress, Rules, Runner, Shared, pace, unreachable};
+use crate::cli::Options;
 use crate::config::{Config, Origin};
 use crate::coze::call::Call;
-use crate::error::{Error, Kind};
-use crate::http::{Http, Limits};
-use crate::time::Clock;
+use crate::coze::code::{self, About, Meaning};
+use crate::coze::description::{self, Workflow};
+use crate::coze::envelope::Envelope;
+use crate::error::{Error, Hint, Kind};
+use crate::http::{Http, HttpResponse, Limits};
+use crate::input::request::{Request, Start, Task};
+use crate::service::Found;
+use crate::time::{Clock, Deadline};
 
-/// What `--check` found. It is no response: it has no `status`, and says nothing of a run.
-#[derive(Debug, Serialize)]
+/// What `--check` found. It is no response: it has no `status`, and says nothing of a run. By
+/// `workflow`, be it empty, or `reachable` a report that is fed back is refused.
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Report<'a> {
-    reachable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workflow_id: Option<&'a str>,
+    /// None in a report on the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workflow: Option<&'a Workflow>,
+    #[serde(flatten)]
+    connection: Option<Connection<'a>>,
+    pub(crate) warnings: Vec<Hint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Error>,
+}
+
+#[derive(Debug, Serialize)]
+struct Connection<'a> {
+    reachable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
-    milliseconds: u128,
+    milliseconds: u64,
     key: &'static str,
     config: &'a [Origin],
-    warnings: &'a [String],
 }
 
 impl Report<'_> {
-    pub(crate) fn exit_code(&self) -> u8 {
-        let kind = self.error.as_ref().map(|error| error.kind);
-        kind.map_or(0, Kind::exit_code)
+    /// Nothing where nothing is wrong.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.error.as_ref().map(|error| error.kind)
+    }
+
+    /// The line for standard error.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let line = self.error.as_ref()?.line();
+        Some(match self.id {
+            Some(id) => format!("{line} [id {id}]"),
+            None => line,
+        })
     }
 }
 
-/// One GET without the key. Any HTTP answer will do.
-pub(crate) fn connection<'a>(config: &'a Config, http: &dyn Http, clock: &dyn Clock) -> Report<'a> {
-    let limits = Limits {
-        total: config.timeout,
-        idle: config.idle_timeout,
-    };
-    let before = clock.now();
-    let answered = http.call(&Call::check(), limits);
-    let milliseconds = clock.now().saturating_sub(before).as_millis();
-    Report {
-        reachable: answered.is_ok(),
-        error: answered.as_ref().err().map(unreachable),
-        http_status: answered.ok().map(|response| response.status),
-        milliseconds,
-        key: "not tried",
-        config: &config.origins,
-        warnings: &config.warnings,
+/// Reports on requests, one after another.
+pub(crate) struct Rehearsal<'a> {
+    http: &'a dyn Http,
+    clock: &'a dyn Clock,
+    rules: Rules,
+    shared: Shared,
+    config: &'a Config,
+    /// What each workflow takes, asked once.
+    looked_up: HashMap<String, Result<Workflow, Error>>,
+    /// Why no further workflow is looked up.
+    stopped: Option<Error>,
+}
+
+impl<'a> Rehearsal<'a> {
+    pub(crate) fn new(
+        http: &'a dyn Http,
+        clock: &'a dyn Clock,
+        options: &Options,
+        config: &'a Config,
+    ) -> Self {
+        Self {
+            http,
+            clock,
+            rules: Rules::new(options, config),
+            shared: Shared::new(Found::new(config.service)),
+            config,
+            looked_up: HashMap::new(),
+            stopped: None,
+        }
     }
+
+    /// One GET without the key. Any HTTP answer will do.
+    pub(crate) fn connection(&self) -> Report<'a> {
+        let limits = Limits {
+            total: self.rules.timeout,
+            idle: self.rules.idle_timeout,
+        };
+        let before = self.clock.now();
+        let answered = self.http.call(&Call::check(), limits);
+        let milliseconds = self.clock.now().saturating_sub(before).as_millis();
+        let warnings = self.config.warnings.iter().cloned();
+        Report {
+            warnings: warnings.map(Hint::from).collect(),
+            error: answered.as_ref().err().map(unreachable),
+            connection: Some(Connection {
+                reachable: answered.is_ok(),
+                http_status: answered.ok().map(|response| response.status),
+                milliseconds: u64::try_from(milliseconds).unwrap_or(u64::MAX),
+                key: "not tried",
+                config: &self.config.origins,
+            }),
+            ..Report::default()
+        }
+    }
+
+    /// What would be wrong with a request, as far as can be told without starting anything.
+    pub(crate) fn request<'r>(
+        &'r mut self,
+        request: &'r Request,
+        observer: &dyn Observer,
+    ) -> Report<'r> {
+        static UNKNOWN: LazyLock<Workflow> = LazyLock::new(Workflow::default);
+        let mut report = Report {
+            id: request.id.as_deref(),
+            workflow_id: request.workflow_id.as_deref(),
+            workflow: Some(&UNKNOWN),
+            ..Report::default()
+        };
+        match &request.task {
+            Err(error) => report.error = Some(error.clone()),
+            Ok(Task::Run(start)) => {
+                let id = request.workflow_id.as_deref().unwrap_or_default();
+                match self.looked_up(id, observer) {
+                    Ok(workflow) => {
+                        report.workflow = Some(workflow);
+                        report.warnings.extend(warning(workflow));
+                        report.error = misfit(workflow, start);
+                    }
+                    Err(error) => report.error = Some(error.clone()),
+                }
+            }
+            Ok(Task::Watch(_) | Task::Resume(_)) => report.warnings.push(Hint::new(
+                "only its form was checked: a rehearsal asks nothing of a run",
+                "只检查了格式：预演不会查询任何运行",
+            )),
+        }
+        report
+    }
+
+    fn looked_up(&mut self, id: &str, observer: &dyn Observer) -> &Result<Workflow, Error> {
+        if !self.looked_up.contains_key(id) {
+            let found = match &self.stopped {
+                Some(error) => Err(error.clone()),
+                None => self.look_up(id, observer),
+            };
+            if let (Err(error), None) = (&found, &self.stopped) {
+                let is_of_all = error.code.is_some_and(code::stops_everything);
+                let why = &error.message;
+                self.stopped = (is_of_all || error.kind == Kind::Unreachable).then(|| Error {
+                    message: format!("not looked up, because an earlier look-up failed: {why}"),
+                    ..error.clone()
+                });
+            }
+            self.looked_up.insert(id.to_owned(), found);
+        }
+        &self.looked_up[id]
+    }
+
+    /// Asks until there is an answer. It may be asked again: it changes nothing.
+    fn look_up(&self, id: &str, observer: &dyn Observer) -> Result<Workflow, Error> {
+        let runner = Runner {
+            http: self.http,
+            clock: self.clock,
+            rules: self.rules,
+            shared: &self.shared,
+        };
+        let mut attempt = Attempt {
+            runner: &runner,
+            observer,
+            deadline: Deadline::after(self.clock, self.rules.timeout),
+            progress: Progress::default(),
+        };
+        let mut retries = pace::Retries::new(self.rules.retries);
+        loop {
+            let call = attempt.service().describe(id);
+            let (error, retry_after) = match attempt.call(&call) {
+                Ok(mut response) => {
+                    let retry_after = response.retry_after.take();
+                    match attempt.read_description(response) {
+                        Err(error) if error.kind == Kind::Unreachable => (error, retry_after),
+                        found => return found,
+                    }
+                }
+                Err(failure) if failure.is_transient() => (unreachable(&failure), None),
+                Err(failure) => return Err(unreachable(&failure)),
+            };
+            attempt.pause(&mut retries, error, false, retry_after.as_deref())?;
+        }
+    }
+}
+
+impl Attempt<'_> {
+    fn read_description(&self, mut response: HttpResponse) -> Result<Workflow, Error> {
+        let status = response.status;
+        let document = Document::read(response.body.as_mut(), Vec::new());
+        let envelope = Envelope::parse(&document.text).unwrap_or_default();
+        // By the service as this very answer shows it: they all are asked alike.
+        let read = self.service().read_description(status, &envelope);
+        read.map_err(|meaning| {
+            let mut said = envelope.said(|| http_message(status));
+            let code = said.code;
+            said.logid = response.logid.or(said.logid);
+            let mut error = self.coze_error(Kind::Unreachable, About::Describe, said);
+            if code.is_none() && meaning != Meaning::RateLimited {
+                error = no_answer_of_coze(error);
+            }
+            if meaning == Meaning::Refused {
+                error.kind = Kind::Refused;
+            }
+            error
+        })
+    }
+}
+
+fn warning(workflow: &Workflow) -> Option<Hint> {
+    if workflow.parameters.is_none() {
+        return Some(Hint::new(
+            "the server does not tell what the workflow takes: its parameters were not compared",
+            "服务器没有说明该工作流的参数：未作比对",
+        ));
+    }
+    workflow.is_chatflow().then(|| {
+        Hint::new(
+            "this looks like a chatflow, whose own call this program does not make",
+            "这看起来是对话流，本程序不支持对话流的调用",
+        )
+    })
+}
+
+/// The error of a run whose parameters are not what the workflow takes: all that is wrong in one
+/// sentence.
+fn misfit(workflow: &Workflow, start: &Start) -> Option<Error> {
+    let declared = workflow.parameters.as_deref()?;
+    let given = start.parameters();
+    let faults = description::faults(declared, given.as_deref().unwrap_or("{}"));
+    (!faults.is_empty()).then(|| {
+        let faults = faults.join("; ");
+        Error::usage(format!("the parameters do not fit the workflow: {faults}"))
+            .with_hint(Some(description::signature(declared)))
+    })
 }

@@ -5,6 +5,8 @@
 use super::{Service, ServiceName};
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, Meaning};
+use crate::coze::description::{self, Workflow};
+use crate::coze::envelope::Envelope;
 use crate::coze::fields;
 use crate::coze::history::{self, Dialect, Poll, Record};
 use crate::coze::transcript::Heard;
@@ -17,6 +19,9 @@ pub(super) struct Studio;
 const NO_SUCH_PATH: i64 = 401;
 
 const NO_SUCH_RUN: i64 = 777_777_775;
+
+/// The workflow is there, and is no chatflow.
+const NO_CHATFLOW: i64 = 777_777_780;
 
 impl Service for Studio {
     fn name(&self) -> ServiceName {
@@ -45,6 +50,14 @@ impl Service for Studio {
             unpack: |output, record| record.output = Some(Text::from_plain(output)),
         };
         history::read(&DIALECT, run, status, body)
+    }
+
+    /// It tells only what chatflows take, and older ones do not tell that.
+    fn read_description(&self, status: u16, envelope: &Envelope<'_>) -> Result<Workflow, Meaning> {
+        match (envelope.code(), status) {
+            (Some(NO_CHATFLOW), _) | (Some(NO_SUCH_PATH), 401) => Ok(Workflow::default()),
+            _ => description::read(envelope, status),
+        }
     }
 
     /// Its handlers answer in JSON only before anything was started.

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod check;
 mod configuration;
 mod failures;
 mod input;

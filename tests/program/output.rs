@@ -387,7 +387,7 @@ fn there_is_no_option_for_the_key_and_its_value_is_not_repeated() {
 #[test]
 fn a_check_asks_once_without_the_key_and_any_answer_will_do() {
     let server = Server::start(vec![Exchange::get("/").json(404, "")]);
-    let ended = Program::at(&server.url()).arg("--check").run(RUN);
+    let ended = Program::at(&server.url()).arg("--check").run("");
     let report = &ended.responses()[0];
     assert_eq!(
         (ended.code, &report["reachable"], &report["http_status"]),

@@ -63,7 +63,24 @@ const README: &[Trial] = &[
         ..TRIAL
     },
     Trial {
-        mark: "--check",
+        mark: "--check requests.jsonl",
+        workflow_id: coze::TYPED,
+        files: &[(
+            "requests.jsonl",
+            r#"{"workflow_id":"7xxxxxxxxxxxxxxxxxx","parameters":{"inptu":"hi"}}"#,
+        )],
+        starts: 0,
+        check: |outcome| {
+            let report = &outcome.responses()[0];
+            assert!(report["workflow"]["input"]["parameters"]["input"].is_object());
+            let message = report["error"]["message"].as_str().unwrap();
+            assert!(message.contains(r#"the nearest is "input""#), "{message}");
+            assert_eq!((outcome.ended.code, outcome.counts.describes), (2, 1));
+        },
+        ..TRIAL
+    },
+    Trial {
+        mark: "--check   ",
         check: |outcome| {
             let [report, response] = &outcome.responses()[..] else {
                 panic!("two lines")

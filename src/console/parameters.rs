@@ -1,0 +1,142 @@
+//! What a workflow takes, for a person at a terminal: one parameter a line. Only the text of it;
+//! `console` escapes and prints it.
+
+use crate::coze::description::{Parameter, Workflow};
+use crate::language::Language;
+use crate::run::rehearse::Report;
+
+/// The lines of one report on a request; none where nothing is known.
+pub(super) fn lines(report: &Report<'_>, workflow: &Workflow, language: Language) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(parameters) = &workflow.parameters {
+        let [name, description] = workflow.title();
+        let workflow_id = report.workflow_id.unwrap_or_default();
+        lines.push(format!("{name} ({workflow_id})"));
+        lines.push(one_line(&description));
+        let mut rows = Vec::new();
+        add_rows(&mut rows, parameters, "  ", language);
+        lines.extend(aligned(&rows));
+        if parameters.is_empty() {
+            lines.push(language.pick("  no parameters", "  没有参数").to_owned());
+        }
+    }
+    let warnings = report.warnings.iter().cloned().map(String::from);
+    lines.extend(warnings.map(|warning| format!("! {warning}")));
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
+/// Name, type, whether it is required, default, description.
+type Row = [String; 5];
+
+fn add_rows(rows: &mut Vec<Row>, parameters: &[Parameter], indent: &str, language: Language) {
+    for parameter in parameters {
+        let required = if parameter.is_required {
+            language.pick("required", "必填")
+        } else {
+            language.pick("optional", "选填")
+        };
+        let default = one_line(&parameter.default);
+        let word = language.pick("default", "默认");
+        rows.push([
+            format!("{indent}{}", one_line(&parameter.name)),
+            parameter.takes.to_string(),
+            required.to_owned(),
+            if default.is_empty() {
+                default
+            } else {
+                format!("{word} {default}")
+            },
+            one_line(&parameter.description),
+        ]);
+        let properties = parameter.takes.properties();
+        add_rows(rows, properties, &format!("{indent}  "), language);
+    }
+}
+
+/// In columns. The last one has no width, so that a narrow terminal wraps nothing else.
+fn aligned(rows: &[Row]) -> impl Iterator<Item = String> {
+    let widest = |column: usize| rows.iter().map(|row| width(&row[column])).max();
+    let widths = [0, 1, 2, 3, 4].map(|column| widest(column).unwrap_or_default());
+    rows.iter().map(move |row| {
+        let cells = row.iter().zip(widths);
+        let padded = cells.filter(|(_, width)| *width > 0).map(|(cell, most)| {
+            let padding = " ".repeat(most - width(cell));
+            format!("{cell}{padding}  ")
+        });
+        padded.collect::<String>().trim_end().to_owned()
+    })
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// In columns: Chinese letters, and their punctuation, are two wide.
+fn width(text: &str) -> usize {
+    let columns = |char: char| 1 + usize::from(char >= '\u{2e80}');
+    text.chars().map(columns).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coze::description;
+    use crate::coze::envelope::Envelope;
+    use crate::error::Hint;
+
+    const BODY: &str = r#"{"data":{"workflow_detail":{"workflow_name":"天气","description":"a forecast"},"input":{"parameters":{
+        "城市":{"type":"string","required":true,"description":"where,\n and nowhere else"},
+        "days":{"type":"integer","default_value":3},
+        "users":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string","required":true,"default_value":"x"}}}}}}}}"#;
+
+    /// The lines about what this answer describes.
+    fn lines_of(body: &str, warnings: Vec<Hint>, language: Language) -> Vec<String> {
+        let envelope = Envelope::parse(body).unwrap();
+        let workflow = description::read(&envelope, 200).unwrap();
+        let mut report = Report::default();
+        report.workflow_id = Some("7");
+        report.warnings = warnings;
+        lines(&report, &workflow, language)
+    }
+
+    #[test]
+    fn each_parameter_is_a_line_in_columns() {
+        assert_eq!(
+            lines_of(BODY, Vec::new(), Language::English),
+            [
+                "天气 (7)",
+                "a forecast",
+                "  城市    string         required             where, and nowhere else",
+                "  days    integer        optional  default 3",
+                "  users   array<object>  optional",
+                "    name  string         required  default x",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_chinese_reader_reads_chinese() {
+        let lines = lines_of(BODY, Vec::new(), Language::Chinese);
+        assert_eq!(
+            lines[2],
+            "  城市    string         必填          where, and nowhere else"
+        );
+        assert_eq!(lines[3], "  days    integer        选填  默认 3");
+    }
+
+    #[test]
+    fn what_takes_nothing_or_is_not_told_says_so() {
+        let body = |input| format!(r#"{{"data":{{"workflow_detail":{{}},"input":{input}}}}}"#);
+        let none = body(r#"{"parameters":{}}"#);
+        assert_eq!(
+            lines_of(&none, Vec::new(), Language::English),
+            [" (7)", "  no parameters"]
+        );
+        let warning = vec![Hint::new("not told", "没有说明")];
+        assert_eq!(
+            lines_of(&body("null"), warning, Language::English),
+            ["! not told"]
+        );
+    }
+}
