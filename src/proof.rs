@@ -66,6 +66,8 @@ pub(crate) enum Reply {
         is_whole: bool,
         /// Its framing proves that nothing more was to come.
         has_proved_end: bool,
+        /// It has the address of a page on a run, which there is only when one was started.
+        has_debug_url: bool,
         /// It says that the path is not there, on a server that lacks this one.
         is_of_missing_path: bool,
     },
@@ -110,6 +112,7 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
             meaning,
             is_whole,
             has_proved_end,
+            has_debug_url,
             is_of_missing_path,
         } => {
             if names_run {
@@ -120,8 +123,8 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
                 };
             }
             match meaning {
-                // What is missing may name the run.
-                _ if !is_whole => Proof::Unknown,
+                // What is missing may name the run; and what has a page on it was started.
+                _ if !is_whole || has_debug_url => Proof::Unknown,
                 Meaning::RateLimited if has_proved_end && !mentions_run => Proof::RateLimited,
                 Meaning::Refused if is_of_missing_path => Proof::NoSuchPath,
                 Meaning::Refused => Proof::Refused,
@@ -138,7 +141,7 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
             Meaning::RateLimited if after == After::Nothing => Proof::RateLimited,
             Meaning::RateLimited => Proof::Unknown,
             Meaning::Refused => Proof::Refused,
-            Meaning::Unclear => Proof::Failed,
+            Meaning::Unclear => Proof::Unknown,
         },
     }
 }
@@ -168,18 +171,17 @@ mod tests {
                 after,
             });
         }
-        for (meaning, (status, (has_code, (is_whole, (has_proved_end, is_of_missing_path))))) in
-            pairs(
-                MEANINGS,
-                pairs(STATUSES, pairs(BOTH, pairs(BOTH, pairs(BOTH, BOTH)))),
-            )
-        {
+        let flags = pairs(pairs(BOTH, BOTH), pairs(BOTH, pairs(BOTH, BOTH)));
+        for ((meaning, status), flags) in pairs(pairs(MEANINGS, STATUSES), flags) {
+            let ((has_code, is_whole), (has_proved_end, (has_debug_url, is_of_missing_path))) =
+                flags;
             replies.push(Reply::Document {
                 has_code,
                 status,
                 meaning,
                 is_whole,
                 has_proved_end,
+                has_debug_url,
                 is_of_missing_path,
             });
         }
@@ -218,13 +220,16 @@ mod tests {
                 meaning,
                 is_whole,
                 has_proved_end,
+                has_debug_url,
                 is_of_missing_path,
                 ..
             } => {
                 let is_rate = meaning == Meaning::RateLimited;
                 let is_refused_path = meaning == Meaning::Refused && is_of_missing_path;
                 let rate_proves = is_rate && has_proved_end && says_nothing_of_a_run;
-                is_whole && (rate_proves || is_refused_path && !evidence.names_run)
+                is_whole
+                    && !has_debug_url
+                    && (rate_proves || is_refused_path && !evidence.names_run)
             }
             Reply::Error {
                 meaning,
@@ -241,7 +246,7 @@ mod tests {
     #[test]
     fn it_is_sent_again_only_when_it_is_certain_that_nothing_was_started() {
         let all = all_evidence();
-        assert_eq!(all.len(), 4 * (1 + 4 + 18 + 288));
+        assert_eq!(all.len(), 4 * (1 + 4 + 18 + 576));
         for evidence in all {
             let again = judge(evidence).may_be_sent_again();
             assert_eq!(again, is_certain(&evidence), "{evidence:?}");
@@ -255,6 +260,22 @@ mod tests {
             let is_sent = !matches!(evidence.reply, Reply::Nothing { .. });
             let says_so = matches!(proof, Proof::Failed | Proof::Started | Proof::Unknown);
             assert!(says_so || !is_sent, "{evidence:?}: {proof:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_page_on_a_run_is_never_said_not_to_have_started() {
+        for evidence in all_evidence() {
+            let has_page = matches!(
+                evidence.reply,
+                Reply::Document {
+                    has_debug_url: true,
+                    ..
+                }
+            );
+            if has_page && !evidence.names_run {
+                assert_eq!(judge(evidence), Proof::Unknown, "{evidence:?}");
+            }
         }
     }
 
@@ -280,6 +301,7 @@ mod tests {
             meaning,
             is_whole: true,
             has_proved_end: true,
+            has_debug_url: false,
             is_of_missing_path: false,
         };
         let error = |meaning, is_first, after| Reply::Error {
@@ -304,7 +326,8 @@ mod tests {
             (error(rate, true, After::Nothing), Proof::RateLimited),
             (error(rate, true, After::NotKnown), Proof::Unknown),
             (error(rate, true, After::More), Proof::Failed),
-            (error(unclear, true, After::Nothing), Proof::Failed),
+            (error(unclear, true, After::Nothing), Proof::Unknown),
+            (error(unclear, false, After::Nothing), Proof::Failed),
             (Reply::Broken, Proof::Unknown),
         ] {
             let evidence = Evidence {
@@ -325,6 +348,7 @@ mod tests {
                 meaning: Meaning::Unclear,
                 is_whole: true,
                 has_proved_end: true,
+                has_debug_url: true,
                 is_of_missing_path: false,
             },
             names_run: true,

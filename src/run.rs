@@ -213,9 +213,13 @@ impl Progress {
             ..Response::new(outcome)
         };
         // The run still waits, so that a corrected answer can be fed back.
-        let is_unanswered = response.error.as_ref().is_some_and(|error| {
-            matches!(error.kind, Kind::Usage | Kind::Refused | Kind::Unreachable)
-        });
+        let is_unanswered = response
+            .error
+            .as_ref()
+            .is_some_and(|error| match error.kind {
+                Kind::Usage | Kind::Config | Kind::Refused | Kind::Unreachable | Kind::Io => true,
+                Kind::Failed | Kind::Running | Kind::Interrupted | Kind::Unknown => false,
+            });
         if is_unanswered {
             response.interrupt = self.resumed;
         }
@@ -279,7 +283,7 @@ impl Attempt<'_> {
             logid,
         });
         let x_log_id = logid.filter(|_| response.has_x_log_id);
-        self.runner.shared.service.learn(x_log_id);
+        self.runner.shared.service.learn(x_log_id, response.status);
         if call.body().is_some() {
             self.progress.logid = logid.map(str::to_owned).or(self.progress.logid.take());
         }

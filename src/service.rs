@@ -37,7 +37,7 @@ pub(crate) trait Service: fmt::Debug + Sync {
     fn poll(&self, run: &RunRef) -> Call<'static>;
 
     /// Understands the answer to it.
-    fn read_poll(&self, run: &RunRef, status: u16, body: &[u8]) -> Poll;
+    fn read_poll(&self, run: &RunRef, status: u16, is_signed: bool, body: &[u8]) -> Poll;
 
     /// Asks what a workflow takes.
     fn describe(&self, workflow_id: &str) -> Call<'static> {
@@ -116,12 +116,17 @@ impl Found {
         self.0.get().unwrap_or(&ServiceName::Coze).service()
     }
 
-    /// Takes the log id of an answer for a sign: only Coze Studio sends one under that name, a uuid.
-    pub(crate) fn learn(&self, x_log_id: Option<&str>) {
-        if x_log_id.is_some_and(is_uuid) {
+    /// Takes the signature of an answer for a sign. A gateway may sign what it makes up itself.
+    pub(crate) fn learn(&self, x_log_id: Option<&str>, status: u16) {
+        if is_signature(x_log_id) && status < 500 {
             self.0.get_or_init(|| ServiceName::Studio);
         }
     }
+}
+
+/// Whether an answer was signed by Coze Studio itself: only it sends a log id under that name, a uuid.
+pub(crate) fn is_signature(x_log_id: Option<&str>) -> bool {
+    x_log_id.is_some_and(is_uuid)
 }
 
 fn is_uuid(text: &str) -> bool {

@@ -79,8 +79,14 @@ impl<'a> Envelope<'a> {
         fields::debug_url(self.debug_url)
     }
 
-    /// The run's id, from its own field or from the `debug_url`.
+    /// The run's id, from its own field, from the `debug_url` or the interrupt, or from those of
+    /// `data`.
     pub(crate) fn execute_id(&self) -> Option<String> {
+        let in_data = || Envelope::parse(self.data?.0)?.own_execute_id();
+        self.own_execute_id().or_else(in_data)
+    }
+
+    fn own_execute_id(&self) -> Option<String> {
         fields::execute_id(self.execute_id)
             .map(Cow::into_owned)
             .or_else(|| {

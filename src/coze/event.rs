@@ -126,14 +126,12 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
             let id = fields::execute_id_of_url(debug_url.as_deref()?)?;
             Some(Cow::Owned(id.to_owned()))
         })
-        .or_else(|| match &kind {
-            EventKind::Interrupt(interrupt) => {
-                let id = fields::execute_id_of_event(&interrupt.event_id)?;
-                Some(Cow::Owned(id.to_owned()))
-            }
-            // Broken JSON may name the run all the same.
-            _ if !is_object => fields::execute_id_of_tail(data.as_bytes()).map(Cow::Owned),
-            _ => None,
+        .or_else(|| run_of_interrupt(fields.interrupt_data).map(Cow::Owned))
+        // Broken JSON may name the run all the same.
+        .or_else(|| {
+            fields::execute_id_of_tail(data.as_bytes())
+                .filter(|_| !is_object)
+                .map(Cow::Owned)
         });
     Some(Event {
         kind,
@@ -142,6 +140,15 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
         debug_url,
         usage: fields.usage,
     })
+}
+
+/// The run that an interrupt belongs to, although the rest of it may not be understood.
+fn run_of_interrupt(data: Raw<'_>) -> Option<String> {
+    let data = data?;
+    let text = fields::text(Some(data));
+    let fields: InterruptFields<'_> = fields::object(text.as_deref().unwrap_or(data.0))?;
+    let event_id = fields::nonempty(fields.event_id)?;
+    fields::execute_id_of_event(&event_id).map(str::to_owned)
 }
 
 /// `fields`: those of the data, if it is an object.

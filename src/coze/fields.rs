@@ -164,7 +164,9 @@ pub(crate) fn execute_id_of_tail(tail: &[u8]) -> Option<String> {
                     ([_], b"execute_id") => leading_id(string, closed),
                     ([_], b"debug_url") => after_name(string, closed),
                     ([_, b"interrupt_data"], b"event_id") => {
-                        leading_id(string, false).filter(|id| string.get(id.len()) == Some(&b'/'))
+                        let rest = |id: &String| &string[id.len()..];
+                        leading_id(string, false)
+                            .filter(|id| rest(id).starts_with(b"/") || rest(id).starts_with(b"\\/"))
                     }
                     _ => None,
                 };

@@ -115,7 +115,7 @@ impl Transcript {
         };
         self.learn(&event);
         // An id above 0 tells of others that were lost.
-        let is_first = self.events == 0 && matches!(event.id, None | Some(0));
+        let is_first = self.events == 0 && matches!(frame.id.as_deref(), None | Some("" | "0"));
         self.events += 1;
         self.ids.count(event.id);
         match event.kind {
@@ -133,7 +133,7 @@ impl Transcript {
             EventKind::Interrupt(interrupt) => self.ended = Some(Ended::Interrupt(interrupt)),
             EventKind::Broken { message } => self.ended = Some(Ended::Broken { message }),
             EventKind::Error(said) => {
-                self.mentions_run = fields::mentions_run(&frame.data);
+                self.mentions_run = fields::mentions_run(&frame.data) || self.debug_url.is_some();
                 self.ended = Some(Ended::Error { said, is_first });
             }
         }
@@ -147,6 +147,7 @@ impl Transcript {
             return AfterError::Other;
         };
         self.learn(&event);
+        self.mentions_run |= self.debug_url.is_some();
         match event.kind {
             EventKind::Done => AfterError::Done,
             EventKind::Error(_) => AfterError::Error,

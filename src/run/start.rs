@@ -1,6 +1,8 @@
 //! Sending a POST, until it is certain that it started something or that it never will. What became
 //! of it is for `proof` to say, and for `after` alone to act on.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::watch::{self, Reason};
@@ -14,7 +16,7 @@ use crate::error::{Error, Kind};
 use crate::http::{Body, Failure, HttpResponse, Reach};
 use crate::proof::{self, Evidence, Proof, Reply};
 use crate::response::Outcome;
-use crate::service::Service;
+use crate::service::{self, Service};
 
 /// The most that is read of an answer that is neither a stream nor a history. A refusal is short, but
 /// whatever the answer is, it may name a run.
@@ -114,6 +116,7 @@ impl Attempt<'_> {
         let HttpResponse {
             status,
             content_type,
+            logid,
             has_x_log_id,
             retry_after,
             is_framed,
@@ -124,7 +127,7 @@ impl Attempt<'_> {
             status,
             retry_after,
             is_framed,
-            is_signed: has_x_log_id,
+            is_signed: service::is_signature(logid.as_deref().filter(|_| has_x_log_id)),
         };
         match read_first(body.as_mut()) {
             Err(failure) => self.stream_broke(post, &failure.detail),
@@ -180,7 +183,8 @@ impl Attempt<'_> {
                 status,
                 meaning,
                 is_whole: document.is_whole,
-                has_proved_end: document.has_ended && head.is_framed,
+                has_proved_end: document.has_ended && head.is_framed && document.is_text,
+                has_debug_url: envelope.debug_url().is_some(),
                 is_of_missing_path: is_elsewhere && status == 401 && code == Some(401),
             },
             names_run: execute_id.is_some(),
@@ -344,6 +348,8 @@ pub(super) struct Document {
     pub(super) text: String,
     /// All of it came, as far as its own form can tell.
     is_whole: bool,
+    /// Every byte of it could be read.
+    is_text: bool,
     /// The body came to its end.
     has_ended: bool,
 }
@@ -372,8 +378,10 @@ impl Document {
         };
         // Where only the end of the connection ends a body, a cut looks like an end.
         let is_begun = content(&bytes).starts_with(b"{");
+        let text = String::from_utf8_lossy(content(&bytes));
         Self {
-            text: String::from_utf8_lossy(content(&bytes)).into_owned(),
+            is_text: matches!(text, Cow::Borrowed(_)),
+            text: text.into_owned(),
             is_whole: is_json(&bytes) || has_ended && !is_begun,
             has_ended,
         }

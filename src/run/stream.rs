@@ -52,8 +52,8 @@ impl Attempt<'_> {
         let mut transcript = Transcript::default();
         let stop = self.read_events(&mut events, &mut transcript);
         let after = match (transcript.ended(), &stop) {
-            (Some(Ended::Error { .. }), Stop::Ended) => {
-                self.read_after_error(&mut events, &mut transcript, head.is_framed)
+            (Some(Ended::Error { .. } | Ended::Broken { .. }), Stop::Ended) => {
+                self.read_on(&mut events, &mut transcript, head.is_framed)
             }
             // The stream ended inside this event, so that something after it may be missing.
             _ => After::NotKnown,
@@ -124,12 +124,7 @@ impl Attempt<'_> {
 
     /// Coze sends a Done after an Error, and it may tell which run it was: that one was started. It is
     /// waited for, but not for long.
-    fn read_after_error(
-        &self,
-        events: &mut Events,
-        transcript: &mut Transcript,
-        is_framed: bool,
-    ) -> After {
+    fn read_on(&self, events: &mut Events, transcript: &mut Transcript, is_framed: bool) -> After {
         let (_, source) = events.get_mut().get_mut().get_mut();
         source.0.hurry(TAIL);
         let (mut after, mut is_repeated) = (After::Nothing, false);

@@ -492,13 +492,13 @@ fn a_refusal_is_told_by_its_code() {
 }
 
 #[test]
-fn another_code_is_failed_in_the_stream_and_unknown_in_json() {
+fn another_code_proves_nothing_in_json_or_alone_in_a_stream() {
     run(vec![refusal(200, r#"{"code":5000,"msg":"x"}"#)]).is(8, "", "");
     run(vec![refusal(200, r#"{"code":4013,"msg":"x"}"#)]).is(8, "", "");
     run(vec![refusal(408, r#"{"code":408,"msg":"x"}"#)]).is(8, "", "");
     let event = |code| format!("id: 0\nevent: Error\ndata: {{\"error_code\":{code}}}\n\n");
-    run(vec![sse(&event(5000))]).is(1, "", "");
-    run(vec![sse(&event(4013))]).is(1, "", "");
+    run(vec![sse(&event(5000))]).is(8, "", "");
+    run(vec![sse(&event(4013))]).is(8, "", "");
 }
 
 #[test]
@@ -1242,4 +1242,125 @@ fn recorded_of_run_9(body: &str) -> String {
         record["debug_url"] = serde_json::Value::Null;
     }
     body.to_string()
+}
+
+#[test]
+fn a_refusal_that_has_a_page_on_a_run_was_not_only_a_refusal() {
+    for page in ["https://w/work_flow?***", "https://w/work_flow"] {
+        for code in [4000, 4009, 4020] {
+            let body = format!(r#"{{"code":{code},"msg":"x","debug_url":"{page}"}}"#);
+            let outcome = run(vec![refusal(200, &body)]).is(8, "", "");
+            assert_eq!(outcome.posts(), 1);
+            let event = format!(
+                "id: 0\nevent: Error\ndata: {{\"error_code\":{code},\"debug_url\":\"{page}\"}}\n\n"
+            );
+            run(vec![sse(&event)]).is(1, "", "");
+        }
+    }
+}
+
+#[test]
+fn an_id_is_found_inside_the_data_of_an_answer() {
+    let refused = r#"{"code":4000,"data":{"execute_id":"9"}}"#;
+    run(vec![refusal(200, refused)]).is(1, "9", "");
+    let started = background(200, r#"{"code":0,"data":{"execute_id":"9"}}"#);
+    let script = vec![started, look(200, SUCCEEDED)];
+    Case::new().answer(ASYNC, script).is(0, "9", "whole");
+}
+
+#[test]
+fn an_error_under_another_id_than_0_is_not_the_first() {
+    for id in ["99999999999999999999999", "1-0", "evt_7", "5 ", "1"] {
+        let event = format!("id: {id}\nevent: Error\ndata: {{\"error_code\":4020}}\n\n");
+        run(vec![sse(&event)]).is(1, "", "");
+    }
+}
+
+#[test]
+fn a_rate_refusal_that_cannot_be_read_is_not_sent_again() {
+    let mut unreadable = refusal(429, "");
+    unreadable.pieces = vec![Ok(vec![0x1f, 0x8b, 0xff])];
+    run(vec![unreadable]).is(8, "", "");
+}
+
+#[test]
+fn only_the_signature_of_coze_studio_makes_its_answers_refusals() {
+    let case = |logid| {
+        let (clock, notes) = <(ScriptedClock, Notes)>::default();
+        let shared = Shared::new(Found::new(crate::service::ServiceName::parse("studio")));
+        let mut refused = refusal(200, r#"{"code":720701013,"msg":"upstream timeout"}"#);
+        refused.logid = logid;
+        let world = World {
+            clock: &clock,
+            script: Mutex::new(vec![refused].into()),
+            for_ever: None,
+            calls: Mutex::default(),
+        };
+        let runner = Runner {
+            http: &world,
+            clock: &clock,
+            rules: Case::new().rules,
+            shared: &shared,
+        };
+        let request = Request::parse(RUN, Defaults::default());
+        runner.answer(&request, &request.task, &notes).exit_code()
+    };
+    assert_eq!((case(LOGID), case("-"), case(UUID)), (8, 8, 4));
+}
+
+#[test]
+fn a_run_is_named_by_its_interrupt_however_the_rest_of_it_is() {
+    for (name, data) in [
+        ("Interrupt", r#"{"interrupt_data":{"event_id":"9/1"}}"#),
+        (
+            "Interrupt",
+            r#"{"interrupt_data":{"event_id":"9/1","type":"question"}}"#,
+        ),
+        (
+            "Interrupt",
+            r#"{"interrupt_data":"{\"event_id\":\"9/1\",\"type\":2}"}"#,
+        ),
+        (
+            "question",
+            r#"{"interrupt_data":{"event_id":"9/1","type":2}}"#,
+        ),
+    ] {
+        let event = format!("id: 0\nevent: {name}\ndata: {data}\n\n");
+        run(vec![sse(&event), look(200, SUCCEEDED)]).is(0, "9", "whole");
+    }
+    let cut = "id: 0\nevent: Interrupt\ndata: {\"interrupt_data\":{\"event_id\":\"9\\/27";
+    run(vec![sse(cut).then_fails(Cause::Cut), look(200, SUCCEEDED)]).is(0, "9", "whole");
+}
+
+#[test]
+fn after_a_broken_end_the_run_may_still_be_named() {
+    for broken in [
+        "event: error\ndata: EOF\n\n",
+        "event: Done\ndata: {\"debug_url\":\n\n",
+    ] {
+        let stream = format!("{broken}{DONE}");
+        run(vec![sse(&stream), look(200, SUCCEEDED)]).is(0, "9", "whole");
+    }
+}
+
+#[test]
+fn a_run_that_was_seen_is_not_said_to_be_absent() {
+    let absent = || look(200, r#"{"code":4314,"msg":"no such run"}"#);
+    let mut script = vec![look(200, RUNNING)];
+    script.extend((0..10).map(|_| absent()));
+    Case::new().answer(WATCH, script).is(6, "9", "");
+    let mut script: Vec<_> = (0..9).map(|_| look(503, "<html>")).collect();
+    script.push(absent());
+    Case::new().answer(WATCH, script).is(6, "9", "");
+}
+
+#[test]
+fn a_history_above_the_limit_is_unknown_and_not_fetched_again() {
+    let mut huge = look(200, "");
+    let piece = vec![b'x'; 16 << 20];
+    huge.pieces = (0..17).map(|_| Ok(piece.clone())).collect();
+    Case::new()
+        .answer(WATCH, vec![huge])
+        .is(8, "9", "")
+        .says("larger than 256 MiB");
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::start::unknown;
 use super::{Attempt, Note, pace};
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::About;
@@ -12,8 +13,9 @@ use crate::coze::event::Interrupt;
 use crate::coze::history::{self, Poll, Record, TrimmedNode};
 use crate::coze::transcript::{NodeMessage, TEXT_LIMIT};
 use crate::error::{Error, Kind};
-use crate::http::{Body, Cause, Failure};
+use crate::http::{Body, Cause, Failure, Reach};
 use crate::response::Outcome;
+use crate::service;
 
 /// Polls in a row that may bring nothing before the run is given up.
 const UNCLEAR_LIMIT: u32 = 10;
@@ -49,6 +51,10 @@ enum AfterPoll {
 struct Polls {
     /// In a row, that brought nothing.
     unclear: u32,
+    /// In a row, that say that there is no such run.
+    absent: u32,
+    /// The run was there.
+    has_seen: bool,
     /// In a row, that say that the run waits, and not for what.
     waiting: u32,
     /// That show the interrupt which was just answered.
@@ -88,6 +94,10 @@ impl Attempt<'_> {
     fn poll_once(&mut self, run: &RunRef, reason: &Reason, polls: &mut Polls) -> AfterPoll {
         let (poll, retry_after) = match self.poll(run) {
             Ok(polled) => polled,
+            Err(failure) if failure.cause == Cause::TooLarge => {
+                let error = unknown(Error::new(Kind::Unknown, failure.detail));
+                return AfterPoll::Finish(Outcome::Error(error));
+            }
             Err(failure) if failure.cause == Cause::Deadline || !failure.is_transient() => {
                 return AfterPoll::Finish(self.unfinished(reason, &failure.detail));
             }
@@ -95,6 +105,9 @@ impl Attempt<'_> {
         };
         if !matches!(poll, Poll::Waiting(_)) {
             polls.waiting = 0;
+        }
+        if !matches!(poll, Poll::Absent(_)) {
+            polls.absent = 0;
         }
         match poll {
             Poll::Success(record) => AfterPoll::Finish(self.succeeded(run, record)),
@@ -106,6 +119,7 @@ impl Attempt<'_> {
             Poll::Interrupted(record, interrupt) => self.interrupted(record, interrupt, polls),
             Poll::Running(record) => {
                 polls.unclear = 0;
+                polls.has_seen = true;
                 self.take_record(record);
                 again("running".to_owned())
             }
@@ -117,12 +131,15 @@ impl Attempt<'_> {
             Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
             // To a request that only watches, a run that stays absent was never there.
             Poll::Absent(said)
-                if matches!(reason, Reason::Request) && polls.unclear + 1 == UNCLEAR_LIMIT =>
+                if matches!(reason, Reason::Request)
+                    && polls.absent + 1 == UNCLEAR_LIMIT
+                    && !polls.has_seen =>
             {
                 let error = self.coze_error(Kind::Refused, About::Poll, said);
                 AfterPoll::Finish(Outcome::Error(error))
             }
             Poll::Absent(said) | Poll::Unclear(said) => {
+                polls.absent += 1;
                 polls.unclear += 1;
                 self.unclear(reason, said, retry_after, polls)
             }
@@ -138,10 +155,11 @@ impl Attempt<'_> {
             if self.service().name() != service.name() {
                 continue;
             }
+            let x_log_id = response.logid.as_deref().filter(|_| response.has_x_log_id);
+            let is_signed = service::is_signature(x_log_id);
             // A body that was cut is no JSON, so it can't be mistaken for a whole one.
-            let body = read_up_to(response.body.as_mut(), TEXT_LIMIT);
-            let body = body.unwrap_or_else(|cut| cut);
-            let poll = service.read_poll(run, response.status, &body);
+            let (body, _) = read_up_to(response.body.as_mut(), TEXT_LIMIT)?;
+            let poll = service.read_poll(run, response.status, is_signed, &body);
             return Ok((poll, response.retry_after));
         }
     }
@@ -238,8 +256,8 @@ impl Attempt<'_> {
             let response = self.call(&Call::execute_node(run, &node.node_execute_uuid));
             let content = response.ok().and_then(|mut response| {
                 let room = TEXT_LIMIT.saturating_sub(held);
-                let body = read_up_to(response.body.as_mut(), room).ok()?;
-                history::node_output(response.status, &body)
+                let (body, is_whole) = read_up_to(response.body.as_mut(), room).ok()?;
+                history::node_output(response.status, &body).filter(|_| is_whole)
             });
             match content {
                 Some(content) => {
@@ -333,15 +351,22 @@ fn again(why: String) -> AfterPoll {
     }
 }
 
-/// Reads a body to its end; what came of it, when that is not all.
-fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<Vec<u8>, Vec<u8>> {
+/// Reads a body to its end, and says whether that came. One above the limit is a failure.
+fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 16 << 10];
     loop {
         match body.read(&mut buffer) {
-            Ok(0) => return Ok(bytes),
+            Ok(0) => return Ok((bytes, true)),
             Ok(count) if bytes.len() + count <= limit => bytes.extend_from_slice(&buffer[..count]),
-            Ok(_) | Err(_) => return Err(bytes),
+            Ok(_) => {
+                return Err(Failure {
+                    reach: Reach::MaybeSent,
+                    cause: Cause::TooLarge,
+                    detail: format!("the run's text is larger than {} MiB", TEXT_LIMIT >> 20),
+                });
+            }
+            Err(_) => return Ok((bytes, false)),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, Meaning};
 use crate::coze::description::{self, Workflow};
 use crate::coze::envelope::Envelope;
+use crate::coze::envelope::Said;
 use crate::coze::fields;
 use crate::coze::history::{self, Dialect, Poll, Record};
 use crate::coze::transcript::Heard;
@@ -37,7 +38,7 @@ impl Service for Studio {
         Call::get_run_history(run)
     }
 
-    fn read_poll(&self, run: &RunRef, status: u16, body: &[u8]) -> Poll {
+    fn read_poll(&self, run: &RunRef, status: u16, is_signed: bool, body: &[u8]) -> Poll {
         const DIALECT: Dialect = Dialect {
             absent: NO_SUCH_RUN,
             meaning: |code, status| Studio.meaning(Some(code), status, true),
@@ -47,9 +48,17 @@ impl Service for Studio {
                 404 => code.is_none(),
                 _ => false,
             },
-            unpack: |output, record| record.output = Some(Text::from_plain(output)),
+            // It is always a map, so that nothing else is what it wrote.
+            unpack: |output, record| {
+                let is_map = fields::entries(output).is_some();
+                record.output = is_map.then(|| Text::from_plain(output));
+            },
         };
-        history::read(&DIALECT, run, status, body)
+        match history::read(&DIALECT, run, status, body) {
+            // Anything on the way can say 401 or 404.
+            Poll::NoHistory if !is_signed => Poll::Unclear(Said::ours(format!("HTTP {status}"))),
+            poll => poll,
+        }
     }
 
     /// It tells only what chatflows take, and older ones do not tell that.

@@ -20,7 +20,7 @@ const BAD_TOKEN: &[u8] = include_bytes!("../../tests/wire/envelope_700012006_htt
 /// A poll of the run of `VARIABLES`.
 fn looked(service: ServiceName, status: u16, body: &[u8]) -> Poll {
     let run = RunRef::new("7", "7535298640308535332", None).unwrap();
-    service.service().read_poll(&run, status, body)
+    service.service().read_poll(&run, status, true, body)
 }
 
 fn coze(body: &str) -> Poll {
@@ -260,6 +260,32 @@ fn a_server_without_a_history_is_told_from_one_that_refuses() {
 }
 
 #[test]
+fn an_unsigned_answer_does_not_say_that_coze_studio_has_no_history() {
+    let run = RunRef::new("7", "9", None).unwrap();
+    let studio = ServiceName::Studio.service();
+    for (status, body) in [(401, STUDIO_401), (404, &b"404 page not found"[..])] {
+        let poll = studio.read_poll(&run, status, false, body);
+        assert!(matches!(poll, Poll::Unclear(_)), "{poll:?}");
+    }
+}
+
+#[test]
+fn what_is_no_map_is_no_output_of_coze_studio() {
+    for output in [r#"{\"output\":\"x"#, "", "plain"] {
+        let body = format!(r#"{{"data":[{{"execute_status":"Success","output":"{output}"}}]}}"#);
+        let record = success(looked(ServiceName::Studio, 200, body.as_bytes()));
+        assert_eq!(record.output, None, "{output}");
+    }
+}
+
+#[test]
+fn an_error_of_a_gateway_is_no_sign_of_coze_studio() {
+    let found = Found::new(None);
+    found.learn(Some(UUID), 502);
+    assert_eq!(found.service().name(), ServiceName::Coze);
+}
+
+#[test]
 fn each_service_says_in_its_own_way_that_there_is_no_such_run() {
     for (service, code, other) in [
         (ServiceName::Coze, 4314, 777_777_775),
@@ -380,7 +406,7 @@ const UUID: &str = "7af99dba-1020-4aa3-9365-e8ce24bea90c";
 fn coze_studio_is_found_out_by_its_log_id_unless_it_was_told() {
     let name = |told, logid| {
         let found = Found::new(told);
-        found.learn(logid);
+        found.learn(logid, 200);
         found.service().name()
     };
     assert_eq!(name(None, Some(UUID)), ServiceName::Studio);
