@@ -59,7 +59,6 @@ pub(crate) struct Options {
     pub(crate) allow_unknown_fields: bool,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
-    /// `Command` says it to others.
     /// Look whether the configuration is complete and somebody answers; start nothing.
     pub(crate) check: bool,
     pub(crate) files: Vec<PathBuf>,
@@ -263,42 +262,38 @@ impl Value<'_> {
         Error::usage(format!("{} can't be {value:?}", self.option))
     }
 
-    /// Whatever is glued to an unknown option goes with it: the `h` in `-which` asks for no help.
+    /// A name that is no option: perhaps a misspelt one, perhaps an attempt to hand over the key.
     fn unknown(&mut self) -> Error {
+        // Whatever is glued to it goes with it: the `h` in `-which` asks for no help.
         let _ = self.parser.optional_value();
-        unknown(self.option)
+        let message = format!("unknown option {}", self.option.escape_debug());
+        let name = self.option.trim_start_matches('-');
+        let is_secret = |word| ["key", "apikey", "token"].contains(&word);
+        if name.split(['-', '_']).any(is_secret) {
+            return Error::usage(format!("{message}: there is no option for the key")).hint(
+                "arguments are visible to every user of the machine: set COZE_API_KEY",
+                "命令行参数对本机所有用户可见：请设置 COZE_API_KEY",
+            );
+        }
+        // A beginning that fits one name only is nearer than any misspelling: `--raw`, `--allow`.
+        let names = help::option_names();
+        let mut begun = names.iter().filter(|known| known.starts_with(name));
+        let nearest = match (begun.next(), begun.next()) {
+            (Some(only), None) => Some(*only),
+            _ => error::nearest(name, &names),
+        };
+        let Some(name) = nearest.filter(|_| self.option.starts_with("--")) else {
+            return see_help(message);
+        };
+        Error::usage(message).hint(
+            format!("did you mean --{name}?"),
+            format!("您是想写 --{name} 吗？"),
+        )
     }
 }
 
 fn see_help(message: String) -> Error {
     Error::usage(message).hint("see --help", "见 --help")
-}
-
-/// A name that is no option: perhaps a misspelt one, perhaps an attempt to hand over the key.
-fn unknown(option: &str) -> Error {
-    let message = format!("unknown option {}", option.escape_debug());
-    let name = option.trim_start_matches('-');
-    let is_secret = |word| ["key", "apikey", "token"].contains(&word);
-    if name.split(['-', '_']).any(is_secret) {
-        return Error::usage(format!("{message}: there is no option for the key")).hint(
-            "arguments are visible to every user of the machine: set COZE_API_KEY",
-            "命令行参数对本机所有用户可见：请设置 COZE_API_KEY",
-        );
-    }
-    // A beginning that fits one name only is nearer than any misspelling: `--raw`, `--allow`.
-    let names = help::option_names();
-    let mut begun = names.iter().filter(|known| known.starts_with(name));
-    let nearest = match (begun.next(), begun.next()) {
-        (Some(only), None) => Some(*only),
-        _ => error::nearest(name, &names),
-    };
-    let Some(name) = nearest.filter(|_| option.starts_with("--")) else {
-        return see_help(message);
-    };
-    Error::usage(message).hint(
-        format!("did you mean --{name}?"),
-        format!("您是想写 --{name} 吗？"),
-    )
 }
 
 /// Options that can't both be meant. Refused rather than one of them ignored: whoever wrote them

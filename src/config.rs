@@ -24,7 +24,7 @@ pub(crate) use self::env::{Env, language};
 use self::file::ConfigFile;
 pub(crate) use self::key::Key;
 use self::key::is_placeholder;
-use self::place::{DEFAULT, Found, Sources};
+use self::place::{DEFAULT, Found, Search, Sources};
 pub(crate) use self::proxy::{Proxy, ProxyProtocol};
 use self::url::BaseUrl;
 
@@ -117,6 +117,7 @@ pub(crate) fn load(options: &Options, env: &Env) -> Result<Config, Error> {
         Origin::new("service", service_word, service.source),
         Origin::new("certificates", certificates, roots.source),
     ];
+    let seconds = |limit: Limit| limit.map_or("none".to_owned(), plain);
     let mut limit = |field, option, default| setting(&mut origins, field, option, default, seconds);
     let timeout = limit("timeout", options.timeout, Some(TIMEOUT));
     let idle_timeout = limit("idle_timeout", options.idle_timeout, Some(IDLE_TIMEOUT));
@@ -158,10 +159,6 @@ fn setting<T: Copy>(
     value
 }
 
-fn seconds(limit: Limit) -> String {
-    limit.map_or("none".to_owned(), plain)
-}
-
 fn plain(value: impl fmt::Debug) -> String {
     format!("{value:?}")
 }
@@ -171,10 +168,8 @@ fn refuse_project(base_url: &Found<BaseUrl>) -> Result<(), Error> {
     if !base_url.value.is_project() {
         return Ok(());
     }
-    let source = &base_url.source;
-    let sentence = format!(
-        "the base URL in {source} is that of a deployed project, which this version does not call"
-    );
+    let fault = "is that of a deployed project, which this version does not call";
+    let sentence = format!("the base URL in {} {fault}", base_url.source);
     Err(Error::config(sentence).hint(
         "call the workflow itself, with a personal or service token",
         "请直接调用工作流，使用个人访问令牌或服务访问令牌",
@@ -183,18 +178,17 @@ fn refuse_project(base_url: &Found<BaseUrl>) -> Result<(), Error> {
 
 /// What kind of server it is. A host that is Coze itself says so better than the environment or a
 /// file, which hold for every base URL.
-fn find_service(
-    sources: &Sources<'_>,
-    base_url: &BaseUrl,
-) -> Result<Found<Option<ServiceName>>, Error> {
+fn find_service(sources: &Sources<'_>, base_url: &BaseUrl) -> Search<Option<ServiceName>> {
     if let Some(name) = sources.options.service {
         return Ok(Found::new(Some(name), "--service"));
     }
     if base_url.is_cloud() {
         return Ok(Found::new(Some(ServiceName::Coze), "base_url"));
     }
-    let mut texts = sources.texts(&["COZE_SERVICE"], file::SERVICE);
-    let found = texts.find(|found| !is_placeholder(&found.value));
+    let texts = sources.texts(&["COZE_SERVICE"], file::SERVICE);
+    let found = texts
+        .into_iter()
+        .find(|found| !is_placeholder(&found.value));
     found.map_or(Ok(Found::new(None, DEFAULT)), |Found { value, source }| {
         let name = ServiceName::parse(&value);
         let name = name.ok_or_else(|| ServiceName::unknown(Kind::Config, &source))?;
@@ -202,7 +196,7 @@ fn find_service(
     })
 }
 
-fn find_roots(options: &Options, env: &Env, base_url: &BaseUrl) -> Result<Found<Roots>, Error> {
+fn find_roots(options: &Options, env: &Env, base_url: &BaseUrl) -> Search<Roots> {
     let option = options.cacert.clone().map(|path| (path, "--cacert"));
     let variables = ["COZE_CA_FILE", "SSL_CERT_FILE"];
     let variable = |name| Some((env.path(name)?, name));

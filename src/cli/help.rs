@@ -1,5 +1,6 @@
 //! The help, in two languages and two lengths, from one text each. `--help` prints `help/*.txt` as it
-//! is; `-h`, the names that `cli` knows and the man page (`help/man.awk`) are taken out of it.
+//! is; `-h`, the names that `cli` knows, the man page (`help/man.awk`) and what shells complete
+//! (`help/completions.awk`) are taken out of it.
 //! Its form: headings in column 0; an entry is a term, then two spaces and words, which go on in
 //! lines indented deeper; blank lines between blocks; four spaces before what is to be typed.
 

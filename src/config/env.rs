@@ -51,9 +51,8 @@ impl Env {
 /// The language of whoever started the program. As POSIX has it, the first of the variables that is
 /// not empty decides alone: `LC_ALL=C` is English whatever `LANG` says.
 pub(crate) fn language(env: &Env) -> Language {
-    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
-        .into_iter()
-        .find_map(|name| env.text(name));
+    let names = ["LC_ALL", "LC_MESSAGES", "LANG"];
+    let locale = names.into_iter().find_map(|name| env.text(name));
     locale.map_or(Language::English, |name| Language::of_locale(&name))
 }
 

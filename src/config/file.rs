@@ -210,10 +210,8 @@ fn directories(env: &Env) -> Vec<PathBuf> {
     let user = xdg.filter(|path| path.is_absolute());
     let user = user.or_else(|| Some(home(env)?.join(".config")));
     let user = user.map(|config| config.join("coze-workflow"));
-    program
-        .chain(skills.into_iter().flatten())
-        .chain(user)
-        .collect()
+    let found = program.chain(skills.into_iter().flatten());
+    found.chain(user).collect()
 }
 
 /// The agent's directory, found as `OpenClaw` finds it: its profile `default` is no profile.

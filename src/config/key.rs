@@ -6,7 +6,7 @@ use std::fmt;
 use crate::error::Error;
 
 use super::file;
-use super::place::{Found, Sources};
+use super::place::{Found, Search, Sources};
 
 /// A key as it goes into the `Authorization` header, and nowhere else: printable ASCII, no space.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl fmt::Debug for Key {
 const KEY_FILE: &str = "COZE_API_KEY_FILE";
 
 /// The first key that is configured, or the error that names every place that was looked at.
-pub(super) fn find(sources: &Sources<'_>) -> Result<Found<Key>, Error> {
+pub(super) fn find(sources: &Sources<'_>) -> Search<Key> {
     let variables = ["COZE_API_KEY", KEY_FILE, "COZE_API_TOKEN"];
     let mut looked_at = Vec::new();
     for Found { mut value, source } in sources.places(&variables, file::API_KEY) {
@@ -103,15 +103,12 @@ fn fault(c: char) -> Option<String> {
 /// What is in a field until somebody fills it in: `pat_xxx`, `7xxx`, `your…`, `<…>`, or an
 /// instruction in Chinese. Another text outside ASCII is a mistake, and reported.
 pub(super) fn is_placeholder(text: &str) -> bool {
-    const INSTRUCTIONS: [&str; 10] = [
-        "你的", "您的", "请", "填", "替换", "在此", "此处", "令牌", "密钥", "地址",
-    ];
+    const INSTRUCTIONS: &str = "你的 您的 请 填 替换 在此 此处 令牌 密钥 地址";
     let text = text.trim_matches(|c: char| c.is_whitespace() || is_typographic_quote(c));
     let lower = text.to_ascii_lowercase();
     let is_crossed_out = |rest: &str| rest.trim_matches(['x', '*', '.', '…', '·']).is_empty();
-    let without_prefix = lower
-        .strip_prefix("pat_")
-        .or_else(|| lower.strip_prefix("sat_"));
+    let service_token = || lower.strip_prefix("sat_");
+    let without_prefix = lower.strip_prefix("pat_").or_else(service_token);
     let without_digits = lower.trim_start_matches(|c: char| c.is_ascii_digit());
     text.is_empty()
         || lower.starts_with("your")
@@ -120,15 +117,14 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         || without_digits.len() < lower.len()
             && without_digits.starts_with("xx")
             && is_crossed_out(without_digits)
-        || INSTRUCTIONS.iter().any(|word| text.contains(word))
+        || INSTRUCTIONS.split(' ').any(|word| text.contains(word))
 }
 
 /// The key without what was copied along with it: white space, quotes around it, `Bearer`.
 fn bare(text: &str) -> &str {
     let text = text.trim();
-    let unquoted = ['"', '\'', '`']
-        .into_iter()
-        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
+    let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    let unquoted = ['"', '\'', '`'].into_iter().find_map(inside);
     let (scheme, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let without_scheme = scheme.eq_ignore_ascii_case("bearer").then_some(rest);
     unquoted.or(without_scheme).map_or(text, bare)

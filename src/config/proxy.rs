@@ -100,10 +100,9 @@ fn variable(is_https: bool, env: &Env) -> Option<(&'static str, String)> {
     };
     // In a CGI program HTTP_PROXY is the request's header `Proxy`: anybody may set it.
     let is_cgi = env.text("REQUEST_METHOD").is_some();
-    names
-        .into_iter()
-        .filter(|name| !(is_cgi && *name == "HTTP_PROXY"))
-        .find_map(|name| Some((name, env.text(name)?)))
+    let is_trusted = |name: &&str| !is_cgi || *name != "HTTP_PROXY";
+    let mut names = names.into_iter().filter(is_trusted);
+    names.find_map(|name| Some((name, env.text(name)?)))
 }
 
 fn parse(value: &str, variable: &str) -> Result<Proxy, UrlFault> {
@@ -185,10 +184,8 @@ fn covers(entry: &str, host: &str, port: u16) -> bool {
 
 /// `[::1]:80`, `::1`, `host:80`
 fn without_port(entry: &str) -> (&str, Option<u16>) {
-    if entry.parse::<IpAddr>().is_ok() {
-        return (entry, None);
-    }
-    let with_port = entry.rsplit_once(':');
+    let is_address = entry.parse::<IpAddr>().is_ok();
+    let with_port = entry.rsplit_once(':').filter(|_| !is_address);
     let with_port = with_port.and_then(|(name, port)| Some((name, Some(port.parse().ok()?))));
     let (name, port) = with_port.unwrap_or((entry, None));
     let address = url::without_brackets(name);

@@ -362,14 +362,18 @@ fn a_proxy_that_is_wrong_is_refused_and_not_repeated() {
 #[test]
 fn a_page_of_coze_is_answered_with_the_address_of_its_api() {
     for site in ["coze.cn", "coze.com"] {
-        let page = format!("https://www.{site}/work_flow?workflow_id=7");
-        assert_eq!(
-            machine(&[KEY, ("COZE_BASE_URL", &page)]).refused(),
-            format!(
-                "the base URL in COZE_BASE_URL is the address of a page, not of the API \
-                 (for example https://api.{site})"
-            )
-        );
+        for page in [
+            format!("https://www.{site}/work_flow?workflow_id=7"),
+            format!("HTTPS://WWW.{}?next=coze.com", site.to_uppercase()),
+        ] {
+            assert_eq!(
+                machine(&[KEY, ("COZE_BASE_URL", &page)]).refused(),
+                format!(
+                    "the base URL in COZE_BASE_URL is the address of a page, not of the API \
+                     (for example https://api.{site})"
+                )
+            );
+        }
     }
 }
 

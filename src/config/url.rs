@@ -9,14 +9,14 @@ use crate::error::Error;
 
 use super::file::{self, ConfigFile};
 use super::key::is_placeholder;
-use super::place::{DEFAULT, Found, Sources};
+use super::place::{DEFAULT, Found, Search, Sources};
 
 /// What is called when nobody says otherwise: Coze in China.
 pub(super) const BASE_URL: &str = "https://api.coze.cn";
 const BASE_URL_ABROAD: &str = "https://api.coze.com";
 
 /// The first base URL that is configured, else the default.
-pub(super) fn find(sources: &Sources<'_>) -> Result<Found<BaseUrl>, Error> {
+pub(super) fn find(sources: &Sources<'_>) -> Search<BaseUrl> {
     let option = sources.options.base_url.iter();
     let option = option.map(|text| Found::new(text.trim().to_owned(), "--base-url"));
     let variables = ["COZE_BASE_URL", "COZE_API_BASE"];
@@ -27,7 +27,8 @@ pub(super) fn find(sources: &Sources<'_>) -> Result<Found<BaseUrl>, Error> {
     if let Some(Found { value, source }) = found {
         let base_url = BaseUrl::parse(&value).map_err(|fault| {
             let host = value.split('/').nth(2).unwrap_or_default();
-            let is_abroad = fault == IS_PAGE && host.to_ascii_lowercase().contains("coze.com");
+            let is_abroad =
+                fault == IS_PAGE && host.to_ascii_lowercase().starts_with("www.coze.com");
             let example = if is_abroad { BASE_URL_ABROAD } else { BASE_URL };
             Error::config(format!("the base URL in {source} {fault}"))
                 .hint(format!("for example {example}"), format!("例如 {example}"))
@@ -141,10 +142,9 @@ impl Authority {
     }
 
     fn is_loopback(&self) -> bool {
-        match self.host.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback(),
-            Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
-        }
+        let is_name = self.host == "localhost" || self.host.ends_with(".localhost");
+        let address = self.host.parse::<IpAddr>();
+        address.map_or(is_name, |address| address.is_loopback())
     }
 }
 
