@@ -86,14 +86,13 @@ pub(crate) struct Frames<R> {
     has_dropped: bool,
 }
 
-/// What the next byte may be, besides a part of a line.
+/// Where in the input the next byte is.
 #[derive(Debug)]
 enum Position {
     /// In the first line, which may begin with a byte order mark.
     FirstLine,
-    /// After a CR that ended a line: an LF belongs to it.
-    AfterCr,
-    Other,
+    /// Beyond that mark. After a CR that ended a line, an LF belongs to it.
+    Later { after_cr: bool },
     /// After the end of the input.
     End,
 }
@@ -175,34 +174,27 @@ impl<R: BufRead> Frames<R> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            if matches!(self.position, Position::AfterCr) {
-                self.position = Position::Other;
-                if bytes[0] == b'\n' {
-                    self.input.consume(1);
-                    continue;
-                }
+            if let Position::Later { after_cr } = &mut self.position
+                && mem::take(after_cr)
+                && bytes[0] == b'\n'
+            {
+                self.input.consume(1);
+                continue;
             }
             if self.without_cr == 0 {
                 self.without_cr = count_to_cr(bytes);
             }
             let count = (&bytes[..self.without_cr]).read_until(b'\n', &mut self.line)?;
-            let is_lf = bytes[..count].ends_with(b"\n");
+            let is_lf = self.line.pop_if(|last| *last == b'\n').is_some();
             let is_cr = !is_lf && bytes.get(count) == Some(&b'\r');
             self.without_cr -= count;
             self.input.consume(count + usize::from(is_cr));
-            if is_lf {
-                self.line.pop();
-            }
             if matches!(self.position, Position::FirstLine) && self.line.starts_with(BOM) {
                 self.line.drain(..BOM.len());
-                self.position = Position::Other;
+                self.position = Position::Later { after_cr: false };
             }
-            if is_cr {
-                self.position = Position::AfterCr;
-                return Ok(true);
-            }
-            if is_lf {
-                self.position = Position::Other;
+            if is_lf || is_cr {
+                self.position = Position::Later { after_cr: is_cr };
                 return Ok(true);
             }
             if !may_become_field(&self.line) {

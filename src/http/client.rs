@@ -81,7 +81,7 @@ impl Client {
             _ => RootCerts::WebPki,
         };
         let proxy = config.proxy.as_ref().map(proxy).transpose()?;
-        let names = LookupThread::for_config(&base, config)?.map(Arc::new);
+        let names = LookupThread::for_config(&base, config)?;
         // One configuration of rustls, so that every connection may resume a session.
         let tls = Arc::new(RustlsConnector::default());
         let lane = |is_post: bool| {

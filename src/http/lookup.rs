@@ -21,7 +21,7 @@ use crate::error::Error;
 const MOST: usize = 16;
 
 /// Looks up one name at a time. A lookup can't be ended, only be waited for no longer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LookupThread(Sender<Lookup>);
 
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl LookupThread {
 /// Answers literal addresses itself, and names with the help of the thread.
 #[derive(Debug)]
 pub(super) struct LiteralResolver {
-    pub(super) names: Option<Arc<LookupThread>>,
+    pub(super) names: Option<LookupThread>,
     pub(super) context: Arc<CallContext>,
 }
 
@@ -153,7 +153,7 @@ mod tests {
 
     fn resolve(url: &str, proxy: Option<&str>) -> Result<Vec<String>, ureq::Error> {
         let resolver = LiteralResolver {
-            names: Some(Arc::new(LookupThread::start(look_up).unwrap())),
+            names: Some(LookupThread::start(look_up).unwrap()),
             context: Arc::default(),
         };
         let proxy = proxy.map(|proxy| ureq::Proxy::new(proxy).unwrap());
