@@ -401,8 +401,10 @@ impl Output for Console<'_> {
         }
     }
 
-    fn summary(&self, totals: &Totals) {
-        if !self.show.quiet {
+    fn summary(&self, totals: &Totals, exit_code: u8) {
+        if self.show.verbose {
+            self.tell(&format!("{}\n", totals.json(exit_code)));
+        } else if !self.show.quiet {
             self.complain(&sum(totals));
         }
     }
@@ -437,12 +439,20 @@ fn write_line(
 
 /// What many requests came to, in one line.
 fn sum(totals: &Totals) -> String {
-    let mut line = format!("{} requests: {} succeeded", totals.all(), totals.succeeded);
+    let mut line = format!(
+        "{} requests: {} succeeded",
+        totals.all(),
+        totals.succeeded()
+    );
     for (kind, word) in SUMMED {
         let count = totals.of(kind);
         if count > 0 {
             write!(line, ", {count} {word}").expect("a string takes all");
         }
+    }
+    if totals.from_journal > 0 {
+        let count = totals.from_journal;
+        write!(line, "; of them {count} from the journal").expect("a string takes all");
     }
     line
 }
@@ -500,5 +510,7 @@ mod tests {
             sum(&totals),
             "7 requests: 3 succeeded, 1 refused, 2 unknown, 1 still running"
         );
+        totals.from_journal = 2;
+        assert!(sum(&totals).ends_with(", 1 still running; of them 2 from the journal"));
     }
 }

@@ -32,7 +32,9 @@ const STEP: Duration = Duration::from_millis(20);
 pub(crate) enum Patience {
     /// Not at all: it is `Busy`.
     None,
-    /// It was `Busy` before, so what it ended in is no matter of the past and not run again.
+    /// Nor now. It was `Busy` before, so what it ended in is no matter of the past and not run again.
+    Look(Deadline),
+    /// Until then. It was `Busy` before as well.
     Until(Deadline),
 }
 
@@ -115,11 +117,14 @@ impl<'a> Journal<'a> {
                 }
             };
             self.note_equals(request, &record);
-            let Patience::Until(deadline) = patience else {
+            let (Patience::Look(deadline) | Patience::Until(deadline)) = patience else {
                 return Recall::Busy;
             };
             if deadline.is_over(self.clock) {
                 return self.still_busy(request, &entry, record);
+            }
+            if let Patience::Look(_) = patience {
+                return Recall::Busy;
             }
             let left = deadline.left(self.clock).unwrap_or(pause);
             self.clock.sleep(pause.min(left));

@@ -196,7 +196,7 @@ impl Attempt<'_> {
                 "请检查服务地址：这不是扣子的回答",
             );
         }
-        if proof == Proof::Refused && status == 401 {
+        if status == 401 && matches!(proof, Proof::Refused | Proof::Unknown) {
             self.stop_others(post, &error);
         }
         self.after(proof, post, error, head.retry_after)

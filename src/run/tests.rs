@@ -1037,6 +1037,7 @@ fn after_a_bad_token_or_any_401_no_further_run_is_sent() {
     for (status, body) in [
         (200, r#"{"code":4100,"msg":"bad token"}"#),
         (401, r#"{"code":4999,"msg":"bad token"}"#),
+        (401, r#"{"code":1,"msg":"bad token"}"#),
         (401, "who are you?"),
     ] {
         let notes = Notes::default();
