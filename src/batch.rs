@@ -10,7 +10,6 @@ pub(crate) mod totals;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -180,19 +179,14 @@ impl<'a> Batch<'a> {
     /// end the program with paid runs in hand.
     fn work_together<H: Http + Sync>(&self, clients: &[H]) -> io::Result<()> {
         thread::scope(|scope| {
-            let mut starts = Vec::new();
+            // Whoever is there waits for this.
+            let mut queue = lock(&self.queue);
             for client in clients {
-                let (start, started) = channel::<()>();
-                thread::Builder::new().spawn_scoped(scope, move || {
-                    if started.recv().is_ok() {
-                        self.work(client);
-                    }
-                })?;
-                starts.push(start);
-            }
-            for start in starts {
-                // A worker that waits for it is there.
-                let _ = start.send(());
+                let spawned = thread::Builder::new().spawn_scoped(scope, || self.work(client));
+                if let Err(error) = spawned {
+                    queue.intake = Intake::of(Vec::new());
+                    return Err(error);
+                }
             }
             Ok(())
         })
@@ -345,25 +339,20 @@ impl<'a> Batch<'a> {
         task: &Result<Task, Error>,
         ticket: Option<&Ticket<'_>>,
     ) -> Response {
-        let Settings {
-            clock,
-            mut rules,
-            output,
-            ref shared,
-            ..
-        } = self.settings;
+        let settings = &self.settings;
+        let mut rules = settings.rules;
         rules.batch |= taken.is_one_of_many;
         if let Patience::Look(deadline) | Patience::Until(deadline) = taken.patience {
-            rules.timeout = deadline.left(clock);
+            rules.timeout = deadline.left(settings.clock);
         }
         let runner = Runner {
             http,
-            clock,
+            clock: settings.clock,
             rules,
-            shared,
+            shared: &settings.shared,
         };
         let witness = Witness {
-            output,
+            output: settings.output,
             request: taken.id.as_deref(),
             ticket,
         };

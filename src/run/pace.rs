@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::{Attempt, Note, Runner, lock};
+use super::{Attempt, Note, lock};
 use crate::error::{Error, Kind};
 
 /// The longest pause before a try that nobody but us asks for.
@@ -39,17 +39,13 @@ impl<'a> Attempt<'a> {
         is_rate: bool,
         retry_after: Option<&str>,
     ) -> Result<(), Error> {
-        let Runner {
-            clock,
-            rules,
-            shared,
-            ..
-        } = self.runner;
+        let (clock, rules) = (self.runner.clock, &self.runner.rules);
+        let shared = self.runner.shared;
         let is_free = rules.batch && (is_rate || self.is_probed(retries, &error));
         match retries.left.checked_sub(1) {
-            Some(left) if !is_free => retries.left = left,
-            None if !is_free => return Err(error),
-            _ => {}
+            _ if is_free => {}
+            Some(left) if lock(&shared.stopped).is_none() => retries.left = left,
+            _ => return Err(error),
         }
         retries.tries = retries.tries.saturating_add(1);
         let asked = retry_after.and_then(|value| self::retry_after(value, clock.unix()));
@@ -60,7 +56,7 @@ impl<'a> Attempt<'a> {
             own
         };
         let pause = asked.map_or(own, |asked| asked.max(own));
-        if !self.deadline.has_room_for(*clock, pause) {
+        if !self.deadline.has_room_for(clock, pause) {
             let seconds = pause.as_secs();
             let message = &error.message;
             return Err(Error {
@@ -82,12 +78,8 @@ impl<'a> Attempt<'a> {
     /// Whether somebody finds out if the host can be reached at all, so that a try that did not get
     /// through uses up no retries. When the time for that is over, nothing more is sent.
     fn is_probed(&self, retries: &mut Retries<'a>, error: &Error) -> bool {
-        let Runner {
-            clock,
-            rules,
-            shared,
-            ..
-        } = self.runner;
+        let (clock, rules) = (self.runner.clock, &self.runner.rules);
+        let shared = self.runner.shared;
         let now = clock.now();
         if retries.probe.as_ref().is_none_or(Probe::is_over) {
             retries.probe = None;
@@ -98,11 +90,9 @@ impl<'a> Attempt<'a> {
                 Turn::Probe(probe) => retries.probe = Some(probe),
             }
         }
-        let has_time = retries
-            .probe
-            .as_ref()
-            .is_some_and(|probe| now < probe.until);
-        if !has_time && retries.left == 0 {
+        let probe = retries.probe.as_ref();
+        let has_time = probe.is_some_and(|probe| now < probe.until);
+        if !has_time {
             shared.stop("the host could not be reached", error);
         }
         has_time
@@ -111,7 +101,7 @@ impl<'a> Attempt<'a> {
     /// Another job's rate refusal keeps this one waiting as well, and so does a host of which nobody
     /// knows whether it can be reached. An error when nothing more may be sent.
     pub(super) fn wait_at_gate(&self, retries: &mut Retries<'a>) -> Result<(), Error> {
-        let Runner { clock, shared, .. } = self.runner;
+        let (clock, shared) = (self.runner.clock, self.runner.shared);
         loop {
             if let Some(stopped) = lock(&shared.stopped).clone() {
                 return Err(stopped);
@@ -124,15 +114,15 @@ impl<'a> Attempt<'a> {
                 return Ok(());
             } else {
                 match shared.host.turn() {
+                    Turn::Wait => (LOOK_PAUSE, "the host was not reached before the deadline"),
                     Turn::Free => return Ok(()),
                     Turn::Probe(probe) => {
                         retries.probe = Some(probe);
                         return Ok(());
                     }
-                    Turn::Wait => (LOOK_PAUSE, "the host was not reached before the deadline"),
                 }
             };
-            if !self.deadline.has_room_for(*clock, pause) {
+            if !self.deadline.has_room_for(clock, pause) {
                 return Err(Error::new(Kind::Unreachable, message));
             }
             clock.sleep(pause);
@@ -352,7 +342,7 @@ mod tests {
     use crate::http::{Cause, Failure, Http, HttpResponse, Limits, Reach};
     use crate::input::request::{Defaults, Request};
     use crate::run::tests::{Notes, Pieces, failure};
-    use crate::run::{Rules, Shared};
+    use crate::run::{Rules, Runner, Shared};
     use crate::time::Clock;
     use crate::time::scripted::ScriptedClock;
 
@@ -391,6 +381,11 @@ mod tests {
 
     /// Of a host that can be reached after so many seconds.
     fn rows(count: usize, from: u64, retries: u32) -> Rows {
+        rows_within(660, count, from, retries)
+    }
+
+    /// Each of which has so many seconds.
+    fn rows_within(timeout: u64, count: usize, from: u64, retries: u32) -> Rows {
         let (clock, shared) = <(ScriptedClock, Shared)>::default();
         let http = Opening {
             clock: &clock,
@@ -401,7 +396,7 @@ mod tests {
             http: &http,
             clock: &clock,
             rules: Rules {
-                timeout: Some(Duration::from_secs(660)),
+                timeout: Some(Duration::from_secs(timeout)),
                 idle_timeout: None,
                 poll_interval: Duration::from_secs(1),
                 retries,
@@ -452,8 +447,10 @@ mod tests {
     }
 
     #[test]
-    fn more_retries_than_the_time_for_finding_out_are_all_used() {
-        assert_eq!(rows(3, 60, 100).messages, ["here"; 3]);
+    fn rows_that_have_less_time_than_that_find_out_together() {
+        let rows = rows_within(3, 1000, 3600, 2);
+        assert_eq!(rows.messages.last().unwrap(), UNSENT);
+        assert!((20..30).contains(&rows.seconds), "{} s", rows.seconds);
     }
 
     #[test]
