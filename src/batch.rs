@@ -3,6 +3,7 @@
 
 mod entry;
 mod fingerprint;
+mod intake;
 pub(crate) mod journal;
 pub(crate) mod output_file;
 pub(crate) mod rehearsal;
@@ -10,12 +11,13 @@ pub(crate) mod totals;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use self::intake::{Intake, Item, Next};
 use self::journal::{Journal, Patience, Recall, Ticket};
 use self::output_file::OutputFile;
 use self::totals::Totals;
@@ -34,6 +36,16 @@ use crate::time::{Clock, Deadline};
 /// So many requests on which other processes work are put aside, while others are answered.
 const ASIDE_LIMIT: usize = 64;
 
+/// How often such a request is looked at while no other one is there to be answered.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// So many files a job has open at most: a connection for a start, one for polls; and with a
+/// journal its entry, twice while it is read.
+const FILES: usize = 2;
+const JOURNAL_FILES: usize = 2;
+/// And so many are opened for all of them, to look up a name.
+const SHARED_FILES: usize = 4;
+
 /// Where everything goes that is reported of requests.
 pub(crate) trait Output: Sync {
     /// A request was taken up.
@@ -42,6 +54,7 @@ pub(crate) trait Output: Sync {
     fn is_broken(&self) -> bool;
     /// Masks the key where the service's words quote it.
     fn mask(&self, response: &mut Response);
+    fn mask_error(&self, error: Error) -> Error;
     /// A word about the requests themselves.
     fn warn(&self, english: &'static str, chinese: &'static str);
     /// Masks and writes one response; false when nothing more can be written.
@@ -57,19 +70,18 @@ pub(crate) trait Output: Sync {
     /// How many requests came to what so far.
     fn answered(&self, totals: &Totals);
     /// How many requests came to what in the end, when there were several.
-    fn summary(&self, totals: &Totals);
+    fn summary(&self, totals: &Totals, exit_code: u8);
 }
 
 /// Requests to be answered, and how.
 pub(crate) struct Batch<'a> {
-    intake: Mutex<Intake>,
-    progress: Mutex<Progress>,
     settings: Settings<'a>,
-    /// `-o`: for the first request, and no second one.
-    output_file: Mutex<Option<OutputFile>>,
     has_output_file: bool,
+    /// Held while a request is waited for: whoever has one to answer must not wait with it.
+    queue: Mutex<Queue>,
     /// Requests on which other processes work.
     aside: Mutex<VecDeque<Taken>>,
+    totals: Mutex<Totals>,
 }
 
 /// What a batch needs beside its inputs.
@@ -85,162 +97,219 @@ pub(crate) struct Settings<'a> {
     pub(crate) journal: Option<Journal<'a>>,
 }
 
+struct Queue {
+    intake: Intake,
+    taken: u64,
+    /// `-o`: for the first request, and no second one.
+    output_file: Option<OutputFile>,
+}
+
 /// A request that was taken up.
 struct Taken {
-    number: u64,
     request: Request,
-}
-
-/// Held while a request is waited for: whoever has one to answer must not wait with it.
-struct Intake {
-    inputs: VecDeque<Input>,
-    taken: u64,
-}
-
-#[derive(Default)]
-struct Progress {
-    /// Nothing more can be written, so nothing more is started.
-    is_broken: bool,
-    totals: Totals,
+    /// The request's `id`, or else its number where responses have to be told apart.
+    id: Option<Box<RawValue>>,
+    /// It is not the only one.
+    is_one_of_many: bool,
+    output_file: Option<OutputFile>,
+    patience: Patience,
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(inputs: Vec<Input>, mut settings: Settings<'a>) -> Self {
+    pub(crate) fn new(inputs: Vec<Input>, mut settings: Settings<'a>) -> Result<Self, Error> {
         let output_file = settings.output_file.take();
-        Self {
-            intake: Mutex::new(Intake {
-                inputs: inputs.into(),
-                taken: 0,
-            }),
-            progress: Mutex::default(),
+        let intake = match settings.journal {
+            Some(_) => Intake::in_thread(inputs).map_err(|error| no_threads(1, &error))?,
+            None => Intake::of(inputs),
+        };
+        Ok(Self {
             settings,
             has_output_file: output_file.is_some(),
-            output_file: Mutex::new(output_file),
+            queue: Mutex::new(Queue {
+                intake,
+                taken: 0,
+                output_file,
+            }),
             aside: Mutex::default(),
-        }
+            totals: Mutex::default(),
+        })
     }
 
     /// Answers all requests, one at a time for each client, and gives the exit code. An error comes
     /// before anything is sent.
     pub(crate) fn run<H: Http + Sync>(&self, clients: &[H]) -> Result<u8, Error> {
-        match clients {
-            [only] => self.work(only),
-            _ => self.work_together(clients)?,
+        self.open_files(clients.len())?;
+        if let [only] = clients {
+            self.work(only);
+        } else {
+            let worked = self.work_together(clients);
+            worked.map_err(|error| no_threads(clients.len(), &error))?;
         }
-        let taken = lock(&self.intake).taken;
+        let taken = lock(&self.queue).taken;
         if taken == 0 {
             return Err(no_request());
         }
-        let progress = self.progress();
+        let totals = lock(&self.totals);
+        let exit_code = totals.exit_code(self.settings.journal.is_some());
         if taken > 1 {
-            self.settings.output.summary(&progress.totals);
+            self.settings.output.summary(&totals, exit_code);
         }
-        Ok(progress.totals.exit_code(self.settings.journal.is_some()))
+        Ok(exit_code)
+    }
+
+    /// Opens as many files as will be needed, and closes them again: one that can't be had later
+    /// would fail a run that is paid for.
+    fn open_files(&self, jobs: usize) -> Result<(), Error> {
+        let journal_files = self.settings.journal.as_ref().map_or(0, |_| JOURNAL_FILES);
+        let needed = jobs * (FILES + journal_files) + SHARED_FILES;
+        let mut files = Vec::new();
+        let opened = io::pipe().and_then(|(file, _)| {
+            for _ in 0..needed {
+                files.push(file.try_clone()?);
+            }
+            Ok(())
+        });
+        opened.map_err(|error| {
+            let had = files.len();
+            let message =
+                format!("{needed} more files are needed, and {had} can be opened: {error}");
+            Error::config(message).hint(
+                "raise the limit (ulimit -n), or take fewer --jobs",
+                "请提高上限（ulimit -n），或减小 --jobs",
+            )
+        })
     }
 
     /// All threads are there before the first request is taken: one that can't be had later would
     /// end the program with paid runs in hand.
-    fn work_together<H: Http + Sync>(&self, clients: &[H]) -> Result<(), Error> {
-        let started = thread::scope(|scope| -> io::Result<()> {
-            let mut starts = Vec::new();
+    fn work_together<H: Http + Sync>(&self, clients: &[H]) -> io::Result<()> {
+        thread::scope(|scope| {
+            // Whoever is there waits for this.
+            let mut queue = lock(&self.queue);
             for client in clients {
-                let (start, started) = channel::<()>();
-                thread::Builder::new().spawn_scoped(scope, move || {
-                    if started.recv().is_ok() {
-                        self.work(client);
-                    }
-                })?;
-                starts.push(start);
-            }
-            for start in starts {
-                // A worker that waits for it is there.
-                let _ = start.send(());
+                let spawned = thread::Builder::new().spawn_scoped(scope, || self.work(client));
+                if let Err(error) = spawned {
+                    queue.intake = Intake::of(Vec::new());
+                    return Err(error);
+                }
             }
             Ok(())
-        });
-        started.map_err(|error| {
-            let message = format!("cannot start {} threads: {error}", clients.len());
-            Error::config(message).hint("take fewer --jobs", "请减小 --jobs")
         })
     }
 
     fn work(&self, http: &dyn Http) {
-        while let Some((taken, patience)) = self.next() {
-            let starts = !matches!(taken.request.task, Ok(Task::Watch(_)));
-            let Some(mut response) = self.answer(http, &taken, patience) else {
-                lock(&self.aside).push_back(taken);
-                continue;
+        while let Some(taken) = self.next() {
+            match self.answer(http, &taken) {
+                Some(response) => self.deliver(response, taken),
+                None => lock(&self.aside).push_back(taken),
+            }
+        }
+    }
+
+    /// The next request; or one that was put aside, when there are many of them, or no other one.
+    fn next(&self) -> Option<Taken> {
+        loop {
+            let aside = lock(&self.aside).len();
+            let next = if aside < ASIDE_LIMIT {
+                self.take(aside > 0)
+            } else {
+                Next::End
             };
-            self.write_output_file(&mut response);
-            self.respond(&mut response, starts);
+            let may_wait = match next {
+                Next::Request(taken) => return Some(taken),
+                Next::End if aside == 0 || self.settings.output.is_broken() => return None,
+                Next::End => true,
+                Next::NotYet => false,
+            };
+            if let Some(mut taken) = lock(&self.aside).pop_front() {
+                taken.patience = self.more_patience(taken.patience, may_wait);
+                return Some(taken);
+            }
         }
     }
 
-    /// The next request, or one that was put aside and is to be waited for.
-    fn next(&self) -> Option<(Taken, Patience)> {
-        let oldest_of = |least: usize| {
-            let mut aside = lock(&self.aside);
-            let taken = (aside.len() >= least).then(|| aside.pop_front())??;
-            let timeout = self.settings.rules.timeout;
-            let deadline = Deadline::after(self.settings.clock, timeout);
-            Some((taken, Patience::Until(deadline)))
+    /// Its time counts from when it is waited for.
+    fn more_patience(&self, patience: Patience, may_wait: bool) -> Patience {
+        let Settings { clock, rules, .. } = self.settings;
+        let deadline = match patience {
+            Patience::None => Deadline::after(clock, rules.timeout),
+            Patience::Look(deadline) | Patience::Until(deadline) => deadline,
         };
-        oldest_of(ASIDE_LIMIT).or_else(|| match self.take() {
-            Some(taken) => Some((taken, Patience::None)),
-            None if self.progress().is_broken => None,
-            None => oldest_of(1),
-        })
-    }
-
-    /// The next request; nothing at the end, or when nothing more can be written.
-    fn take(&self) -> Option<Taken> {
-        let mut intake = lock(&self.intake);
-        while let Some(input) = intake.inputs.front_mut() {
-            let item = input.next();
-            if self.progress().is_broken {
-                return None;
-            }
-            if let Some(item) = item {
-                intake.taken += 1;
-                self.settings.output.taken();
-                return Some(self.understand(intake.taken - 1, item));
-            }
-            intake.inputs.pop_front();
+        if may_wait {
+            Patience::Until(deadline)
+        } else {
+            Patience::Look(deadline)
         }
-        None
     }
 
-    fn understand(&self, number: u64, item: Result<String, Error>) -> Taken {
-        let mut request = match item {
+    /// The next request; the end also when nothing more can be written. With some put aside, it is
+    /// not waited for long.
+    fn take(&self, has_aside: bool) -> Next<Taken> {
+        let mut queue = match self.queue.try_lock() {
+            Ok(queue) => queue,
+            Err(_) if has_aside => {
+                self.settings.clock.sleep(LOOK_PAUSE);
+                return Next::NotYet;
+            }
+            Err(_) => lock(&self.queue),
+        };
+        let next = queue.intake.next(has_aside.then_some(LOOK_PAUSE));
+        if self.settings.output.is_broken() {
+            return Next::End;
+        }
+        match next {
+            Next::Request(item) => {
+                self.settings.output.taken();
+                queue.taken += 1;
+                Next::Request(self.understand(&mut queue, item))
+            }
+            Next::NotYet => Next::NotYet,
+            Next::End => Next::End,
+        }
+    }
+
+    fn understand(&self, queue: &mut Queue, Item { text, is_followed }: Item) -> Taken {
+        let number = queue.taken - 1;
+        let mut request = match text {
             Ok(text) => Request::parse(&text, self.settings.defaults),
             Err(error) => Request::refused(error),
         };
-        if number > 0 && self.has_output_file {
-            let error = Error::usage("-o takes one request, and this is another one");
+        let is_one_of_many = number > 0 || is_followed;
+        let output_file = queue.output_file.take();
+        if is_one_of_many && self.has_output_file {
+            let error = Error::usage("-o takes one request, and there are several");
             request.task = Err(error.hint(
                 "leave out -o, or run them one by one",
                 "请去掉 -o，或逐个运行",
             ));
         }
-        Taken { number, request }
+        let is_numbered = self.settings.numbered || self.settings.journal.is_some();
+        let number = RawValue::from_string(number.to_string()).expect("a number is JSON");
+        Taken {
+            id: request.id.clone().or(is_numbered.then_some(number)),
+            request,
+            is_one_of_many,
+            output_file,
+            patience: Patience::None,
+        }
     }
 
     /// The response; nothing while another process works on the request.
-    fn answer(&self, http: &dyn Http, taken: &Taken, patience: Patience) -> Option<Response> {
-        let Taken { number, request } = taken;
-        let mut response = loop {
-            let (task, ticket) = match self.recall(request, patience) {
-                Recall::Unkept => break self.run_task(http, taken, &request.task, None, patience),
-                Recall::Answer(response) => break *response,
+    fn answer(&self, http: &dyn Http, taken: &Taken) -> Option<Response> {
+        let own = &taken.request.task;
+        loop {
+            let (task, ticket) = match self.recall(taken) {
+                Recall::Unkept => return Some(self.run_task(http, taken, own, None)),
                 Recall::Refuse(error) => {
-                    break self.run_task(http, taken, &Err(error), None, patience);
+                    return Some(self.run_task(http, taken, &Err(error), None));
                 }
+                Recall::Answer(response) => return Some(*response),
                 Recall::Busy => return None,
                 Recall::Run(ticket) => (None, ticket),
                 Recall::Watch(watch, ticket) => (Some(Ok(Task::Watch(watch))), ticket),
             };
-            let task = task.as_ref().unwrap_or(&request.task);
-            let mut response = self.run_task(http, taken, task, Some(&ticket), patience);
+            let task = task.as_ref().unwrap_or(own);
+            let mut response = self.run_task(http, taken, task, Some(&ticket));
             // Where another process began it in the meantime, nothing was sent.
             if ticket.is_lost() {
                 continue;
@@ -249,17 +318,15 @@ impl<'a> Batch<'a> {
             if let Err(error) = ticket.settle(&mut response) {
                 add_fault(&mut response, error);
             }
-            break response;
-        };
-        response.id = response.id.take().or_else(|| self.number(*number));
-        Some(response)
+            return Some(response);
+        }
     }
 
-    fn recall(&self, request: &Request, patience: Patience) -> Recall<'_> {
+    fn recall(&self, taken: &Taken) -> Recall<'_> {
         let Some(journal) = &self.settings.journal else {
             return Recall::Unkept;
         };
-        let recall = journal.recall(request, patience);
+        let recall = journal.recall(&taken.request, taken.patience);
         if journal.has_met_equals() {
             self.settings.output.warn(
                 "equal requests without an id are one request in the journal, and are answered \
@@ -273,84 +340,46 @@ impl<'a> Batch<'a> {
     fn run_task(
         &self,
         http: &dyn Http,
-        Taken { number, request }: &Taken,
+        taken: &Taken,
         task: &Result<Task, Error>,
         ticket: Option<&Ticket<'_>>,
-        patience: Patience,
     ) -> Response {
-        let Settings {
-            clock,
-            rules,
-            output,
-            shared,
-            ..
-        } = &self.settings;
+        let settings = &self.settings;
+        let mut rules = settings.rules;
+        rules.batch |= taken.is_one_of_many;
+        if let Patience::Look(deadline) | Patience::Until(deadline) = taken.patience {
+            rules.timeout = deadline.left(settings.clock);
+        }
         let runner = Runner {
             http,
-            clock: *clock,
-            rules: Rules {
-                batch: rules.batch || *number > 0,
-                timeout: match patience {
-                    Patience::None => rules.timeout,
-                    Patience::Until(deadline) => deadline.left(*clock),
-                },
-                ..*rules
-            },
-            shared,
+            clock: settings.clock,
+            rules,
+            shared: &settings.shared,
         };
         let witness = Witness {
-            output: *output,
-            request: request.id.clone().or_else(|| self.number(*number)),
+            output: settings.output,
+            request: taken.id.as_deref(),
             ticket,
         };
-        runner.answer(request, task, &witness)
+        runner.answer(&taken.request, task, &witness)
     }
 
-    /// What a request without an `id` gets instead, where responses have to be told apart.
-    fn number(&self, number: u64) -> Option<Box<RawValue>> {
-        let number = RawValue::from_string(number.to_string());
-        let is_numbered = self.settings.numbered || self.settings.journal.is_some();
-        is_numbered.then(|| number.expect("a number is JSON"))
-    }
-
-    /// Moves the output of a success to the file that `-o` names. The run is paid for, so when that
-    /// fails the output stays in the response.
-    fn write_output_file(&self, response: &mut Response) {
-        if response.status != Status::Success {
-            return;
+    fn deliver(&self, mut response: Response, taken: Taken) {
+        if let Some(file) = taken.output_file
+            && response.status == Status::Success
+        {
+            write_output(&mut response, file);
         }
-        let Some(file) = lock(&self.output_file).take() else {
-            return;
-        };
-        let name = file.name();
-        let output = response.output.plain().into_owned();
-        match file.write(output.as_bytes()) {
-            Ok(()) => {
-                response.output_bytes = Some(output.len() as u64);
-                response.output_file = Some(name);
-                response.output = Text::default();
-            }
-            Err(error) => {
-                let message = format!("cannot write {name}: {error}");
-                let error = Error::new(Kind::Io, message);
-                response.error = Some(error.hint("output holds the text", "文本在 output 中"));
-            }
-        }
-    }
-
-    fn respond(&self, response: &mut Response, starts: bool) {
-        let is_written = self.settings.output.respond(response);
-        let mut progress = self.progress();
-        progress.totals.count(response.kind(), starts);
+        response.id = taken.id;
+        let starts = !matches!(taken.request.task, Ok(Task::Watch(_)));
+        let is_written = self.settings.output.respond(&mut response);
+        let mut totals = lock(&self.totals);
+        totals.count(response.kind(), starts);
+        totals.from_journal += u64::from(response.is_from_journal);
         if !is_written {
-            progress.is_broken = true;
-            progress.totals.lost();
+            totals.lost();
         }
-        self.settings.output.answered(&progress.totals);
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        lock(&self.progress)
+        self.settings.output.answered(&totals);
     }
 }
 
@@ -360,6 +389,29 @@ fn no_request() -> Error {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn no_threads(count: usize, error: &io::Error) -> Error {
+    let message = format!("cannot start {count} threads: {error}");
+    Error::config(message).hint("take fewer --jobs", "请减小 --jobs")
+}
+
+/// Moves the output of a success to the file that `-o` names. The run is paid for, so when that
+/// fails the output stays in the response.
+fn write_output(response: &mut Response, file: OutputFile) {
+    let name = file.name();
+    let output = response.output.plain().into_owned();
+    match file.write(output.as_bytes()) {
+        Ok(()) => {
+            response.output_bytes = Some(output.len() as u64);
+            response.output_file = Some(name);
+            response.output = Text::default();
+        }
+        Err(error) => {
+            let error = Error::new(Kind::Io, format!("cannot write {name}: {error}"));
+            response.error = Some(error.hint("output holds the text", "文本在 output 中"));
+        }
+    }
 }
 
 /// The run is what it is; that the journal could not take its end is said as well.
@@ -377,7 +429,7 @@ fn add_fault(response: &mut Response, fault: Error) {
 /// Reports on one request, to the screen and to the journal.
 struct Witness<'a> {
     output: &'a dyn Output,
-    request: Option<Box<RawValue>>,
+    request: Option<&'a RawValue>,
     ticket: Option<&'a Ticket<'a>>,
 }
 
@@ -388,7 +440,7 @@ impl Observer for Witness<'_> {
 
     fn rate_refused(&self, why: &Error) {
         if let Some(ticket) = self.ticket {
-            ticket.rate_refused(why);
+            ticket.rate_refused(&self.output.mask_error(why.clone()));
         }
     }
 
@@ -411,7 +463,7 @@ impl Observer for Witness<'_> {
 
     fn note(&self, note: &Note<'_>) {
         if let Note::Event(frame) = note {
-            self.output.event(frame, self.request.as_deref());
+            self.output.event(frame, self.request);
         }
         self.output.note(note);
     }

@@ -145,15 +145,6 @@ impl<'a> Console<'a> {
         }
     }
 
-    fn mask_error(&self, error: Error) -> Error {
-        Error {
-            message: self.masked(&error.message),
-            hint: error.hint.map(|hint| hint.map(|text| self.masked(text))),
-            logid: error.logid.map(|logid| self.masked(&logid)),
-            ..error
-        }
-    }
-
     /// From now on the key is masked wherever the service's words quote it.
     pub(crate) fn mask_key(self, key: &'a Key) -> Self {
         Self {
@@ -301,6 +292,15 @@ impl Output for Console<'_> {
         response.error = response.error.take().map(|error| self.mask_error(error));
     }
 
+    fn mask_error(&self, error: Error) -> Error {
+        Error {
+            message: self.masked(&error.message),
+            hint: error.hint.map(|hint| hint.map(|text| self.masked(text))),
+            logid: error.logid.map(|logid| self.masked(&logid)),
+            ..error
+        }
+    }
+
     fn warn(&self, english: &'static str, chinese: &'static str) {
         if !self.show.quiet {
             self.complain(self.language.pick(english, chinese));
@@ -410,8 +410,10 @@ impl Output for Console<'_> {
         }
     }
 
-    fn summary(&self, totals: &Totals) {
-        if !self.show.quiet {
+    fn summary(&self, totals: &Totals, exit_code: u8) {
+        if self.show.verbose {
+            self.tell(&format!("{}\n", totals.json(exit_code)));
+        } else if !self.show.quiet {
             self.complain(&sum(totals));
         }
     }
@@ -446,12 +448,20 @@ fn write_line(
 
 /// What many requests came to, in one line.
 fn sum(totals: &Totals) -> String {
-    let mut line = format!("{} requests: {} succeeded", totals.all(), totals.succeeded);
+    let mut line = format!(
+        "{} requests: {} succeeded",
+        totals.all(),
+        totals.succeeded()
+    );
     for (kind, word) in SUMMED {
         let count = totals.of(kind);
         if count > 0 {
             write!(line, ", {count} {word}").expect("a string takes all");
         }
+    }
+    if totals.from_journal > 0 {
+        let count = totals.from_journal;
+        write!(line, "; of them {count} from the journal").expect("a string takes all");
     }
     line
 }
@@ -509,5 +519,7 @@ mod tests {
             sum(&totals),
             "7 requests: 3 succeeded, 1 refused, 2 unknown, 1 still running"
         );
+        totals.from_journal = 2;
+        assert!(sum(&totals).ends_with(", 1 still running; of them 2 from the journal"));
     }
 }

@@ -64,6 +64,9 @@ impl Kind {
     }
 }
 
+/// So many characters of a message are shown on standard error.
+const LINE_LIMIT: usize = 300;
+
 /// Why a request did not end in plain success: the response's `error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Error {
@@ -118,16 +121,22 @@ impl Error {
         Self { hint, ..self }
     }
 
-    /// `kind: words (code 4200; hint)`, for standard error.
+    /// `kind: words (code 4200; hint)`, for standard error. Of a message with many lines, such as a
+    /// stack of the service's, the first one will do: the response has it whole.
     pub(crate) fn line(&self) -> String {
         let code = self.code.map(|code| format!("code {code}"));
         let hint = self.hint.as_ref().map(|hint| hint.english.to_string());
         let asides: Vec<_> = code.into_iter().chain(hint).collect();
         let kind = self.kind.word();
+        let first = self.message.lines().next().unwrap_or_default();
+        let mut message: String = first.chars().take(LINE_LIMIT).collect();
+        if message.len() < self.message.len() {
+            message.push('…');
+        }
         if asides.is_empty() {
-            format!("{kind}: {}", self.message)
+            format!("{kind}: {message}")
         } else {
-            format!("{kind}: {} ({})", self.message, asides.join("; "))
+            format!("{kind}: {message} ({})", asides.join("; "))
         }
     }
 }
@@ -253,6 +262,15 @@ mod tests {
     fn an_error_is_a_sentence_and_what_to_do() {
         let error = Error::usage("unknown option --frob").hint("see --help", "见 --help");
         assert_eq!(error.to_string(), "unknown option --frob (see --help)");
+    }
+
+    #[test]
+    fn the_line_of_a_long_message_is_its_beginning() {
+        let line = |message: &str| Error::new(Kind::Failed, message).line();
+        assert_eq!(line("panic\ngoroutine 1\nmain.go:7"), "failed: panic…");
+        let long = "好".repeat(LINE_LIMIT);
+        assert_eq!(line(&long), format!("failed: {long}"));
+        assert_eq!(line(&(long.clone() + "!")), format!("failed: {long}…"));
     }
 
     #[test]

@@ -112,6 +112,6 @@ fn answer_all(
         output_file: output_file.transpose()?,
         journal: journal.transpose()?,
     };
-    let batch = Batch::new(inputs, settings);
+    let batch = Batch::new(inputs, settings)?;
     console.with_status(|| batch.run(&clients))
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use self::pace::Gate;
+use self::pace::{Gate, Host};
 use self::start::Post;
 use self::watch::Reason;
 use crate::cli::Options;
@@ -30,7 +30,7 @@ use crate::coze::envelope::Said;
 use crate::coze::event::Interrupt;
 use crate::coze::transcript::Heard;
 use crate::error::{Error, Kind};
-use crate::http::{Failure, Http, HttpResponse, Limits};
+use crate::http::{Failure, Http, HttpResponse, Limits, Reach};
 use crate::input::request::{Request, Task};
 use crate::response::{Outcome, Response};
 use crate::service::{Found, Service};
@@ -72,7 +72,8 @@ impl Rules {
 pub(crate) struct Shared {
     service: Found,
     gate: Gate,
-    /// The refusal that every further run would meet as well.
+    host: Host,
+    /// What every further run would meet as well.
     stopped: Mutex<Option<Error>>,
 }
 
@@ -82,6 +83,14 @@ impl Shared {
             service,
             ..Self::default()
         }
+    }
+
+    /// Nothing more is sent.
+    fn stop(&self, why: &str, error: &Error) {
+        lock(&self.stopped).get_or_insert_with(|| Error {
+            message: format!("not sent, because {why}: {}", error.message),
+            ..error.clone()
+        });
     }
 }
 
@@ -276,7 +285,12 @@ impl Attempt<'_> {
             total: self.deadline.left(self.runner.clock),
             idle: self.runner.rules.idle_timeout,
         };
-        let response = self.runner.http.call(call, limits)?;
+        let answered = self.runner.http.call(call, limits);
+        let is_unsent = |failure: &Failure| failure.reach == Reach::NotSent;
+        if !answered.as_ref().is_err_and(is_unsent) {
+            self.runner.shared.host.reached();
+        }
+        let response = answered?;
         let logid = response.logid.as_deref();
         self.observer.note(&Note::Answered {
             status: response.status,

@@ -7,6 +7,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -381,7 +382,8 @@ fn what_ended_is_answered_from_the_journal_without_a_call() {
     let again = desk.run("", &input);
     assert_eq!(again.stdout.matches(r#","journal":true"#).count(), 3);
     assert_eq!(again.without_mark(), first.stdout);
-    assert_eq!(again.stderr, first.stderr);
+    let mark = "; of them 3 from the journal\n";
+    assert_eq!(again.stderr, first.stderr.trim_end().to_owned() + mark);
     assert_eq!((again.exit_code, coze.counts()), (7, counts));
 }
 
@@ -634,6 +636,54 @@ fn what_another_process_works_on_comes_last_and_is_waited_for() {
         told_first.responses()[0]["output"]
     );
     assert_eq!(coze.counts().started["a"], 1);
+}
+
+#[test]
+fn what_another_process_works_on_is_answered_while_standard_input_stays_open() {
+    for jobs in ["-j 1", "-j 3"] {
+        let coze = slow_coze(100);
+        let desk = Desk::new(coze.url());
+        let slow = request(coze::ECHO, "a");
+        let first = desk.program("", &slow).spawn().unwrap();
+        let begin = Instant::now();
+        while coze.counts().stream_run == 0 {
+            assert!(begin.elapsed() < PATIENCE, "it was never sent");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let mut program = desk.program_for("-", jobs, "");
+        let mut second = program.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = second.stdin.take().unwrap();
+        let mut stdout = BufReader::new(second.stdout.take().unwrap()).lines();
+        let mut ask = |request: &str| {
+            writeln!(stdin, "{request}").unwrap();
+            let line = stdout.next().unwrap().unwrap();
+            kind(&serde_json::from_str(&line).unwrap())
+        };
+        // The caller gives nothing more before it has its answer.
+        assert_eq!(ask(&slow), "Success", "{jobs}");
+        assert_eq!(ask(&request(coze::UNPUBLISHED, "b")), "refused");
+        assert_eq!(ask(&slow), "Success");
+        drop(stdin);
+        assert_eq!(second.wait().unwrap().code(), Some(4));
+        Told::of(&first.wait_with_output().unwrap()).is(0, &["Success"]);
+        assert_eq!(coze.counts().started["a"], 1);
+    }
+}
+
+#[test]
+fn rows_that_are_not_sent_leave_nothing_in_the_journal() {
+    let server = Server::start(vec![
+        Exchange::post("/v1/workflow/stream_run").json(401, r#"{"code":1,"msg":"bad token"}"#),
+    ]);
+    let desk = Desk::new(server.url());
+    let rows = ["a", "b", "c"]
+        .map(|key| request(coze::ECHO, key))
+        .join("\n");
+    // The code alone proves nothing; that the key is not accepted, the others will meet as well.
+    desk.run("", &rows)
+        .is(8, &["unknown", "refused", "refused"]);
+    assert_eq!(desk.files().len(), 1);
+    server.finish();
 }
 
 #[test]

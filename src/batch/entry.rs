@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fingerprint::{Fingerprint, Identity};
+use super::output_file::Temporary;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
 use crate::response::Response;
@@ -79,6 +80,7 @@ pub(crate) struct Start {
     token: String,
     pub(crate) process_id: u32,
     pub(crate) base_url: String,
+    /// For whoever reads the journal, as `asked` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<Box<RawValue>>,
     pub(crate) content: Fingerprint,
@@ -204,12 +206,12 @@ impl Entry {
     /// another one made that try.
     pub(crate) fn create(
         directory: &Directory,
-        identity: &Identity,
+        name: Fingerprint,
         number: u32,
-        start: Asking<'_>,
+        start: Start,
     ) -> Result<Option<Self>, Error> {
-        let path = directory.path(identity.name, number);
-        Self::try_create(directory, identity, &path, start).map_err(|error| {
+        let path = directory.path(name, number);
+        Self::try_create(directory, &path, start).map_err(|error| {
             let message = format!("cannot write the journal {}: {error}", path.display());
             Error::config(message)
         })
@@ -217,24 +219,14 @@ impl Entry {
 
     fn try_create(
         directory: &Directory,
-        identity: &Identity,
         path: &Path,
-        start: Asking<'_>,
+        mut start: Start,
     ) -> io::Result<Option<Self>> {
-        let token = directory.next_token();
-        let temporary = Temporary::of(&directory.path, &token);
+        let (at, token) = (start.at, directory.next_token());
+        start.token.clone_from(&token);
+        let starting = Line::<&Response>::Starting(start);
+        let temporary = hidden(&directory.path, &token);
         let mut entry = Self::new(path, create_new(&temporary.0)?);
-        let at = start.at;
-        let starting = Line::<&Response>::Starting(Start {
-            version: VERSION,
-            at,
-            token: token.clone(),
-            process_id: std::process::id(),
-            base_url: start.base_url.to_owned(),
-            id: start.id,
-            content: identity.content,
-            asked: (identity.asked.clone()).and_then(|asked| RawValue::from_string(asked).ok()),
-        });
         entry.file.lock()?;
         entry.write(&starting)?;
         entry.file.sync_all()?;
@@ -256,12 +248,13 @@ impl Entry {
         Ok(Some(entry))
     }
 
-    /// Opens a try. `InvalidData` when what has its name is no regular file.
+    /// Opens a try. `InvalidData`, naming it, when what has its name is no regular file.
     pub(crate) fn open(directory: &Directory, name: Fingerprint, number: u32) -> io::Result<Self> {
         let path = directory.path(name, number);
         // Before it is opened: a named pipe would be waited for.
         if !fs::symlink_metadata(&path)?.is_file() {
-            return Err(io::ErrorKind::InvalidData.into());
+            let alien = format!("{} is no regular file", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, alien));
         }
         Ok(Self::new(&path, open(&path)?))
     }
@@ -382,13 +375,25 @@ impl fmt::Display for Entry {
     }
 }
 
-/// What the first line says beside the request's identity.
-#[derive(Debug)]
-pub(crate) struct Asking<'a> {
-    pub(crate) at: u64,
-    pub(crate) base_url: &'a str,
-    /// For whoever reads the journal.
-    pub(crate) id: Option<Box<RawValue>>,
+impl Start {
+    pub(crate) fn new(
+        at: u64,
+        base_url: &str,
+        id: Option<Box<RawValue>>,
+        identity: &Identity,
+    ) -> Self {
+        let asked = identity.asked.clone();
+        Self {
+            version: VERSION,
+            at,
+            token: String::new(),
+            process_id: std::process::id(),
+            base_url: base_url.to_owned(),
+            id,
+            content: identity.content,
+            asked: asked.and_then(|asked| RawValue::from_string(asked).ok()),
+        }
+    }
 }
 
 impl Record {
@@ -427,8 +432,8 @@ fn seal(check: Fingerprint) -> String {
 
 /// Does once what every try needs. Gives the metadata of a file that was made just now.
 fn probe(path: &Path, handle: &File, process: &str) -> io::Result<Metadata> {
-    let temporary = Temporary::of(path, &format!("{process}-probe"));
-    let linked = Temporary::of(path, &format!("{process}-link"));
+    let temporary = hidden(path, &format!("{process}-probe"));
+    let linked = hidden(path, &format!("{process}-link"));
     let file = create_new(&temporary.0)?;
     file.lock()?;
     if try_lock(&open(&temporary.0)?)? {
@@ -449,28 +454,14 @@ fn sync(directory: &File) -> io::Result<()> {
     }
 }
 
-/// A name that goes when the file has its own, or never got it.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn of(directory: &Path, token: &str) -> Self {
-        Self(directory.join(format!(".{token}.tmp")))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
+fn hidden(directory: &Path, token: &str) -> Temporary {
+    Temporary(directory.join(format!(".{token}.tmp")))
 }
 
 fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    let mut options = OpenOptions::new();
+    let options = options.read(true).append(true);
+    options.create_new(true).mode(0o600).open(path)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -489,11 +480,8 @@ fn try_lock(file: &File) -> io::Result<bool> {
 fn holds_token(path: &Path, token: &str) -> bool {
     let mut line = Vec::new();
     let read = File::open(path).and_then(|file| BufReader::new(file).read_until(b'\n', &mut line));
-    let token = format!("\"token\":\"{token}\"");
-    read.is_ok()
-        && line
-            .windows(token.len())
-            .any(|part| part == token.as_bytes())
+    let token = format!("\"token\":\"{token}\"").into_bytes();
+    read.is_ok() && line.windows(token.len()).any(|part| part == token)
 }
 
 #[cfg(test)]

@@ -35,7 +35,10 @@ impl Identity {
         let (name, content) = match request.task.as_ref().ok()? {
             Task::Watch(_) => return None,
             Task::Run(start) => {
-                let content = content_of_run(&start.body);
+                // How a run is started does not count, and `null` is as if it were not there.
+                let content = content(&start.body, "parameters", |key, value| {
+                    key != "is_async" && value.get() != "null"
+                });
                 let name = match &request.id {
                     Some(id) => Fingerprint::of(&["run", &base_url, "id", &canonical_id(id.get())]),
                     None => Fingerprint::of(&["run", &base_url, "content", &content]),
@@ -45,7 +48,8 @@ impl Identity {
             // One interrupt is answered once, whoever answers it, and whatever the answer is.
             Task::Resume(resume) => {
                 let name = Fingerprint::of(&["resume", &base_url, &resume.event_id]);
-                (name, content_of_resume(&resume.body))
+                let data = |key: &str, _: &RawValue| key == "resume_data";
+                (name, content(&resume.body, "resume_data", data))
             }
         };
         Some(Self {
@@ -69,24 +73,13 @@ fn normalised(base_url: &str) -> String {
     format!("{scheme}://{host}{}", path.trim_end_matches('/'))
 }
 
-/// How a run is started does not count, and `null` is as if it were not there.
-fn content_of_run(body: &str) -> String {
+/// The entries that count, in order; the object that `embedded` holds, perhaps as its text.
+fn content(body: &str, embedded: &str, counts: impl Fn(&str, &RawValue) -> bool) -> String {
     let mut entries = fields::entries(body).unwrap_or_default();
-    entries.retain(|(key, value)| key != "is_async" && value.get() != "null");
+    entries.retain(|(key, value)| counts(key, value));
     let mut content = String::new();
     write_object(entries, 0, &mut content, |key, value| {
-        let text = (key == "parameters").then(|| object_in_text(value));
-        text.flatten()
-    });
-    content
-}
-
-fn content_of_resume(body: &str) -> String {
-    let entries = fields::entries(body).unwrap_or_default();
-    let data = entries.into_iter().filter(|(key, _)| key == "resume_data");
-    let mut content = String::new();
-    write_object(data.collect(), 0, &mut content, |_, value| {
-        object_in_text(value)
+        object_in_text(value).filter(|_| key == embedded)
     });
     content
 }

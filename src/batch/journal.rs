@@ -32,7 +32,9 @@ const STEP: Duration = Duration::from_millis(20);
 pub(crate) enum Patience {
     /// Not at all: it is `Busy`.
     None,
-    /// It was `Busy` before, so what it ended in is no matter of the past and not run again.
+    /// Nor now. It was `Busy` before, so what it ended in is no matter of the past and not run again.
+    Look(Deadline),
+    /// Until then. It was `Busy` before as well.
     Until(Deadline),
 }
 
@@ -68,7 +70,6 @@ enum Found {
     /// Its last try: locked, but where nothing will ever be added to it.
     Try(Entry, u32, Record),
     Busy(Entry, Record),
-    Alien(u32),
 }
 
 impl<'a> Journal<'a> {
@@ -100,26 +101,35 @@ impl<'a> Journal<'a> {
         let mut pause = PAUSES.0;
         loop {
             let (entry, record) = match self.find(&identity) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return answer(request, damaged(&error.to_string()));
+                }
                 Err(error) => return Recall::Refuse(self.unusable(&error)),
                 Ok(Found::Busy(entry, record)) => (entry, record),
-                Ok(Found::Nothing) => return self.run(request, identity, 1),
-                Ok(Found::Alien(number)) => {
-                    let name = self.directory.path(identity.name, number);
-                    return answer(request, damaged(&name.display(), "is no regular file"));
+                Ok(Found::Nothing) => {
+                    return Recall::Run(Ticket::new(self, request, identity, 1, None));
                 }
                 Ok(Found::Try(entry, number, record)) => {
                     self.note_equals(request, &record);
                     let is_new = matches!(patience, Patience::None);
                     let may_rerun = is_new && self.ended_before(&record);
-                    return self.decide(request, identity, may_rerun, entry, number, record);
+                    let rerun = if may_rerun {
+                        self.rerun
+                    } else {
+                        Rerun::default()
+                    };
+                    return self.decide(request, identity, rerun, entry, number, record);
                 }
             };
             self.note_equals(request, &record);
-            let Patience::Until(deadline) = patience else {
+            let (Patience::Look(deadline) | Patience::Until(deadline)) = patience else {
                 return Recall::Busy;
             };
             if deadline.is_over(self.clock) {
                 return self.still_busy(request, &entry, record);
+            }
+            if let Patience::Look(_) = patience {
+                return Recall::Busy;
             }
             let left = deadline.left(self.clock).unwrap_or(pause);
             self.clock.sleep(pause.min(left));
@@ -149,9 +159,6 @@ impl<'a> Journal<'a> {
             }
             let mut entry = match Entry::open(directory, name, number) {
                 Ok(entry) => entry,
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    return Ok(Found::Alien(number));
-                }
                 // Its owner removed it just now.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
@@ -175,48 +182,52 @@ impl<'a> Journal<'a> {
         &self,
         request: &Request,
         identity: Identity,
-        may_rerun: bool,
+        rerun: Rerun,
         entry: Entry,
         number: u32,
         record: Record,
     ) -> Recall<'_> {
-        let next = number + 1;
-        let rerun_unknown = may_rerun && self.rerun.unknown;
-        let content = record.start.as_ref().map(|start| start.content);
-        match record.state {
-            State::Damaged(why) => answer(request, damaged(&entry, &why)),
-            State::NotStarted => self.run(request, identity, next),
-            _ if content != Some(identity.content) => Recall::Refuse(other_content(request)),
-            State::StartedWithoutId => match run_of_resume(request) {
-                Some(run) => self.watch(request, identity, entry, number, run),
-                None if rerun_unknown => self.run(request, identity, next),
-                None => answer(request, lost()),
-            },
-            State::Unanswered if rerun_unknown => self.run(request, identity, next),
-            State::Started | State::Unanswered => {
-                match record.run.or_else(|| run_of_resume(request)) {
-                    Some(run) => self.watch(request, identity, entry, number, run),
-                    None => answer(request, lost()),
-                }
-            }
-            State::Ended(mut response) => match response.kind() {
-                Some(Kind::Unknown) if !response.execute_id.is_empty() => {
-                    let mode = task_mode(request);
-                    let run = record.run.unwrap_or((response.execute_id, mode));
-                    self.watch(request, identity, entry, number, run)
-                }
-                Some(Kind::Unknown) if rerun_unknown => self.run(request, identity, next),
-                Some(Kind::Failed) if may_rerun && self.rerun.failed => {
-                    self.run(request, identity, next)
-                }
-                kind => {
-                    if let (Some(Kind::Unknown), Some(error)) = (kind, &mut response.error) {
-                        error.hint = Some(look_or_rerun());
-                    }
-                    answer_with(request, *response)
-                }
-            },
+        if let State::Damaged(why) = &record.state {
+            return answer(request, damaged(&format!("{entry} {why}")));
         }
+        let is_not_started = matches!(record.state, State::NotStarted);
+        let content = record.start.as_ref().map(|start| start.content);
+        if !is_not_started && content != Some(identity.content) {
+            return Recall::Refuse(other_content(request));
+        }
+        let is_final = is_final(&record);
+        let known = record.run.or_else(|| run_of_resume(request));
+        let is_run = match &record.state {
+            State::NotStarted => true,
+            State::StartedWithoutId => rerun.unknown && known.is_none(),
+            State::Unanswered => rerun.unknown,
+            State::Ended(response) => match response.kind() {
+                Some(Kind::Unknown) => rerun.unknown && is_final,
+                kind => rerun.failed && kind == Some(Kind::Failed),
+            },
+            State::Started | State::Damaged(_) => false,
+        };
+        if is_run {
+            return Recall::Run(Ticket::new(self, request, identity, number + 1, None));
+        }
+        let known = match record.state {
+            State::Ended(mut response) if is_final => {
+                let error = response.error.as_mut();
+                if let Some(error) = error.filter(|error| error.kind == Kind::Unknown) {
+                    error.hint = Some(look_or_rerun());
+                }
+                return ended(request, *response);
+            }
+            State::Ended(response) => known.or(Some((response.execute_id, task_mode(request)))),
+            _ => known,
+        };
+        let workflow_id = request.workflow_id.clone().unwrap_or_default();
+        let run = known.and_then(|(id, mode)| RunRef::new(workflow_id, id, Some(mode)));
+        let Some(run) = run else {
+            return answer(request, lost());
+        };
+        let ticket = Ticket::new(self, request, identity, number, Some(entry));
+        Recall::Watch(Watch { run }, ticket)
     }
 
     fn still_busy(&self, request: &Request, entry: &Entry, record: Record) -> Recall<'_> {
@@ -244,26 +255,6 @@ impl<'a> Journal<'a> {
         record.is_intact && metadata.is_some_and(|metadata| self.directory.began_after(metadata))
     }
 
-    fn run(&self, request: &Request, identity: Identity, number: u32) -> Recall<'_> {
-        Recall::Run(Ticket::new(self, request, identity, number, None))
-    }
-
-    fn watch(
-        &self,
-        request: &Request,
-        identity: Identity,
-        entry: Entry,
-        number: u32,
-        (execute_id, mode): (String, Mode),
-    ) -> Recall<'_> {
-        let workflow_id = request.workflow_id.clone().unwrap_or_default();
-        let Some(run) = RunRef::new(workflow_id, execute_id, Some(mode)) else {
-            return answer(request, lost());
-        };
-        let ticket = Ticket::new(self, request, identity, number, Some(entry));
-        Recall::Watch(Watch { run }, ticket)
-    }
-
     fn unusable(&self, error: &io::Error) -> Error {
         let name = self.directory.name();
         Error::config(format!("cannot use the journal {name}: {error}"))
@@ -272,16 +263,10 @@ impl<'a> Journal<'a> {
 
 /// Nothing will be added to it.
 fn is_final(record: &Record) -> bool {
-    match &record.state {
-        State::Ended(response) => {
-            response.kind() != Some(Kind::Unknown) || response.execute_id.is_empty()
-        }
-        State::NotStarted
-        | State::StartedWithoutId
-        | State::Started
-        | State::Unanswered
-        | State::Damaged(_) => false,
-    }
+    let State::Ended(response) = &record.state else {
+        return false;
+    };
+    response.kind() != Some(Kind::Unknown) || response.execute_id.is_empty()
 }
 
 /// The run that an interrupt belongs to is known before it is answered.
@@ -301,11 +286,11 @@ fn task_mode(request: &Request) -> Mode {
 }
 
 fn answer<'j>(request: &Request, error: Error) -> Recall<'j> {
-    answer_with(request, Response::new(Outcome::Error(error)))
+    ended(request, Response::new(Outcome::Error(error)))
 }
 
 /// An answer from the journal, with the request's own `id`.
-fn answer_with<'j>(request: &Request, response: Response) -> Recall<'j> {
+fn ended<'j>(request: &Request, response: Response) -> Recall<'j> {
     Recall::Answer(Box::new(Response {
         workflow_id: response.workflow_id.or(request.workflow_id.clone()),
         id: request.id.clone(),
@@ -326,8 +311,8 @@ fn lost() -> Error {
     Error::new(Kind::Unknown, message).with_hint(Some(look_or_rerun()))
 }
 
-fn damaged(name: &dyn std::fmt::Display, why: &str) -> Error {
-    let message = format!("the run may have been started: the journal's {name} {why}");
+fn damaged(why: &str) -> Error {
+    let message = format!("the run may have been started: the journal's {why}");
     Error::new(Kind::Unknown, message).hint(
         "look at Coze for the run; removing the file permits another one",
         "请先到扣子上查看该运行；删除此文件即允许重新运行",

@@ -16,20 +16,23 @@ pub(crate) struct OutputFile {
     /// What is there already, or what is no regular file: open, so that it can be written in place.
     existing: Option<File>,
     /// Written first, to take the place of the target; nothing for what is no regular file.
-    temporary: Option<Temporary>,
+    new: Option<NewFile>,
 }
 
 #[derive(Debug)]
-struct Temporary {
-    path: PathBuf,
+struct NewFile {
     file: File,
+    path: Temporary,
     target: PathBuf,
 }
 
+/// A name that goes, when the file has its own by then and when it never got one.
+#[derive(Debug)]
+pub(super) struct Temporary(pub(super) PathBuf);
+
 impl Drop for Temporary {
-    /// What was not moved to its place is not left lying about.
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -54,36 +57,30 @@ impl OutputFile {
     }
 
     fn open(name: &Path) -> io::Result<Self> {
-        let (existing, mut temporary) = match fs::metadata(name) {
-            Ok(metadata) => {
-                let existing = OpenOptions::new().write(true).open(name)?;
-                let temporary = match metadata.is_file() {
-                    // A symbolic link stays, and the file that it names is replaced.
-                    true => Some(Temporary::beside(fs::canonicalize(name)?)?),
-                    false => None,
-                };
-                (Some((existing, metadata)), temporary)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                (None, Some(Temporary::beside(name.to_owned())?))
-            }
-            Err(error) => return Err(error),
+        let metadata = match fs::metadata(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            other => Some(other?),
         };
-        if let (Some((_, metadata)), Some(temporary)) = (&existing, &mut temporary) {
-            // Without the bits that would run it in somebody else's name: the content is another.
-            let mode = Permissions::from_mode(metadata.permissions().mode() & 0o777);
-            temporary.file.set_permissions(mode)?;
-        }
+        let existing = metadata
+            .as_ref()
+            .map(|_| OpenOptions::new().write(true).open(name));
+        let new = match &metadata {
+            None => Some(NewFile::beside(name.to_owned())?),
+            // A symbolic link stays, and the file that it names is replaced.
+            Some(metadata) if metadata.is_file() => {
+                let new = NewFile::beside(fs::canonicalize(name)?)?;
+                // Without the bits that would run it in somebody else's name: the content is another.
+                let mode = Permissions::from_mode(metadata.permissions().mode() & 0o777);
+                new.file.set_permissions(mode)?;
+                Some(new)
+            }
+            Some(_) => None,
+        };
         Ok(Self {
             name: name.to_owned(),
-            existing: existing.map(|(file, _)| file),
-            temporary,
+            existing: existing.transpose()?,
+            new,
         })
-    }
-
-    /// Writes all of it, and only then gives the file its name.
-    pub(crate) fn write(mut self, output: &[u8]) -> io::Result<()> {
-        self.write_all(output)
     }
 
     /// As the caller named it.
@@ -91,31 +88,29 @@ impl OutputFile {
         self.name.display().to_string()
     }
 
-    fn write_all(&mut self, output: &[u8]) -> io::Result<()> {
-        if let Some(temporary) = &mut self.temporary {
-            temporary.file.write_all(output)?;
-            temporary.file.sync_all()?;
-            match fs::rename(&temporary.path, &temporary.target) {
-                Ok(()) => return Ok(()),
-                // The target is mounted, or somebody else's in a sticky directory: it has its place.
-                Err(_) if self.existing.is_some() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        match &mut self.existing {
-            Some(existing) if self.temporary.is_some() => {
+    /// Writes all of it, and only then gives the file its name.
+    pub(crate) fn write(self, output: &[u8]) -> io::Result<()> {
+        let Some(mut new) = self.new else {
+            return self
+                .existing
+                .map_or(Ok(()), |mut file| file.write_all(output));
+        };
+        new.file.write_all(output)?;
+        new.file.sync_all()?;
+        match (fs::rename(&new.path.0, &new.target), self.existing) {
+            // The target is mounted, or somebody else's in a sticky directory: it has its place.
+            (Err(_), Some(mut existing)) => {
                 existing.set_len(0)?;
                 existing.rewind()?;
                 existing.write_all(output)?;
                 existing.sync_all()
             }
-            Some(existing) => existing.write_all(output),
-            None => Ok(()),
+            (renamed, _) => renamed,
         }
     }
 }
 
-impl Temporary {
+impl NewFile {
     /// What an earlier process left under such a name does not stand in the way.
     fn beside(target: PathBuf) -> io::Result<Self> {
         target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
@@ -124,15 +119,16 @@ impl Temporary {
         loop {
             // Not from the target's name, which may be as long as names can be.
             let path = target.with_file_name(format!(".coze-workflow-{process}-{number}.tmp"));
-            let created = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path);
-            match created {
-                Ok(file) => return Ok(Self { path, file, target }),
+            let mut options = OpenOptions::new();
+            match options.write(true).create_new(true).mode(0o600).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(error),
+                opened => {
+                    return Ok(Self {
+                        file: opened?,
+                        path: Temporary(path),
+                        target,
+                    });
+                }
             }
         }
     }
@@ -142,9 +138,9 @@ impl Temporary {
 fn names_descriptor(name: &Path) -> bool {
     let streams = ["/dev/stdin", "/dev/stdout", "/dev/stderr"];
     let directories = ["/dev/fd", "/proc/self/fd"];
-    streams.into_iter().any(|stream| name == Path::new(stream))
+    streams.iter().any(|stream| name == Path::new(stream))
         || directories
-            .into_iter()
+            .iter()
             .any(|directory| name.starts_with(directory))
 }
 

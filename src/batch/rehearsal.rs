@@ -28,7 +28,7 @@ pub(crate) fn run(
         };
         let witness = Witness {
             output,
-            request: request.id.clone(),
+            request: request.id.as_deref(),
             ticket: None,
         };
         let mut report = rehearsal.request(&request, &witness);
@@ -46,8 +46,9 @@ pub(crate) fn run(
     if !is_written {
         totals.lost();
     }
+    let exit_code = totals.exit_code(false);
     if totals.all() > 1 {
-        output.summary(&totals);
+        output.summary(&totals, exit_code);
     }
-    Ok(totals.exit_code(false))
+    Ok(exit_code)
 }

@@ -1,31 +1,31 @@
 //! What many requests came to: how many ended in which way, and the one exit code of all. Knows no
 //! single request.
 
-use std::collections::BTreeMap;
-
-use crate::error::Kind;
+use crate::error::Kind::{
+    self, Config, Failed, Interrupted, Io, Refused, Running, Unknown, Unreachable, Usage,
+};
 
 /// How many requests ended in which way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
-    pub(crate) succeeded: u64,
-    /// By the exit code of their kind.
-    others: BTreeMap<u8, u64>,
+    /// By the exit code of their kind; success is 0.
+    counts: [u64; 10],
+    /// So many of all were answered from the journal, without a call.
+    pub(crate) from_journal: u64,
     /// Some request started a run, or may have.
     has_started: bool,
     /// A response, the output file or the journal could not be written.
     has_lost: bool,
 }
 
+const NOT_STARTED: [Kind; 4] = [Usage, Config, Refused, Unreachable];
+
 impl Totals {
     /// One more request. `starts`: it is a run or an answer, and not one that is only watched.
     pub(crate) fn count(&mut self, kind: Option<Kind>, starts: bool) {
-        match kind {
-            None => self.succeeded += 1,
-            Some(kind) => *self.others.entry(kind.exit_code()).or_default() += 1,
-        }
-        self.has_started |= starts && !kind.is_some_and(is_not_started);
-        self.has_lost |= kind == Some(Kind::Io);
+        self.counts[usize::from(kind.map_or(0, Kind::exit_code))] += 1;
+        self.has_started |= starts && !kind.is_some_and(|kind| NOT_STARTED.contains(&kind));
+        self.has_lost |= kind == Some(Io);
     }
 
     /// Its response could not be written.
@@ -34,12 +34,15 @@ impl Totals {
     }
 
     pub(crate) fn of(&self, kind: Kind) -> u64 {
-        let count = self.others.get(&kind.exit_code());
-        count.copied().unwrap_or_default()
+        self.counts[usize::from(kind.exit_code())]
+    }
+
+    pub(crate) fn succeeded(&self) -> u64 {
+        self.counts[0]
     }
 
     pub(crate) fn all(&self) -> u64 {
-        self.succeeded + self.others.values().sum::<u64>()
+        self.counts.iter().sum()
     }
 
     /// The exit code of all. A single request has its own. Of several, none that says "not started"
@@ -48,46 +51,65 @@ impl Totals {
     /// until no run is left that goes on or was not reached.
     pub(crate) fn exit_code(&self, has_journal: bool) -> u8 {
         if self.has_lost {
-            return Kind::Io.exit_code();
+            return Io.exit_code();
         }
-        if self.all() == 1 {
-            return self.others.keys().next().copied().unwrap_or(0);
-        }
-        let may_be_repeated = has_journal || !self.has_started;
-        let first: &[Kind] = if may_be_repeated {
-            &[Kind::Running, Kind::Unreachable]
+        let order: &[Kind] = if self.all() == 1 {
+            &[
+                Failed,
+                Usage,
+                Config,
+                Refused,
+                Unreachable,
+                Running,
+                Interrupted,
+                Unknown,
+            ]
+        } else if has_journal || !self.has_started {
+            &[
+                Running,
+                Unreachable,
+                Unknown,
+                Interrupted,
+                Config,
+                Failed,
+                Refused,
+                Usage,
+            ]
         } else {
-            &[]
+            &[Unknown, Running, Interrupted, Failed]
         };
-        let gravest = [
-            Kind::Unknown,
-            Kind::Running,
-            Kind::Interrupted,
-            Kind::Config,
-            Kind::Failed,
-            Kind::Refused,
-            Kind::Usage,
-        ];
-        let counted = |kind: Kind| {
-            let is_failed = kind == Kind::Failed && !may_be_repeated;
-            let others = [Kind::Usage, Kind::Config, Kind::Refused, Kind::Unreachable];
-            let as_failed = is_failed && others.iter().any(|&kind| self.of(kind) > 0);
-            let is_itself = may_be_repeated || !is_not_started(kind);
-            as_failed || is_itself && self.of(kind) > 0
-        };
-        let order = first.iter().chain(&gravest).copied();
-        order
-            .into_iter()
-            .find(|&kind| counted(kind))
-            .map_or(0, Kind::exit_code)
+        let is_counted = |kind: &&Kind| self.of(**kind) > 0;
+        match order.iter().find(is_counted) {
+            Some(kind) => kind.exit_code(),
+            None if NOT_STARTED.iter().any(|kind| is_counted(&kind)) => Failed.exit_code(),
+            None => 0,
+        }
     }
-}
 
-/// Whether it says that nothing was started.
-fn is_not_started(kind: Kind) -> bool {
-    match kind {
-        Kind::Usage | Kind::Config | Kind::Refused | Kind::Unreachable => true,
-        Kind::Failed | Kind::Running | Kind::Interrupted | Kind::Unknown | Kind::Io => false,
+    /// For the logs of whoever reads no sentences.
+    pub(crate) fn json(&self, exit_code: u8) -> String {
+        let kinds = [
+            Failed,
+            Refused,
+            Unreachable,
+            Unknown,
+            Interrupted,
+            Running,
+            Usage,
+            Config,
+            Io,
+        ];
+        let counts = kinds.map(|kind| (kind.word(), self.of(kind)));
+        let first = [("requests", self.all()), ("succeeded", self.succeeded())];
+        let last = [
+            ("journal", self.from_journal),
+            ("exit_code", exit_code.into()),
+        ];
+        let entries = first.into_iter().chain(counts).chain(last);
+        let entries: Vec<_> = entries
+            .map(|(key, count)| format!("\"{key}\":{count}"))
+            .collect();
+        format!("{{{}}}", entries.join(","))
     }
 }
 
@@ -106,15 +128,15 @@ mod tests {
 
     fn kind(code: u8) -> Option<Kind> {
         let kinds = [
-            Kind::Failed,
-            Kind::Usage,
-            Kind::Config,
-            Kind::Refused,
-            Kind::Unreachable,
-            Kind::Running,
-            Kind::Interrupted,
-            Kind::Unknown,
-            Kind::Io,
+            Failed,
+            Usage,
+            Config,
+            Refused,
+            Unreachable,
+            Running,
+            Interrupted,
+            Unknown,
+            Io,
         ];
         kinds.into_iter().find(|kind| kind.exit_code() == code)
     }
@@ -162,10 +184,27 @@ mod tests {
     }
 
     #[test]
+    fn all_of_it_is_one_line_of_json() {
+        let mut totals = Totals::default();
+        for code in 0..=9 {
+            totals.count(kind(code), true);
+        }
+        totals.count(None, true);
+        totals.from_journal = 3;
+        assert_eq!(
+            totals.json(9),
+            concat!(
+                r#"{"requests":11,"succeeded":2,"failed":1,"refused":1,"unreachable":1,"unknown":1,"#,
+                r#""interrupted":1,"running":1,"usage":1,"config":1,"io":1,"journal":3,"exit_code":9}"#
+            )
+        );
+    }
+
+    #[test]
     fn a_run_that_is_only_watched_starts_nothing() {
         let mut totals = Totals::default();
         totals.count(None, false);
-        totals.count(Some(Kind::Refused), true);
+        totals.count(Some(Refused), true);
         assert_eq!(totals.exit_code(false), 4);
     }
 }

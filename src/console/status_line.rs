@@ -67,7 +67,7 @@ impl Status {
         let time = format!("{:02}:{:02}", elapsed / 60, elapsed % 60);
         let rest = if self.taken > 1 {
             let (done, total) = (self.answered.all(), self.taken);
-            let failed = done - self.answered.succeeded;
+            let failed = done - self.answered.succeeded();
             format!("  {done} of {total} done, {running} running, {failed} without success")
         } else {
             let (events, looks) = (count(self.events, "event"), count(self.looks, "look"));

@@ -29,6 +29,8 @@ pub(crate) struct Requests<R> {
     /// What the input is called in a sentence; nothing for the only one.
     name: Option<String>,
     is_argument: bool,
+    /// It is a stream, which may keep its reader waiting.
+    may_wait: bool,
     ended: bool,
 }
 
@@ -45,8 +47,26 @@ impl<R: Read> Requests<R> {
             },
             name,
             is_argument: false,
+            may_wait: true,
             ended: false,
         }
+    }
+
+    /// The input never keeps its reader waiting.
+    pub(crate) fn without_waiting(self) -> Self {
+        Self {
+            may_wait: false,
+            ..self
+        }
+    }
+
+    /// Whether another value is known to follow. Never waits for one.
+    pub(crate) fn is_followed(&mut self) -> bool {
+        let is_something = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        if self.ended || self.may_wait {
+            return !self.ended && self.source.value().iter().any(is_something);
+        }
+        !matches!(self.source.skip_white_space(), Ok(None))
     }
 
     /// The input is an argument, so nothing is read after a fault in it: a line of a text that lost

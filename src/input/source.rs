@@ -17,7 +17,7 @@ pub(crate) fn open(request: Option<&str>, files: &[PathBuf]) -> Result<Vec<Input
     if let Some(request) = request {
         refuse_file_name(request)?;
         let bytes = Cursor::new(request.to_owned().into_bytes());
-        inputs.push(input(bytes, None).of_argument());
+        inputs.push(input(bytes, None).of_argument().without_waiting());
     }
     for path in files {
         inputs.push(open_file(path)?);
@@ -60,11 +60,17 @@ fn open_file(path: &Path) -> Result<Input, Error> {
         error
     };
     let file = File::open(path).map_err(cannot)?;
-    if file.metadata().map_err(cannot)?.is_dir() {
+    let kind = file.metadata().map_err(cannot)?.file_type();
+    if kind.is_dir() {
         let message = format!("cannot read {name}: it is a directory");
         return Err(Error::usage(message));
     }
-    Ok(input(file, Some(name)))
+    let input = input(file, Some(name));
+    Ok(if kind.is_file() {
+        input.without_waiting()
+    } else {
+        input
+    })
 }
 
 fn input(bytes: impl Read + Send + 'static, name: Option<String>) -> Input {

@@ -1,10 +1,11 @@
-//! How long to wait: between tries, between polls, and at the gate that a rate refusal closes for
-//! all jobs. `Retry-After`: <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>.
+//! How long to wait: between tries, between polls, at the gate that a rate refusal closes for all
+//! jobs, and for a host that can't be reached.
+//! `Retry-After`: <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use super::{Attempt, Note, Runner};
+use super::{Attempt, Note, lock};
 use crate::error::{Error, Kind};
 
 /// The longest pause before a try that nobody but us asks for.
@@ -12,46 +13,50 @@ const BACKOFF_LIMIT: Duration = Duration::from_secs(30);
 
 /// The tries of one POST.
 #[derive(Debug)]
-pub(super) struct Retries {
+pub(super) struct Retries<'a> {
     left: u32,
     tries: u32,
+    /// It is the one that goes on trying while the others wait.
+    probe: Option<Probe<'a>>,
 }
 
-impl Retries {
+impl Retries<'_> {
     pub(super) fn new(retries: u32) -> Self {
         Self {
             left: retries,
             tries: 0,
+            probe: None,
         }
     }
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
     /// Waits before the same POST is sent again; an error when it will not be.
     pub(super) fn pause(
         &self,
-        retries: &mut Retries,
+        retries: &mut Retries<'a>,
         error: Error,
         is_rate: bool,
         retry_after: Option<&str>,
     ) -> Result<(), Error> {
-        let Runner {
-            clock,
-            rules,
-            shared,
-            ..
-        } = self.runner;
-        if !(is_rate && rules.batch) {
-            let Some(left) = retries.left.checked_sub(1) else {
-                return Err(error);
-            };
-            retries.left = left;
+        let (clock, rules) = (self.runner.clock, &self.runner.rules);
+        let shared = self.runner.shared;
+        let is_free = rules.batch && (is_rate || self.is_probed(retries, &error));
+        match retries.left.checked_sub(1) {
+            _ if is_free => {}
+            Some(left) if lock(&shared.stopped).is_none() => retries.left = left,
+            _ => return Err(error),
         }
         retries.tries = retries.tries.saturating_add(1);
         let asked = retry_after.and_then(|value| self::retry_after(value, clock.unix()));
         let own = backoff(retries.tries, clock.random());
+        let own = if retries.probe.is_some() {
+            own.min(PROBE_PAUSE)
+        } else {
+            own
+        };
         let pause = asked.map_or(own, |asked| asked.max(own));
-        if !self.deadline.has_room_for(*clock, pause) {
+        if !self.deadline.has_room_for(clock, pause) {
             let seconds = pause.as_secs();
             let message = &error.message;
             return Err(Error {
@@ -67,22 +72,60 @@ impl Attempt<'_> {
             why: &error.message,
         });
         clock.sleep(pause);
-        if is_rate { self.wait_at_gate() } else { Ok(()) }
+        self.wait_at_gate(retries)
     }
 
-    /// Another job's rate refusal keeps this one waiting as well.
-    pub(super) fn wait_at_gate(&self) -> Result<(), Error> {
-        let clock = self.runner.clock;
-        loop {
-            let closed_for = self.runner.shared.gate.closed_for(clock.now());
-            if closed_for.is_zero() {
-                return Ok(());
+    /// Whether somebody finds out if the host can be reached at all, so that a try that did not get
+    /// through uses up no retries. When the time for that is over, nothing more is sent.
+    fn is_probed(&self, retries: &mut Retries<'a>, error: &Error) -> bool {
+        let (clock, rules) = (self.runner.clock, &self.runner.rules);
+        let shared = self.runner.shared;
+        let now = clock.now();
+        if retries.probe.as_ref().is_none_or(Probe::is_over) {
+            retries.probe = None;
+            let is_last = retries.left == 0 && rules.retries > 0;
+            match shared.host.unreached(now, is_last) {
+                Turn::Free => return false,
+                Turn::Wait => return true,
+                Turn::Probe(probe) => retries.probe = Some(probe),
             }
-            if !self.deadline.has_room_for(clock, closed_for) {
+        }
+        let probe = retries.probe.as_ref();
+        let has_time = probe.is_some_and(|probe| now < probe.until);
+        if !has_time {
+            shared.stop("the host could not be reached", error);
+        }
+        has_time
+    }
+
+    /// Another job's rate refusal keeps this one waiting as well, and so does a host of which nobody
+    /// knows whether it can be reached. An error when nothing more may be sent.
+    pub(super) fn wait_at_gate(&self, retries: &mut Retries<'a>) -> Result<(), Error> {
+        let (clock, shared) = (self.runner.clock, self.runner.shared);
+        loop {
+            if let Some(stopped) = lock(&shared.stopped).clone() {
+                return Err(stopped);
+            }
+            let closed_for = shared.gate.closed_for(clock.now());
+            let (pause, message) = if !closed_for.is_zero() {
                 let message = "Coze asks for a pause that is longer than the deadline leaves";
+                (closed_for, message)
+            } else if retries.probe.is_some() {
+                return Ok(());
+            } else {
+                match shared.host.turn() {
+                    Turn::Wait => (LOOK_PAUSE, "the host was not reached before the deadline"),
+                    Turn::Free => return Ok(()),
+                    Turn::Probe(probe) => {
+                        retries.probe = Some(probe);
+                        return Ok(());
+                    }
+                }
+            };
+            if !self.deadline.has_room_for(clock, pause) {
                 return Err(Error::new(Kind::Unreachable, message));
             }
-            clock.sleep(closed_for);
+            clock.sleep(pause);
         }
     }
 }
@@ -153,6 +196,9 @@ fn unix_of_http_date(date: &str) -> Option<u64> {
         number(&mut words)?,
         number(&mut words)?,
     ];
+    if time.iter().any(|&number| number > 60) {
+        return None;
+    }
     if words.next() != Some("GMT") || !(1970..10_000).contains(&year) || !(1..=31).contains(&day) {
         return None;
     }
@@ -175,19 +221,269 @@ pub(super) struct Gate {
 impl Gate {
     /// How long it stays closed.
     pub(super) fn closed_for(&self, now: Duration) -> Duration {
-        let opens = self.opens.lock().unwrap_or_else(PoisonError::into_inner);
-        opens.saturating_sub(now)
+        lock(&self.opens).saturating_sub(now)
     }
 
     pub(super) fn close_until(&self, moment: Duration) {
-        let mut opens = self.opens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opens = lock(&self.opens);
         *opens = moment.max(*opens);
+    }
+}
+
+/// So many calls in a row, of all jobs, may fail to reach the host before one more is to find out.
+const UNREACHED_LIMIT: u32 = 8;
+
+/// For so long it goes on trying, so that a break of a quarter of a minute ends nothing.
+const PROBE_TIME: Duration = Duration::from_secs(20);
+
+/// The longest pause between its tries.
+const PROBE_PAUSE: Duration = Duration::from_secs(2);
+
+/// How often those who wait for it look.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether the host can be reached, as all jobs know it together.
+///
+/// ```text
+///         8 calls in a row, or all tries of a request
+///  Open ──────────────────────────────────────────────▶ Doubted ── 20 s ──▶ `Shared::stopped`
+///   ▲                                                      │
+///   └───────────────── a call gets through ────────────────┘
+/// ```
+#[derive(Debug, Default)]
+pub(super) struct Host(Mutex<Reached>);
+
+#[derive(Debug)]
+enum Reached {
+    /// So many calls in a row did not reach it.
+    Open { unreached: u32 },
+    /// One request goes on trying, the others wait. Where that one ends before it knows, the next
+    /// takes its place.
+    Doubted { until: Duration, is_probed: bool },
+}
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self::Open { unreached: 0 }
+    }
+}
+
+/// What a request is to do.
+#[derive(Debug)]
+enum Turn<'a> {
+    Free,
+    Wait,
+    Probe(Probe<'a>),
+}
+
+/// Held by the request that goes on trying.
+#[derive(Debug)]
+struct Probe<'a> {
+    host: &'a Host,
+    until: Duration,
+}
+
+impl Host {
+    /// A call got through.
+    pub(super) fn reached(&self) {
+        *lock(&self.0) = Reached::default();
+    }
+
+    /// A call did not. `is_last`: nor did any other of the same request.
+    fn unreached(&self, now: Duration, is_last: bool) -> Turn<'_> {
+        let mut reached = lock(&self.0);
+        if let Reached::Open { unreached } = &mut *reached {
+            *unreached += 1;
+            if is_last || *unreached > UNREACHED_LIMIT {
+                *reached = Reached::Doubted {
+                    until: now + PROBE_TIME,
+                    is_probed: false,
+                };
+            }
+        }
+        drop(reached);
+        self.turn()
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        match &mut *lock(&self.0) {
+            Reached::Open { .. } => Turn::Free,
+            Reached::Doubted { is_probed, until } => {
+                if std::mem::replace(is_probed, true) {
+                    return Turn::Wait;
+                }
+                Turn::Probe(Probe {
+                    host: self,
+                    until: *until,
+                })
+            }
+        }
+    }
+}
+
+impl Probe<'_> {
+    /// Somebody got through meanwhile.
+    fn is_over(&self) -> bool {
+        !matches!(&*lock(&self.host.0), Reached::Doubted { until, .. } if *until == self.until)
+    }
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        if let Reached::Doubted { until, is_probed } = &mut *lock(&self.host.0)
+            && *until == self.until
+        {
+            *is_probed = false;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coze::call::Call;
+    use crate::http::{Cause, Failure, Http, HttpResponse, Limits, Reach};
+    use crate::input::request::{Defaults, Request};
+    use crate::run::tests::{Notes, Pieces, failure};
+    use crate::run::{Rules, Runner, Shared};
+    use crate::time::Clock;
+    use crate::time::scripted::ScriptedClock;
+
+    /// A host that can be reached from a moment on.
+    struct Opening<'c> {
+        clock: &'c ScriptedClock,
+        from: Duration,
+        calls: Mutex<u32>,
+    }
+
+    impl Http for Opening<'_> {
+        fn call(&self, _: &Call<'_>, _: Limits) -> Result<HttpResponse, Failure> {
+            *lock(&self.calls) += 1;
+            if self.clock.now() < self.from {
+                return Err(failure(Reach::NotSent, Cause::Connect));
+            }
+            let body = br#"{"code":4200,"msg":"here"}"#.to_vec();
+            Ok(HttpResponse {
+                status: 200,
+                content_type: String::new(),
+                logid: None,
+                has_x_log_id: false,
+                retry_after: None,
+                is_framed: true,
+                body: Box::new(Pieces([Ok(body)].into())),
+            })
+        }
+    }
+
+    /// What came of so many rows, one after the other.
+    struct Rows {
+        messages: Vec<String>,
+        calls: u32,
+        seconds: u64,
+    }
+
+    /// Of a host that can be reached after so many seconds.
+    fn rows(count: usize, from: u64, retries: u32) -> Rows {
+        rows_within(660, count, from, retries)
+    }
+
+    /// Each of which has so many seconds.
+    fn rows_within(timeout: u64, count: usize, from: u64, retries: u32) -> Rows {
+        let (clock, shared) = <(ScriptedClock, Shared)>::default();
+        let http = Opening {
+            clock: &clock,
+            from: Duration::from_secs(from),
+            calls: Mutex::default(),
+        };
+        let runner = Runner {
+            http: &http,
+            clock: &clock,
+            rules: Rules {
+                timeout: Some(Duration::from_secs(timeout)),
+                idle_timeout: None,
+                poll_interval: Duration::from_secs(1),
+                retries,
+                no_wait: false,
+                batch: true,
+            },
+            shared: &shared,
+        };
+        let request = Request::parse(r#"{"workflow_id":"7"}"#, Defaults::default());
+        let answer = |_| runner.answer(&request, &request.task, &Notes::default());
+        let errors = (0..count).map(answer).map(|response| response.error);
+        let messages = errors.map(|error| error.unwrap().message).collect();
+        let calls = *lock(&http.calls);
+        Rows {
+            messages,
+            calls,
+            seconds: clock.now().as_secs(),
+        }
+    }
+
+    const UNREACHED: &str = "connect of the script";
+    const UNSENT: &str = "not sent, because the host could not be reached: connect of the script";
+
+    #[test]
+    fn when_a_host_is_dead_one_row_finds_out_and_the_others_are_not_sent() {
+        let rows = rows(1000, 3600, 2);
+        assert_eq!(rows.messages[0], UNREACHED);
+        assert!(rows.messages[1..].iter().all(|message| message == UNSENT));
+        assert!((20..30).contains(&rows.seconds), "{} s", rows.seconds);
+        assert!(rows.calls < 30, "{} calls", rows.calls);
+    }
+
+    #[test]
+    fn a_break_of_15_seconds_ends_no_row() {
+        let rows = rows(100, 15, 2);
+        assert_eq!(rows.messages, ["here"; 100]);
+        assert!((15..18).contains(&rows.seconds), "{} s", rows.seconds);
+    }
+
+    #[test]
+    fn without_retries_eight_rows_end_before_one_more_finds_out() {
+        let dead = rows(1000, 3600, 0);
+        assert_eq!(dead.messages[..9], [UNREACHED; 9]);
+        assert!(dead.messages[9..].iter().all(|message| message == UNSENT));
+        let short = rows(100, 15, 0);
+        let unreached = short.messages.iter().filter(|&one| one == UNREACHED);
+        assert_eq!((unreached.count(), short.messages[8].as_str()), (8, "here"));
+    }
+
+    #[test]
+    fn rows_that_have_less_time_than_that_find_out_together() {
+        let rows = rows_within(3, 1000, 3600, 2);
+        assert_eq!(rows.messages.last().unwrap(), UNSENT);
+        assert!((20..30).contains(&rows.seconds), "{} s", rows.seconds);
+    }
+
+    #[test]
+    fn one_probes_at_a_time_and_the_next_takes_its_place() {
+        let host = Host::default();
+        let now = Duration::from_secs(5);
+        let Turn::Probe(probe) = host.unreached(now, true) else {
+            panic!("nobody probes yet");
+        };
+        assert!(matches!(host.turn(), Turn::Wait));
+        assert!(matches!(host.unreached(now, false), Turn::Wait));
+        drop(probe);
+        let Turn::Probe(next) = host.turn() else {
+            panic!("nobody probes any more");
+        };
+        assert_eq!(next.until, now + PROBE_TIME);
+        host.reached();
+        assert!(next.is_over() && matches!(host.turn(), Turn::Free));
+    }
+
+    #[test]
+    fn calls_are_counted_in_a_row_over_all_requests() {
+        let host = Host::default();
+        for _ in 0..3 {
+            for _ in 0..UNREACHED_LIMIT {
+                assert!(matches!(host.unreached(Duration::ZERO, false), Turn::Free));
+            }
+            host.reached();
+        }
+    }
 
     #[test]
     fn pauses_grow_and_are_shortened_by_chance() {
@@ -227,6 +523,7 @@ mod tests {
             "Sun, 06 Nov 1994",
             "Sun, 06 Xyz 1994 08:49:37 GMT",
             "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 06 Nov 1994 9999999999999999999:49:37 GMT",
         ] {
             assert_eq!(retry_after(bad, 0), None, "{bad}");
         }

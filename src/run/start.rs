@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::watch::{self, Reason};
-use super::{Attempt, TAIL, lock, pace, unreachable};
+use super::{Attempt, TAIL, pace, unreachable};
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, About};
 use crate::coze::envelope::Envelope;
@@ -66,10 +66,10 @@ pub(super) struct Head {
 impl Attempt<'_> {
     /// Sends a POST until it is certain that it started something, or that it never will.
     pub(super) fn start(&mut self, post: Post<'_>) -> Outcome {
-        if let Err(error) = self.may_start() {
+        let mut retries = pace::Retries::new(self.runner.rules.retries);
+        if let Err(error) = self.wait_at_gate(&mut retries) {
             return Outcome::Error(error);
         }
-        let mut retries = pace::Retries::new(self.runner.rules.retries);
         loop {
             let permitted = self.observer.may_send();
             if let Err(error) = permitted.and_then(|()| self.observer.starting()) {
@@ -98,13 +98,6 @@ impl Attempt<'_> {
                 }
             }
         }
-    }
-
-    /// Whether nothing speaks against it before the first try.
-    fn may_start(&self) -> Result<(), Error> {
-        self.wait_at_gate()?;
-        let stopped = lock(&self.runner.shared.stopped).clone();
-        stopped.map_or(Ok(()), Err)
     }
 
     fn post(&mut self, post: Post<'_>) -> AfterPost {
@@ -205,6 +198,9 @@ impl Attempt<'_> {
         if proof == Proof::Refused && code.is_none() && status >= 400 {
             error = no_answer_of_coze(error);
         }
+        if status == 401 && matches!(proof, Proof::Refused | Proof::Unknown) {
+            self.stop_others(post, &error);
+        }
         self.after(proof, post, error, head.retry_after)
     }
 
@@ -253,23 +249,23 @@ impl Attempt<'_> {
                 retry_after,
             };
         }
-        if proof == Proof::Refused && post.about == About::Start {
-            self.stop_others(&error);
+        if proof == Proof::Refused && error.code.is_some_and(code::stops_everything) {
+            self.stop_others(post, &error);
         }
         AfterPost::Finish(Outcome::Error(error))
     }
 
     /// Every further run would be refused as well, so that none is sent any more.
-    fn stop_others(&self, error: &Error) {
-        if error.code.is_some_and(code::stops_everything) {
-            let mut stopped = lock(&self.runner.shared.stopped);
-            stopped.get_or_insert_with(|| Error {
-                message: format!(
-                    "not sent, because an earlier request was refused: {}",
-                    error.message
-                ),
+    fn stop_others(&self, post: Post<'_>, error: &Error) {
+        if post.about == About::Start {
+            let kind = Kind::Refused;
+            let error = Error {
+                kind,
                 ..error.clone()
-            });
+            };
+            self.runner
+                .shared
+                .stop("an earlier request was refused", &error);
         }
     }
 

@@ -1033,11 +1033,20 @@ fn the_deadline_covers_the_connection_the_stream_and_the_pauses() {
 }
 
 #[test]
-fn after_a_bad_token_no_further_run_is_sent() {
-    let script = vec![refusal(200, r#"{"code":4100,"msg":"bad token"}"#)];
-    let second = Case::new().observed(&[RUN, RUN], script, &Notes::default());
-    assert_eq!(second.calls.len(), 1);
-    second.is(4, "", "").says("not sent");
+fn after_a_bad_token_or_any_401_no_further_run_is_sent() {
+    for (status, body) in [
+        (200, r#"{"code":4100,"msg":"bad token"}"#),
+        (401, r#"{"code":4999,"msg":"bad token"}"#),
+        (401, r#"{"code":1,"msg":"bad token"}"#),
+        (401, "who are you?"),
+    ] {
+        let notes = Notes::default();
+        let second = Case::new().observed(&[RUN, RUN], vec![refusal(status, body)], &notes);
+        assert_eq!(second.calls.len(), 1);
+        // Not `starting`, which would make an entry of a journal.
+        assert_eq!(*lock(&notes.0), ["starting"]);
+        second.is(4, "", "").says("not sent");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::channel;
@@ -12,10 +13,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::coze::{self, Coze, Options};
-use crate::support::program::{Ended, Program};
+use crate::support::program::{Ended, KEY, Program};
 use crate::support::server::Server;
 use crate::support::wire;
-use crate::{HELLO, RUN, SAID_HELLO, stream_run};
+use crate::{HELLO, RUN, SAID_HELLO, nowhere, stream_run};
 
 #[test]
 fn two_thousand_requests_by_64_jobs_are_each_run_once_and_answered_right() {
@@ -210,6 +211,140 @@ fn after_a_bad_token_the_rest_is_refused_unsent() {
         (ended.code, ended.stderr.lines().last()),
         (1, Some(summary))
     );
+}
+
+#[test]
+fn a_message_of_many_lines_is_one_line_on_standard_error_and_whole_in_the_response() {
+    let refusal = r#"{"code":4000,"msg":"panic: nil\ngoroutine 7 [running]:\nmain.go:1"}"#;
+    let server = Server::start(vec![stream_run().json(200, refusal)]);
+    let ended = Program::at(&server.url()).run(r#"{"workflow_id":"7","id":"row"}"#);
+    let message = &ended.responses()[0]["error"]["message"];
+    assert_eq!(message, "panic: nil\ngoroutine 7 [running]:\nmain.go:1");
+    let line = "coze-workflow: refused: panic: nil… (code 4000; ";
+    assert!(ended.stderr.starts_with(line), "{}", ended.stderr);
+    assert!(ended.stderr.ends_with("[id \"row\"]\n"), "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1);
+}
+
+#[test]
+fn the_sum_is_json_for_the_logs_under_v_and_nothing_under_q() {
+    let run = |option: &str, count: usize| {
+        let server = Server::start((0..count).map(|_| stream_run().sse(HELLO)).collect());
+        let ended = Program::at(&server.url())
+            .arg(option)
+            .run(RUN.repeat(count));
+        ended.stderr
+    };
+    let sum = concat!(
+        r#"{"requests":2,"succeeded":2,"failed":0,"refused":0,"unreachable":0,"unknown":0,"#,
+        r#""interrupted":0,"running":0,"usage":0,"config":0,"io":0,"journal":0,"exit_code":0}"#
+    );
+    let told = run("-v", 2);
+    assert_eq!(told.lines().last(), Some(sum));
+    assert_eq!(told.matches("succeeded").count(), 1);
+    assert_eq!(run("-q", 2), "");
+    assert!(!run("-v", 1).contains("succeeded"));
+}
+
+#[test]
+fn when_a_host_comes_back_no_row_has_failed() {
+    let port = nowhere().rsplit_once(':').unwrap().1.parse().unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    let mut program = Program::at(&url).args(&["-v", "-j", "4"]).start();
+    program.write(requests(coze::ECHO, 100));
+    program.close_stdin();
+    // More tries than four rows have of their own.
+    for _ in 0..14 {
+        while !program.error_line().contains("retrying in") {}
+    }
+    let coze = Coze::start(Options {
+        port,
+        ..Options::default()
+    });
+    let ended = program.finish();
+    answers_each(&ended, 100);
+    assert_eq!((ended.code, coze.counts().stream_run), (0, 100));
+}
+
+#[test]
+fn a_thousand_rows_to_a_dead_host_are_answered_and_hardly_any_is_tried() {
+    let program = Program::at(&nowhere()).args(&["-v", "-j", "8"]);
+    let ended = program.run(requests(coze::ECHO, 1000));
+    let kinds = ended.responses();
+    let unreached = kinds
+        .iter()
+        .filter(|one| one["error"]["kind"] == "unreachable");
+    assert_eq!((ended.code, unreached.count()), (5, 1000));
+    let tries = ended.stderr.matches("> POST").count();
+    assert!(tries < 60, "{tries}");
+}
+
+#[test]
+fn o_with_several_requests_is_refused_before_any_is_sent() {
+    let server = Server::start(vec![]);
+    let program = || Program::at(&server.url()).args(&["-q", "-o", "out"]);
+    let all = [
+        program().run(RUN.repeat(2)),
+        program()
+            .file("a", RUN)
+            .file("b", RUN)
+            .args(&["a", "b"])
+            .run(""),
+        program().args(&["--request", &RUN.repeat(2)]).run(""),
+        program().file("a", RUN.repeat(2)).arg("a").run(""),
+    ];
+    for ended in all {
+        let kinds: Vec<_> = ended.responses();
+        let usage = kinds.iter().filter(|one| one["error"]["kind"] == "usage");
+        assert_eq!((ended.code, usage.count()), (2, 2));
+        assert!(!ended.path().join("out").exists());
+    }
+}
+
+#[test]
+fn o_does_not_wait_to_learn_whether_there_are_several_requests() {
+    let server = Server::start(vec![stream_run().sse(HELLO)]);
+    let mut program = Program::at(&server.url())
+        .args(&["-q", "-o", "out"])
+        .start();
+    program.write(RUN.to_owned() + "\n");
+    assert!(program.line().contains(r#""output_file":"out""#));
+    program.write(RUN);
+    let ended = program.finish();
+    assert_eq!(ended.responses()[0]["error"]["kind"], "usage");
+    assert_eq!(
+        fs::read_to_string(ended.path().join("out")).unwrap(),
+        "hello"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_opened_are_found_out_before_anything_is_sent() {
+    let server = Server::start(vec![]);
+    for (limit, options) in [
+        ("100", &["-j", "64"][..]),
+        ("100", &["-j", "30", "--journal", "j"]),
+    ] {
+        let limited = format!("ulimit -n {limit}; exec \"$@\"");
+        let program = Program::other("sh").args(&["-c", &limited, "sh"]);
+        let program = program.env("COZE_API_KEY", KEY).args(&[
+            env!("CARGO_BIN_EXE_coze-workflow"),
+            "--base-url",
+            &server.url(),
+        ]);
+        let ended = program.args(options).run(RUN.repeat(100));
+        let error = &ended.responses()[0]["error"];
+        assert_eq!((ended.code, ended.responses().len()), (3, 1));
+        assert_eq!(
+            error["hint"],
+            "raise the limit (ulimit -n), or take fewer --jobs"
+        );
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.contains(" more files are needed, and "),
+            "{message}"
+        );
+    }
 }
 
 #[test]

@@ -38,12 +38,8 @@ impl Bench {
 
     #[track_caller]
     fn create(&self, directory: &Directory, number: u32) -> Option<Entry> {
-        let asking = Asking {
-            at: 1,
-            base_url: BASE,
-            id: None,
-        };
-        Entry::create(directory, &self.identity, number, asking).unwrap()
+        let start = Start::new(1, BASE, None, &self.identity);
+        Entry::create(directory, self.identity.name, number, start).unwrap()
     }
 
     /// A first try to which these lines were added.
@@ -468,12 +464,8 @@ fn a_directory_that_is_gone_starts_nothing() {
     let bench = Bench::new();
     let directory = bench.directory();
     fs::remove_dir(bench.path()).unwrap();
-    let asking = Asking {
-        at: 1,
-        base_url: BASE,
-        id: None,
-    };
-    let error = Entry::create(&directory, &bench.identity, 1, asking).unwrap_err();
+    let start = Start::new(1, BASE, None, &bench.identity);
+    let error = Entry::create(&directory, bench.identity.name, 1, start).unwrap_err();
     assert_eq!(error.kind, Kind::Config);
     let begin = "cannot write the journal ";
     assert!(error.message.starts_with(begin), "{error}");

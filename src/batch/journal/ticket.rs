@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use serde_json::value::RawValue;
 
 use super::{Journal, PAUSES, task_mode};
-use crate::batch::entry::{Asking, Entry, Line};
+use crate::batch::entry::{Entry, Line, Start};
 use crate::batch::fingerprint::Identity;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
@@ -36,8 +36,6 @@ struct Held {
     number: u32,
     entry: Option<Entry>,
     stage: Stage,
-    /// Another one made the try first.
-    is_lost: bool,
     /// Why the `execute_id` is not on the disk.
     fault: Option<Error>,
 }
@@ -45,6 +43,8 @@ struct Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Vacant,
+    /// Another one made the try first.
+    Lost,
     Starting,
     NotStarted,
     Started,
@@ -77,7 +77,6 @@ impl<'j> Ticket<'j> {
                 number,
                 entry,
                 stage,
-                is_lost: false,
                 fault: None,
             }),
         }
@@ -91,16 +90,13 @@ impl<'j> Ticket<'j> {
             Stage::Vacant => held.number,
             // Its own file says that it was not started, and may say nothing else any more.
             Stage::NotStarted => held.number + 1,
-            Stage::Starting | Stage::Started | Stage::Watching => return Ok(()),
+            Stage::Starting | Stage::Started | Stage::Watching | Stage::Lost => return Ok(()),
         };
-        let asking = Asking {
-            at: self.journal.clock.unix(),
-            base_url: &self.journal.base_url,
-            id: self.id.clone(),
-        };
-        let made = Entry::create(&self.journal.directory, &self.identity, number, asking)?;
-        let Some(entry) = made else {
-            held.is_lost = true;
+        let (at, base_url) = (self.journal.clock.unix(), &self.journal.base_url);
+        let start = Start::new(at, base_url, self.id.clone(), &self.identity);
+        let name = self.identity.name;
+        let Some(entry) = Entry::create(&self.journal.directory, name, number, start)? else {
+            held.stage = Stage::Lost;
             // Over a network its name may be seen a moment later.
             self.journal.clock.sleep(PAUSES.0);
             let message = "another process began to work on the same request";
@@ -114,7 +110,7 @@ impl<'j> Ticket<'j> {
 
     /// Whether `starting` failed because another one was first: the request is to be recalled.
     pub(crate) fn is_lost(&self) -> bool {
-        self.held.borrow().is_lost
+        self.held.borrow().stage == Stage::Lost
     }
 
     /// The run is known by its id. That this can't be written is told at the end.
@@ -136,16 +132,16 @@ impl<'j> Ticket<'j> {
     /// the next try. Where this can't be written, the try is as it was.
     pub(crate) fn rate_refused(&self, why: &Error) {
         let mut held = self.held.borrow_mut();
-        if held.stage == Stage::Starting && self.not_started(&mut held, why).is_ok() {
-            held.stage = Stage::NotStarted;
+        if held.stage != Stage::Starting {
+            return;
         }
-    }
-
-    fn not_started(&self, held: &mut Held, why: &Error) -> Result<(), Error> {
-        held.append(&Line::NotStarted {
+        let line = Line::NotStarted {
             at: self.journal.clock.unix(),
             error: why.clone(),
-        })
+        };
+        if held.append(&line).is_ok() {
+            held.stage = Stage::NotStarted;
+        }
     }
 
     /// Remembers what it came to. The key must be masked in the response by now.
@@ -154,62 +150,61 @@ impl<'j> Ticket<'j> {
         let mut held = self.held.borrow_mut();
         if held.stage == Stage::Watching {
             correct(response);
-            if self.still_waits(response) {
-                response.interrupt = None;
-                response.set_error(unanswered());
-                return held.append(&Line::Unanswered { at });
-            }
         }
-        match response.kind() {
+        if self.still_waits(response) {
+            response.interrupt = None;
+            response.set_error(unanswered());
+            return held.append(&Line::Unanswered { at });
+        }
+        let response = &*response;
+        let has_id = !response.execute_id.is_empty();
+        // What it waits for is told to nobody any more, so that only watching can bring its end.
+        let goes_on = response.kind() == Some(Kind::Interrupted) && response.interrupt.is_none();
+        let kind = response
+            .kind()
+            .map(|kind| if goes_on { Kind::Running } else { kind });
+        let line = match kind {
             // It will be watched by its id. That of a resumed run was known before, and is written
             // only now that the answer was taken.
-            Some(Kind::Running) => {
-                let execute_id = response.execute_id.clone();
-                if held.stage == Stage::Starting && !execute_id.is_empty() {
-                    let mode = self.mode;
-                    return held.append(&Line::Started {
-                        at,
-                        execute_id,
-                        mode,
-                    });
-                }
-                held.fault.take().map_or(Ok(()), Err)
-            }
+            Some(Kind::Running) if has_id && held.stage == Stage::Starting => Line::Started {
+                at,
+                execute_id: response.execute_id.clone(),
+                mode: self.mode,
+            },
+            Some(Kind::Running) => return held.fault.take().map_or(Ok(()), Err),
             // The next one watches it again, and this look has told nothing.
-            Some(Kind::Unknown)
-                if held.stage == Stage::Watching && !response.execute_id.is_empty() =>
-            {
-                Ok(())
-            }
+            Some(Kind::Unknown) if has_id && held.stage == Stage::Watching => return Ok(()),
             None | Some(Kind::Failed | Kind::Interrupted | Kind::Unknown) => {
-                held.append(&Line::Ended { at, response })
+                Line::Ended { at, response }
             }
             Some(Kind::Refused | Kind::Unreachable | Kind::Usage | Kind::Config | Kind::Io) => {
-                match (held.stage, &response.error) {
-                    (Stage::Starting, Some(why)) => self.not_started(&mut held, why),
-                    _ => Ok(()),
+                match &response.error {
+                    Some(why) if held.stage == Stage::Starting => Line::NotStarted {
+                        at,
+                        error: why.clone(),
+                    },
+                    _ => return Ok(()),
                 }
             }
-        }
+        };
+        held.append(&line)
     }
 
     /// Whether the run waits for the very answer that may have been sent.
     fn still_waits(&self, response: &Response) -> bool {
         let asks = response
-            .error
-            .is_none()
-            .then_some(response.interrupt.as_ref());
-        let asks = asks.flatten().map(|interrupt| &interrupt.event_id);
-        asks.is_some() && asks == self.event_id.as_ref()
+            .interrupt
+            .as_ref()
+            .map(|interrupt| &interrupt.event_id);
+        response.error.is_none() && asks.is_some() && asks == self.event_id.as_ref()
     }
 }
 
 impl Held {
     fn append(&mut self, line: &Line<&Response>) -> Result<(), Error> {
-        match &mut self.entry {
-            Some(entry) => entry.append(line),
-            None => Ok(()),
-        }
+        self.entry
+            .as_mut()
+            .map_or(Ok(()), |entry| entry.append(line))
     }
 }
 
@@ -225,7 +220,7 @@ fn correct(response: &mut Response) {
 }
 
 fn unanswered() -> Error {
-    let message = "an earlier process was about to send the answer, and the run still waits for it";
+    let message = "the answer may have been sent, and the run still waits for it";
     Error::new(Kind::Unknown, message).hint(
         "look at Coze before answering again; --rerun unknown answers again",
         "再次回答之前，请先到扣子上查看；--rerun unknown 会再次回答",
