@@ -59,6 +59,9 @@ pub(crate) struct Options {
     pub(crate) rerun: Rerun,
     pub(crate) cacert: Option<PathBuf>,
     pub(crate) request: Option<String>,
+    pub(crate) workflow: Option<String>,
+    /// `NAME=VALUE`, as they were given.
+    pub(crate) params: Vec<String>,
     pub(crate) allow_unknown_fields: bool,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
@@ -66,6 +69,13 @@ pub(crate) struct Options {
     /// Look whether the configuration is complete and somebody answers; start nothing.
     pub(crate) check: bool,
     pub(crate) files: Vec<PathBuf>,
+}
+
+impl Options {
+    /// Whether there is any, without a look at standard input.
+    pub(crate) fn has_request(&self) -> bool {
+        !self.files.is_empty() || self.request.is_some() || self.workflow.is_some()
+    }
 }
 
 /// `--rerun`: what is run again although it may have been started.
@@ -131,6 +141,8 @@ fn read_argument(parser: &mut lexopt::Parser, options: &mut Options) -> Result<S
         "--help" => return Ok(Seen::Asked(Command::Help)),
         "-V" | "--version" => return Ok(Seen::Asked(Command::Version)),
         "--check" => options.check = true,
+        "-w" | "--workflow" => options.workflow = Some(value.workflow()?),
+        "-p" | "--param" => options.params.push(value.text()?),
         "-c" | "--config" => options.config = Some(value.path()?),
         "--base-url" => options.base_url = Some(value.base_url()?),
         "--service" => options.service = Some(value.service()?),
@@ -197,17 +209,28 @@ impl Value<'_> {
         Ok(())
     }
 
-    /// An empty one is a variable that somebody forgot to set, and the default another server.
     fn base_url(self) -> Result<String, Error> {
+        self.filled(
+            "leave it out, or give a URL such as https://api.coze.cn",
+            "请去掉该选项，或给出网址，例如 https://api.coze.cn",
+        )
+    }
+
+    fn workflow(self) -> Result<String, Error> {
+        self.filled(
+            "give the workflow's id, or the address of its page",
+            "请给出工作流的 ID，或其页面的地址",
+        )
+    }
+
+    /// An empty one is a variable that somebody forgot to set, and a default would be another server.
+    fn filled(self, english: &'static str, chinese: &'static str) -> Result<String, Error> {
         let option = self.option;
-        let url = self.text()?;
-        if url.trim().is_empty() {
-            return Err(Error::usage(format!("{option} is empty")).hint(
-                "leave it out, or give a URL such as https://api.coze.cn",
-                "请去掉该选项，或给出网址，例如 https://api.coze.cn",
-            ));
+        let text = self.text()?;
+        if text.trim().is_empty() {
+            return Err(Error::usage(format!("{option} is empty")).hint(english, chinese));
         }
-        Ok(url)
+        Ok(text)
     }
 
     fn service(self) -> Result<ServiceName, Error> {
@@ -324,9 +347,13 @@ fn unknown(option: &str) -> Error {
 fn contradiction(options: &Options) -> Option<Error> {
     let has_request = options.request.is_some();
     let has_files = !options.files.is_empty();
+    let has_workflow = options.workflow.is_some();
     let has_output = options.output.is_some();
     let pairs = [
         (has_request, "--request", has_files, "FILE"),
+        (has_workflow, "--workflow", has_request, "--request"),
+        (has_workflow, "--workflow", has_files, "FILE"),
+        (options.check, "--check", has_workflow, "--workflow"),
         (options.check, "--check", has_request, "--request"),
         (options.check, "--check", has_files, "FILE"),
         (
@@ -341,6 +368,12 @@ fn contradiction(options: &Options) -> Option<Error> {
     if let Some((_, one, _, other)) = pairs.into_iter().find(|pair| pair.0 && pair.2) {
         let message = format!("{one} and {other} can't be used together");
         return Some(Error::usage(message).hint("leave one of them out", "请去掉其中一个"));
+    }
+    if !options.params.is_empty() && !has_workflow {
+        return Some(Error::usage("--param needs --workflow").hint(
+            "-w says which workflow takes it",
+            "用 -w 指明把参数交给哪个工作流",
+        ));
     }
     if options.rerun != Rerun::default() && options.journal.is_none() {
         return Some(Error::usage("--rerun needs --journal").hint(
@@ -422,7 +455,7 @@ mod tests {
     fn what_belongs_to_another_option_asks_for_no_help() {
         assert_eq!(options(&["--request", "-h"]).request.as_deref(), Some("-h"));
         assert_eq!(options(&["--", "-h"]).files, [PathBuf::from("-h")]);
-        refused(&["-which"], "unknown option -w (see --help)");
+        refused(&["-zh"], "unknown option -z (see --help)");
     }
 
     #[test]

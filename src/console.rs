@@ -271,9 +271,9 @@ impl<'a> Console<'a> {
     fn told(&self, note: &Note<'_>) -> String {
         let seconds = |pause: &Duration| format!("{} s", pause.as_secs_f64());
         match note {
-            Note::Calling(call) => match call.body() {
-                Some(body) => format!("> POST {} ({} bytes)", call.path, body.len()),
-                None => format!("> GET {}", call.path),
+            Note::Calling { path, length } => match length {
+                Some(length) => format!("> POST {path} ({length} bytes)"),
+                None => format!("> GET {path}"),
             },
             Note::Answered { status, logid } => match logid {
                 Some(logid) => format!("< HTTP {status}, logid {logid}"),

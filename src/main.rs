@@ -66,8 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn work(options: &Options, env: &Env, console: Console<'_>, clock: &SystemClock) -> u8 {
-    let has_requests = !options.files.is_empty() || options.request.is_some();
-    if !options.check && !has_requests && io::stdin().is_terminal() {
+    if !options.check && !options.has_request() && io::stdin().is_terminal() {
         console.show_help();
         let error = Error::usage("there is no request, and standard input is a terminal");
         return console.refuse(error);
@@ -97,7 +96,7 @@ fn answer_all(
     let jobs = options.jobs.map_or(1, NonZero::get);
     let clients = (0..jobs).map(|_| Client::new(config));
     let clients: Vec<_> = clients.collect::<Result<_, _>>()?;
-    let inputs = source::open(options.request.as_deref(), &options.files)?;
+    let (inputs, files) = source::open(options)?;
     let output_file = options.output.as_deref().map(OutputFile::prepare);
     let journal = options.journal.as_deref().map(|path| {
         let base_url = &config.base_url;
@@ -109,7 +108,7 @@ fn answer_all(
         numbered: jobs > 1,
         clock,
         output: console,
-        shared: Shared::new(Found::new(config.service)),
+        shared: Shared::new(Found::new(config.service), files),
         output_file: output_file.transpose()?,
         journal: journal.transpose()?,
     };

@@ -11,6 +11,7 @@ mod start;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod upload;
 mod watch;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use crate::coze::event::Interrupt;
 use crate::coze::transcript::Heard;
 use crate::error::{Error, Kind};
 use crate::http::{Failure, Http, HttpResponse, Limits};
+use crate::input::params::FileParameter;
 use crate::input::request::{Request, Task};
 use crate::response::{Outcome, Response};
 use crate::service::{Found, Service};
@@ -66,19 +68,22 @@ impl Rules {
     }
 }
 
-/// What all requests of the process know of one another.
+/// What all requests of the process have in common.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     service: Found,
+    /// The files of the request that the options give.
+    files: Vec<FileParameter>,
     gate: Gate,
     /// The refusal that every further run would meet as well.
     stopped: Mutex<Option<Error>>,
 }
 
 impl Shared {
-    pub(crate) fn new(service: Found) -> Self {
+    pub(crate) fn new(service: Found, files: Vec<FileParameter>) -> Self {
         Self {
             service,
+            files,
             ..Self::default()
         }
     }
@@ -87,7 +92,11 @@ impl Shared {
 /// Something that happened on the way, for `-v`, `--events` and the status line.
 #[derive(Debug)]
 pub(crate) enum Note<'a> {
-    Calling(&'a Call<'a>),
+    Calling {
+        path: &'a str,
+        /// Of a POST, in bytes.
+        length: Option<u64>,
+    },
     Answered {
         status: u16,
         logid: Option<&'a str>,
@@ -226,10 +235,14 @@ impl Attempt<'_> {
         match task {
             Task::Run(start) => {
                 self.progress.mode = Some(start.mode);
+                let body = match self.upload_files(&start.body) {
+                    Ok(body) => body,
+                    Err(error) => return Outcome::Error(error),
+                };
                 let outcome = self.start(Post {
                     about: About::Start,
                     mode: start.mode,
-                    body: &start.body,
+                    body: &body,
                 });
                 hint_at_file_objects(outcome, task)
             }
@@ -275,7 +288,10 @@ impl Attempt<'_> {
 
     /// Sends one call, with what is left of the time.
     fn call(&mut self, call: &Call<'_>) -> Result<HttpResponse, Failure> {
-        self.observer.note(&Note::Calling(call));
+        self.observer.note(&Note::Calling {
+            path: &call.path,
+            length: call.length(),
+        });
         let limits = Limits {
             total: self.deadline.left(self.runner.clock),
             idle: self.runner.rules.idle_timeout,
@@ -288,7 +304,7 @@ impl Attempt<'_> {
         });
         let x_log_id = logid.filter(|_| response.has_x_log_id);
         self.runner.shared.service.learn(x_log_id);
-        if call.body().is_some() {
+        if call.length().is_some() {
             self.progress.logid = logid.map(str::to_owned).or(self.progress.logid.take());
         }
         Ok(response)

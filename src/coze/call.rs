@@ -1,12 +1,16 @@
 //! What can be asked of Coze: each call with its path and body; and what a run is known by. Does no
 //! I/O. Endpoints: <https://docs.coze.cn/developer_guides/workflow_stream_run> and its neighbours.
 
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Read;
+
 use serde::{Deserialize, Serialize};
 
 use crate::coze::fields;
 
 /// One HTTP call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Call<'a> {
     /// Below the base URL, query included.
     pub(crate) path: String,
@@ -14,14 +18,29 @@ pub(crate) struct Call<'a> {
 }
 
 /// What a call is for, which decides how it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Purpose<'a> {
     /// POST of this JSON, which starts a run or answers an interrupt: on a connection of its own.
     Start { body: &'a str, accept: &'static str },
+    /// POST of a file, which starts nothing: on a connection of its own.
+    Upload { body: UploadBody<'a> },
     /// GET of a run's state: changes nothing, and may share a connection.
     Poll,
     /// GET without the key.
     Check,
+}
+
+/// A body that is read as it is sent.
+pub(crate) struct UploadBody<'a> {
+    pub(crate) content_type: String,
+    pub(crate) length: u64,
+    pub(crate) reader: RefCell<Box<dyn Read + 'a>>,
+}
+
+impl fmt::Debug for UploadBody<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadBody").finish_non_exhaustive()
+    }
 }
 
 const EVENTS: &str = "text/event-stream";
@@ -52,6 +71,14 @@ impl<'a> Call<'a> {
         Self {
             path: path.to_owned(),
             purpose: Purpose::Start { body, accept },
+        }
+    }
+
+    /// Uploads a file.
+    pub(crate) fn upload(body: UploadBody<'a>) -> Self {
+        Self {
+            path: "/v1/files/upload".to_owned(),
+            purpose: Purpose::Upload { body },
         }
     }
 
@@ -89,10 +116,19 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The body of a POST; a call without one never starts or changes anything.
+    /// The body of a start; a call without one never starts anything.
     pub(crate) fn body(&self) -> Option<&'a str> {
         match self.purpose {
             Purpose::Start { body, .. } => Some(body),
+            Purpose::Upload { .. } | Purpose::Poll | Purpose::Check => None,
+        }
+    }
+
+    /// How many bytes a POST carries.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match &self.purpose {
+            Purpose::Start { body, .. } => Some(body.len() as u64),
+            Purpose::Upload { body } => Some(body.length),
             Purpose::Poll | Purpose::Check => None,
         }
     }

@@ -115,18 +115,28 @@ impl Client {
         unsent: &mut &[u8],
     ) -> Result<Response<ureq::Body>, ureq::Error> {
         let mut request = Request::builder().uri(format!("{}{}", self.base_url, call.path));
-        if call.purpose != Purpose::Check {
+        if !matches!(call.purpose, Purpose::Check) {
             request = request.header(AUTHORIZATION, self.authorization.clone());
         }
-        match call.purpose {
+        match &call.purpose {
             // A reader with its length, not a string: only a reader shows how far it was read.
             Purpose::Start { body, accept } => {
                 let request = request
                     .method(Method::POST)
-                    .header(ACCEPT, accept)
+                    .header(ACCEPT, *accept)
                     .header(CONTENT_TYPE, "application/json")
                     .header(CONTENT_LENGTH, body.len())
                     .body(SendBody::from_reader(unsent))?;
+                self.starts.agent.run(request)
+            }
+            Purpose::Upload { body } => {
+                let mut reader = body.reader.borrow_mut();
+                let request = request
+                    .method(Method::POST)
+                    .header(ACCEPT, "application/json")
+                    .header(CONTENT_TYPE, &body.content_type)
+                    .header(CONTENT_LENGTH, body.length)
+                    .body(SendBody::from_reader(&mut *reader))?;
                 self.starts.agent.run(request)
             }
             Purpose::Poll | Purpose::Check => {
@@ -140,7 +150,7 @@ impl Client {
 impl Http for Client {
     fn call(&self, call: &Call<'_>, limits: Limits) -> Result<HttpResponse, Failure> {
         let (lane, is_start) = match call.purpose {
-            Purpose::Start { .. } => (&self.starts, true),
+            Purpose::Start { .. } | Purpose::Upload { .. } => (&self.starts, true),
             Purpose::Poll | Purpose::Check => (&self.polls, false),
         };
         let context = CallContext {

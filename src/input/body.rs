@@ -3,10 +3,8 @@
 pub(super) struct Body(String);
 
 impl Body {
-    pub(super) fn new(workflow_id: &str) -> Self {
-        let mut body = Self(String::from("{"));
-        body.push("workflow_id", &quoted(workflow_id));
-        body
+    pub(super) fn new() -> Self {
+        Self(String::from("{"))
     }
 
     pub(super) fn push(&mut self, key: &str, json: &str) {

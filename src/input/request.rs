@@ -8,7 +8,7 @@ mod tests;
 
 use serde_json::value::RawValue;
 
-use super::body::Body;
+use super::body::{Body, quoted};
 use super::entries::Entries;
 use super::{address, resume};
 use crate::cli::Options;
@@ -214,7 +214,8 @@ fn run(entries: &Entries<'_>, workflow_id: &str, defaults: Defaults) -> Result<S
             ),
         );
     }
-    let mut body = Body::new(workflow_id);
+    let mut body = Body::new();
+    body.push("workflow_id", &quoted(workflow_id));
     for (key, value) in entries.iter() {
         if matches!(key, "workflow_id" | "is_async" | "id") {
             continue;

@@ -29,7 +29,8 @@ pub(super) fn resume(
     }
     let resume_data = resume_data(entries)?;
     answer::check(&interrupt, &resume_data)?;
-    let mut body = Body::new(workflow_id);
+    let mut body = Body::new();
+    body.push("workflow_id", &quoted(workflow_id));
     body.push("event_id", &quoted(&interrupt.event_id));
     body.push("interrupt_type", &interrupt.r#type.to_string());
     body.push("resume_data", &quoted(&resume_data));

@@ -32,7 +32,7 @@ impl<'a> Post<'a> {
     fn call(&self, service: &dyn Service) -> Call<'a> {
         match self.about {
             About::Resume => service.resume(self.mode, self.body),
-            About::Start | About::Poll => service.start(self.mode, self.body),
+            About::Start | About::Poll | About::Upload => service.start(self.mode, self.body),
         }
     }
 }
@@ -342,8 +342,8 @@ fn is_stream(status: u16, content_type: &str, first: &[u8]) -> bool {
 }
 
 /// An answer that is no stream.
-struct Document {
-    text: String,
+pub(super) struct Document {
+    pub(super) text: String,
     /// All of it came, as far as its own form can tell.
     is_whole: bool,
     /// The body came to its end.
@@ -353,7 +353,7 @@ struct Document {
 impl Document {
     /// Reads it to its end. Some servers leave the connection open after it, so that once it is a
     /// whole JSON value, the end is waited for only a moment.
-    fn read(body: &mut dyn Body, mut bytes: Vec<u8>) -> Self {
+    pub(super) fn read(body: &mut dyn Body, mut bytes: Vec<u8>) -> Self {
         let mut buffer = vec![0; 16 << 10];
         let is_json = |bytes: &[u8]| {
             let json = content(bytes).trim_ascii_end();
@@ -382,7 +382,7 @@ impl Document {
     }
 }
 
-fn http_message(status: u16) -> String {
+pub(super) fn http_message(status: u16) -> String {
     if (300..400).contains(&status) {
         format!("HTTP {status}: redirects are not followed, check the base URL")
     } else {

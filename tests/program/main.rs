@@ -6,6 +6,7 @@
 
 mod configuration;
 mod failures;
+mod hands;
 mod input;
 mod limits;
 mod many;
