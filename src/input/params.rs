@@ -22,7 +22,7 @@ pub(crate) fn request(
 ) -> Result<(String, Vec<FileParameter>), Error> {
     let mut names = Vec::new();
     let mut files = Vec::new();
-    let mut parameters = Body::new();
+    let mut parameters = Body::default();
     for argument in params {
         // The first of `:=`, `=`, `@` ends the NAME.
         let place = argument.find(['=', '@']).unwrap_or_default();
@@ -57,7 +57,7 @@ pub(crate) fn request(
         };
         parameters.push(name, &json);
     }
-    let mut body = Body::new();
+    let mut body = Body::default();
     body.push("workflow_id", &quoted(workflow));
     if !params.is_empty() {
         body.push("parameters", &parameters.finish());

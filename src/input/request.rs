@@ -9,24 +9,24 @@ mod tests;
 use serde_json::value::RawValue;
 
 use super::body::{Body, quoted};
-use super::entries::Entries;
+use super::entries::{Entries, unwrapped};
 use super::{address, resume};
 use crate::cli::Options;
 use crate::coze::call::{Mode, RunRef};
 use crate::coze::event::Interrupt;
-use crate::coze::fields::{self, Json};
+use crate::coze::fields;
 use crate::error::{Error, nearest};
 
-/// The keys of a run, all of which Coze knows.
-const RUN_KEYS: [&str; 8] = [
+/// The keys of a run, all of which Coze knows. A resume has the first and takes those from `ext` on.
+pub(super) const RUN_KEYS: [&str; 8] = [
     "workflow_id",
     "parameters",
-    "bot_id",
-    "app_id",
-    "ext",
-    "workflow_version",
-    "connector_id",
     "is_async",
+    "ext",
+    "connector_id",
+    "app_id",
+    "bot_id",
+    "workflow_version",
 ];
 
 /// What the command line says about all requests.
@@ -113,10 +113,8 @@ impl Request {
         };
         let id = entries.value("id").map(|id| fields::one_line(id.into()));
         if let Err(error) = entries.refuse_repeated() {
-            return Self {
-                id,
-                ..Self::refused(error)
-            };
+            let refused = Self::refused(error);
+            return Self { id, ..refused };
         }
         let workflow_id = workflow_id(&entries);
         Self {
@@ -146,40 +144,27 @@ impl Task {
             return false;
         };
         let body = Entries::parse(&start.body);
-        let parameters = body.and_then(|body| body.value("parameters"));
-        // They may be given as their text.
-        let text = parameters.and_then(|parameters| fields::text(Some(parameters.into())));
-        let json = text.as_deref().or(parameters.map(RawValue::get));
-        json.and_then(Entries::parse)
+        let Some(parameters) = body.and_then(|body| body.value("parameters")) else {
+            return false;
+        };
+        // In a text its quotes would be escaped.
+        let is_file = |json: &str| json.starts_with(['{', '[']) && json.contains("\"file_id\"");
+        Entries::parse(&unwrapped(parameters.get()))
             .is_some_and(|parameters| parameters.iter().any(|(_, value)| is_file(value.get())))
     }
 }
 
-/// A file's object, or a list that has one.
-fn is_file(json: &str) -> bool {
-    let items = if json.starts_with('[') {
-        serde_json::from_str(json).unwrap_or_default()
-    } else {
-        vec![Json(json)]
-    };
-    let mut objects = items.iter().filter_map(|Json(item)| Entries::parse(item));
-    objects.any(|object| object.has("file_id"))
-}
-
 fn facts(entries: &Entries<'_>) -> RunFacts {
-    let interrupt = entries
-        .has("resume_data")
-        .then(|| resume::question(entries));
-    let interrupt = interrupt.and_then(Result::ok);
-    let event_id = interrupt.as_ref().map(|interrupt| &interrupt.event_id);
-    let of_event = event_id.and_then(|event_id| fields::execute_id_of_event(event_id));
-    let text = |key| entries.string(key).ok().flatten();
+    let is_resume = entries.has("resume_data");
+    let interrupt = resume::question(entries).ok().filter(|_| is_resume);
+    let event_id = interrupt.as_ref().map(|interrupt| &*interrupt.event_id);
+    let of_event = event_id.and_then(fields::execute_id_of_event);
+    let given = || entries.id("execute_id").ok()?;
+    let debug_url = entries.string("debug_url").ok().flatten();
     RunFacts {
-        execute_id: of_event
-            .map(str::to_owned)
-            .or_else(|| entries.id("execute_id").ok()?)
+        execute_id: (of_event.map(str::to_owned).or_else(given))
             .filter(|id| fields::names_a_run(id)),
-        debug_url: text("debug_url").filter(|url| !url.is_empty()),
+        debug_url: debug_url.filter(|url| !url.is_empty()),
         interrupt,
     }
 }
@@ -214,7 +199,7 @@ fn run(entries: &Entries<'_>, workflow_id: &str, defaults: Defaults) -> Result<S
             ),
         );
     }
-    let mut body = Body::new();
+    let mut body = Body::default();
     body.push("workflow_id", &quoted(workflow_id));
     for (key, value) in entries.iter() {
         if matches!(key, "workflow_id" | "is_async" | "id") {
@@ -227,10 +212,8 @@ fn run(entries: &Entries<'_>, workflow_id: &str, defaults: Defaults) -> Result<S
             body.push(key, &json);
         }
     }
-    if background {
-        body.push("is_async", "true");
-    }
     let mode = if background {
+        body.push("is_async", "true");
         Mode::Async
     } else {
         Mode::Stream
@@ -252,10 +235,8 @@ fn watch(entries: &Entries<'_>, workflow_id: Option<String>) -> Result<Watch, Er
     }
     refuse_keys(entries, &RUN_KEYS[1..], "execute_id")?;
     let interrupt = resume::interrupt(entries)?;
-    if interrupt
-        .as_ref()
-        .is_some_and(|interrupt| interrupt.has("resume_data"))
-    {
+    let holds_answer = |interrupt: &Entries<'_>| interrupt.has("resume_data");
+    if interrupt.as_ref().is_some_and(holds_answer) {
         let error = Error::usage("resume_data is inside interrupt");
         return Err(error.hint(
             "it belongs beside interrupt: jq -c '. + {resume_data: \"…\"}'",
