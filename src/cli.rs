@@ -56,6 +56,9 @@ pub(crate) struct Options {
     pub(crate) rerun: Rerun,
     pub(crate) cacert: Option<PathBuf>,
     pub(crate) request: Option<String>,
+    pub(crate) workflow: Option<String>,
+    /// `NAME=VALUE`, as they were given.
+    pub(crate) params: Vec<String>,
     pub(crate) allow_unknown_fields: bool,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
@@ -70,7 +73,7 @@ pub(crate) type Limit = Option<Duration>;
 impl Options {
     /// Whether a place is named where requests are.
     pub(crate) fn name_requests(&self) -> bool {
-        !self.files.is_empty() || self.request.is_some()
+        !self.files.is_empty() || self.request.is_some() || self.workflow.is_some()
     }
 }
 
@@ -131,6 +134,8 @@ fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Co
         "--help" => return Ok(Some(Command::Help)),
         "-V" | "--version" => return Ok(Some(Command::Version)),
         "--check" => options.check = true,
+        "-w" | "--workflow" => options.workflow = Some(value.workflow()?),
+        "-p" | "--param" => options.params.push(value.text()?),
         "-c" | "--config" => options.config = Some(value.path()?),
         "--base-url" => options.base_url = Some(value.base_url()?),
         "--service" => options.service = Some(value.service()?),
@@ -190,16 +195,28 @@ impl Value<'_> {
         Ok(())
     }
 
-    /// An empty one is a variable that somebody forgot to set, and the default another server.
     fn base_url(&mut self) -> Result<String, Error> {
-        let url = self.text()?;
-        if url.trim().is_empty() {
-            return Err(Error::usage(format!("{} is empty", self.option)).hint(
-                "leave it out, or give a URL such as https://api.coze.cn",
-                "请去掉该选项，或给出网址，例如 https://api.coze.cn",
-            ));
+        self.filled(
+            "leave it out, or give a URL such as https://api.coze.cn",
+            "请去掉该选项，或给出网址，例如 https://api.coze.cn",
+        )
+    }
+
+    fn workflow(&mut self) -> Result<String, Error> {
+        self.filled(
+            "give the workflow's id, or the address of its page",
+            "请给出工作流的 ID，或其页面的地址",
+        )
+    }
+
+    /// An empty one is a variable that somebody forgot to set, and a default would be another server.
+    fn filled(&mut self, english: &'static str, chinese: &'static str) -> Result<String, Error> {
+        let text = self.text()?;
+        if text.trim().is_empty() {
+            let message = format!("{} is empty", self.option);
+            return Err(Error::usage(message).hint(english, chinese));
         }
-        Ok(url)
+        Ok(text)
     }
 
     fn service(&mut self) -> Result<ServiceName, Error> {
@@ -301,9 +318,12 @@ fn see_help(message: String) -> Error {
 fn contradiction(options: &Options) -> Option<Error> {
     let request = (options.request.is_some(), "--request");
     let files = (!options.files.is_empty(), "FILE");
+    let workflow = (options.workflow.is_some(), "--workflow");
     let raw_output = (options.raw_output, "--raw-output");
     let pairs = [
         (request, files),
+        (workflow, request),
+        (workflow, files),
         (raw_output, (options.events, "--events")),
         (raw_output, (options.output.is_some(), "--output")),
         ((options.quiet, "--quiet"), (options.verbose, "--verbose")),
@@ -312,6 +332,12 @@ fn contradiction(options: &Options) -> Option<Error> {
     if let Some(((_, one), (_, other))) = pairs.into_iter().find(are_given) {
         let message = format!("{one} and {other} can't be used together");
         return Some(Error::usage(message).hint("leave one of them out", "请去掉其中一个"));
+    }
+    if !options.params.is_empty() && options.workflow.is_none() {
+        return Some(Error::usage("--param needs --workflow").hint(
+            "-w says which workflow takes it",
+            "用 -w 指明把参数交给哪个工作流",
+        ));
     }
     if options.rerun != Rerun::default() && options.journal.is_none() {
         return Some(Error::usage("--rerun needs --journal").hint(
@@ -396,7 +422,7 @@ mod tests {
     fn what_belongs_to_another_option_asks_for_no_help() {
         assert_eq!(options(&["--request", "-h"]).request.as_deref(), Some("-h"));
         assert_eq!(options(&["--", "-h"]).files, [PathBuf::from("-h")]);
-        refused(&["-which"], "unknown option -w (see --help)");
+        refused(&["-zh"], "unknown option -z (see --help)");
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod address;
 mod answer;
 mod body;
 mod entries;
+pub(crate) mod hash;
+pub(crate) mod params;
 pub(crate) mod reader;
 pub(crate) mod request;
 mod resume;

@@ -92,7 +92,7 @@ fn answer_all(
     let jobs = options.jobs.map_or(1, NonZero::get);
     let clients = (0..jobs).map(|_| Client::new(config));
     let clients: Vec<_> = clients.collect::<Result<_, _>>()?;
-    let inputs = source::open(options.request.as_deref(), &options.files)?;
+    let (inputs, files) = source::open(options)?;
     if options.check {
         let rehearsal = Rehearsal::new(&clients[0], clock, options, config);
         return rehearsal::run(inputs, rehearsal, options, console);
@@ -108,7 +108,7 @@ fn answer_all(
         numbered: jobs > 1,
         clock,
         output: console,
-        shared: Shared::new(Found::new(config.service)),
+        shared: Shared::new(Found::new(config.service), files),
         output_file: output_file.transpose()?,
         journal: journal.transpose()?,
     };

@@ -11,6 +11,7 @@ mod start;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod upload;
 mod watch;
 
 use std::fmt;
@@ -31,6 +32,7 @@ use crate::coze::event::Interrupt;
 use crate::coze::transcript::Heard;
 use crate::error::{Error, Kind};
 use crate::http::{Failure, Http, HttpResponse, Limits, Reach};
+use crate::input::params::FileParameter;
 use crate::input::request::{Request, Task};
 use crate::response::{Outcome, Response};
 use crate::service::{Found, Service};
@@ -67,10 +69,12 @@ impl Rules {
     }
 }
 
-/// What all requests of the process know of one another.
+/// What all requests of the process have in common.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     service: Found,
+    /// The files of the request that the options give.
+    files: Vec<FileParameter>,
     gate: Gate,
     host: Host,
     /// What every further run would meet as well.
@@ -78,9 +82,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(service: Found) -> Self {
+    pub(crate) fn new(service: Found, files: Vec<FileParameter>) -> Self {
         Self {
             service,
+            files,
             ..Self::default()
         }
     }
@@ -241,10 +246,14 @@ impl Attempt<'_> {
         match task {
             Task::Run(start) => {
                 self.progress.mode = Some(start.mode);
+                let body = match self.upload_files(&start.body) {
+                    Ok(body) => body,
+                    Err(error) => return Outcome::Error(error),
+                };
                 let outcome = self.start(Post {
                     about: About::Start,
                     mode: start.mode,
-                    body: &start.body,
+                    body: &body,
                 });
                 hint_at_file_objects(outcome, task)
             }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::coze::fields;
+use crate::input::hash::Hash;
 use crate::input::request::{Request, Task};
 
 /// What is asked is shown to whoever reads the journal, up to so many bytes.
@@ -169,19 +170,14 @@ pub(crate) struct Fingerprint(u128);
 impl Fingerprint {
     /// Of all parts, one after another; where one ends and the next begins counts too.
     pub(crate) fn of(parts: &[impl AsRef<[u8]>]) -> Self {
-        const OFFSET_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-        const PRIME: u128 = (1 << 88) + 0x13b;
         // No text in UTF-8 holds this byte.
-        const END: u8 = 0xff;
-        let mut hash = OFFSET_BASIS;
-        let mut add = |byte: u8| hash = (hash ^ u128::from(byte)).wrapping_mul(PRIME);
+        const END: &[u8] = &[0xff];
+        let mut hash = Hash::EMPTY;
         for (place, part) in parts.iter().enumerate() {
-            if place > 0 {
-                add(END);
-            }
-            part.as_ref().iter().copied().for_each(&mut add);
+            let end = if place > 0 { END } else { &[] };
+            hash = hash.then(end).then(part.as_ref());
         }
-        Self(hash)
+        Self(hash.0)
     }
 }
 

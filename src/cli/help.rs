@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn the_names_of_options_are_those_of_the_help() {
         let names = option_names();
-        assert_eq!(names[..2], ["config", "base-url"]);
+        assert_eq!(names[..2], ["workflow", "param"]);
         assert_eq!(names.last(), Some(&"version"));
     }
 

@@ -50,7 +50,7 @@ impl Status {
                 }
             }
             Note::Polling { .. } => self.looks += 1,
-            Note::Calling(_)
+            Note::Calling { .. }
             | Note::Answered { .. }
             | Note::Retrying { .. }
             | Note::FallingBack { .. } => {}

@@ -77,7 +77,6 @@ impl<'a> Call<'a> {
     }
 
     /// Gives Coze a file.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no request has a file yet"))]
     pub(crate) fn upload(body: UploadBody<'a>) -> Self {
         Self {
             path: "/v1/files/upload".to_owned(),

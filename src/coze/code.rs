@@ -72,6 +72,8 @@ pub(crate) enum About {
     Poll,
     /// The question what a workflow takes.
     Describe,
+    /// A file for a parameter.
+    Upload,
 }
 
 /// What to do about a code, when that is known.
@@ -85,6 +87,15 @@ pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
             "the run does not wait for this answer; send the response without resume_data to watch \
              how it ended",
             "这次运行并不在等待这个回答；去掉 resume_data 再传回响应，即可查看它如何结束",
+        ),
+        (NO_PERMISSION, About::Upload) => (
+            "the token belongs to the other site (.cn or .com: see --base-url), or lacks the \
+             permission uploadFile",
+            "令牌属于另一个站点（.cn 或 .com，见 --base-url），或缺少 uploadFile 权限",
+        ),
+        (4000, About::Upload) => (
+            "check the file: its type, and that it has at most 512 MB",
+            "请检查文件的类型，以及大小是否不超过 512 MB",
         ),
         (4000 | 720_702_001 | 720_702_002, _) => (
             "check workflow_id and the names and types of the parameters against the Start node",
@@ -226,7 +237,13 @@ mod tests {
         };
         let studio = [720_702_001, 720_702_002, 720_702_011];
         for code in (400..7000).chain([700_012_006]).chain(studio) {
-            for about in [About::Start, About::Resume, About::Poll, About::Describe] {
+            for about in [
+                About::Start,
+                About::Resume,
+                About::Poll,
+                About::Describe,
+                About::Upload,
+            ] {
                 let english = names(code, about, Language::English);
                 assert_eq!(english, names(code, about, Language::Chinese), "{code}");
             }

@@ -99,6 +99,13 @@ impl<'a> Envelope<'a> {
             })
     }
 
+    /// Of an uploaded file.
+    pub(crate) fn id(&self) -> Option<String> {
+        let data = fields::entries(self.data?.0)?;
+        let (_, id) = data.into_iter().find(|(key, _)| key == "id")?;
+        fields::nonempty(Some(id.into())).map(Cow::into_owned)
+    }
+
     pub(crate) fn interrupt(&self) -> Option<Interrupt> {
         event::interrupt(self.interrupt_data, None)
     }

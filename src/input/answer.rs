@@ -2,13 +2,12 @@
 //! as failed by an answer that is no JSON object or lacks a required name, and takes no second one.
 //! Questions: `required_parameters`, or on Coze Studio the form in `data`.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::body::quoted;
+use super::entries::{Entries, unwrapped};
 use crate::coze::event::Interrupt;
-use crate::coze::fields::{self, Json, Raw};
+use crate::coze::fields;
 use crate::error::Error;
 
 /// The interrupt of an input node.
@@ -19,16 +18,11 @@ pub(super) fn check(interrupt: &Interrupt, answer: &str) -> Result<(), Error> {
         return Ok(());
     }
     let inputs = inputs(interrupt);
-    let Some(given) = fields::entries(answer) else {
+    let Some(given) = Entries::parse(answer) else {
         return Err(refusal("resume_data must be a JSON object", &inputs));
     };
-    let lacks =
-        |input: &&Input| input.required && given.iter().all(|(name, _)| *name != input.name);
-    let lacking: Vec<_> = inputs
-        .iter()
-        .filter(lacks)
-        .map(|input| quoted(&input.name))
-        .collect();
+    let lacking = required(&inputs).filter(|name| !given.has(name));
+    let lacking: Vec<_> = lacking.map(quoted).collect();
     if lacking.is_empty() {
         return Ok(());
     }
@@ -39,18 +33,16 @@ pub(super) fn check(interrupt: &Interrupt, answer: &str) -> Result<(), Error> {
 /// Names what is asked for.
 fn refusal(sentence: &str, inputs: &[Input]) -> Error {
     let asked: Vec<_> = inputs.iter().map(Input::describe).collect();
-    let asked = asked.join(", ");
     let message = if asked.is_empty() {
         format!("{sentence}: the run waits for inputs")
     } else {
-        format!("{sentence}: the run asks for {asked}")
+        format!("{sentence}: the run asks for {}", asked.join(", "))
     };
-    let needed = inputs.iter().filter(|input| input.required);
-    let mut needed: Vec<_> = needed.map(|input| quoted(&input.name) + ":…").collect();
+    let mut needed: Vec<_> = required(inputs).map(quoted).collect();
     if needed.is_empty() {
-        needed.push("\"NAME\":…".to_owned());
+        needed.push("\"NAME\"".to_owned());
     }
-    let example = format!("{{{}}}", needed.join(","));
+    let example = format!("{{{}:…}}", needed.join(":…,"));
     Error::usage(message).hint(
         format!("an object such as {example}; with any other answer the run may fail"),
         format!("请给出这样的对象：{example}；其他回答可能使运行失败"),
@@ -65,54 +57,44 @@ struct Input {
     required: bool,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct InputFields<'a> {
-    #[serde(borrow)]
-    name: Raw<'a>,
-    r#type: Raw<'a>,
-    required: Raw<'a>,
-}
-
 impl Input {
     /// One of a list has its name inside, one of a map before it.
-    fn parse(name: Option<String>, json: &str) -> Option<Self> {
-        let fields: InputFields<'_> = fields::object(json)?;
+    fn parse(name: Option<String>, json: &RawValue) -> Option<Self> {
+        let entries = Entries::parse(json.get())?;
+        let raw = |key| entries.value(key).map(Into::into);
+        let text = |key| fields::nonempty(raw(key)).map(Into::into);
         Some(Self {
-            name: name.or_else(|| fields::nonempty(fields.name).map(Cow::into_owned))?,
-            r#type: fields::nonempty(fields.r#type).map(Cow::into_owned),
-            required: fields::flag(fields.required),
+            name: name.or_else(|| text("name"))?,
+            r#type: text("type"),
+            required: fields::flag(raw("required")),
         })
     }
 
     fn describe(&self) -> String {
-        let optional = (!self.required).then_some("optional");
-        let asides: Vec<_> = self.r#type.as_deref().into_iter().chain(optional).collect();
-        match asides.as_slice() {
-            [] => self.name.clone(),
-            asides => format!("{} ({})", self.name, asides.join(", ")),
+        let Self { name, .. } = self;
+        match (&self.r#type, self.required) {
+            (None, true) => name.clone(),
+            (None, false) => format!("{name} (optional)"),
+            (Some(r#type), true) => format!("{name} ({type})"),
+            (Some(r#type), false) => format!("{name} ({type}, optional)"),
         }
     }
+}
+
+fn required(inputs: &[Input]) -> impl Iterator<Item = &str> {
+    let required = inputs.iter().filter(|input| input.required);
+    required.map(|input| input.name.as_str())
 }
 
 fn inputs(interrupt: &Interrupt) -> Vec<Input> {
     let required = interrupt.required_parameters.as_deref();
     let named = required.and_then(|required| of_collection(required.get()));
-    let in_form = || of_form(interrupt.data.as_deref()?.get());
+    // The form is `{"content":"[…]"}`, or the text of it.
+    let in_form = || {
+        let form = unwrapped(interrupt.data.as_deref()?.get());
+        of_collection(Entries::parse(&form)?.value("content")?.get())
+    };
     named.or_else(in_form).unwrap_or_default()
-}
-
-/// `{"content":"[…]"}`, or the text of it.
-fn of_form(json: &str) -> Option<Vec<Input>> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Form<'a> {
-        #[serde(borrow)]
-        content: Raw<'a>,
-    }
-    let json = unwrapped(json);
-    let form: Form<'_> = fields::object(&json)?;
-    of_collection(form.content?.0)
 }
 
 /// `{NAME: {"type","required"}}` or `[{"name","type","required"}]`, or the text of one of them;
@@ -122,21 +104,16 @@ fn of_collection(json: &str) -> Option<Vec<Input>> {
     let inputs: Vec<_> = if let Some(map) = fields::entries(&json) {
         let inputs = map.into_iter();
         inputs
-            .filter_map(|(name, input)| Input::parse(Some(name), input.get()))
+            .filter_map(|(name, input)| Input::parse(Some(name), input))
             .collect()
     } else {
-        let list: Vec<Json<'_>> = serde_json::from_str(&json).ok()?;
+        let list: Vec<&RawValue> = serde_json::from_str(&json).ok()?;
         let inputs = list.into_iter();
         inputs
-            .filter_map(|Json(input)| Input::parse(None, input))
+            .filter_map(|input| Input::parse(None, input))
             .collect()
     };
     (!inputs.is_empty()).then_some(inputs)
-}
-
-/// The JSON that a string holds, or the value itself.
-fn unwrapped(json: &str) -> Cow<'_, str> {
-    fields::text(Some(Json(json))).unwrap_or(Cow::Borrowed(json))
 }
 
 #[cfg(test)]

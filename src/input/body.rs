@@ -1,23 +1,17 @@
 //! The body of a call being written: one JSON object, its values as they were given.
 
+#[derive(Default)]
 pub(super) struct Body(String);
 
 impl Body {
-    pub(super) fn new(workflow_id: &str) -> Self {
-        let mut body = Self(String::from("{"));
-        body.push("workflow_id", &quoted(workflow_id));
-        body
-    }
-
     pub(super) fn push(&mut self, key: &str, json: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
         self.0.push_str(&quoted(key));
         self.0.push(':');
         self.0.push_str(json);
     }
 
+    /// There must be something in it.
     pub(super) fn finish(mut self) -> String {
         self.0.push('}');
         self.0

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 
 use super::body::quoted;
-use crate::coze::fields;
+use crate::coze::fields::{self, Json};
 use crate::error::Error;
 
 /// In the order in which they are written.
@@ -102,6 +102,11 @@ impl<'a> Entries<'a> {
             _ => Ok(raw.map(Cow::Borrowed)),
         }
     }
+}
+
+/// The JSON that a string holds, or the value itself.
+pub(super) fn unwrapped(json: &str) -> Cow<'_, str> {
+    fields::text(Some(Json(json))).unwrap_or(Cow::Borrowed(json))
 }
 
 /// Ids become parts of a path and are shown to a terminal.

@@ -12,13 +12,18 @@ use std::io::{self, ErrorKind, Read};
 use serde::de::IgnoredAny;
 use serde_json::Deserializer;
 
-use self::fault::{Fault, Mistake};
+use self::fault::{Fault, Mistake, UTF_16};
 use crate::error::Error;
 
 /// The largest request, in bytes: Coze takes no more than 20 MB.
 pub(crate) const REQUEST_LIMIT: usize = 20 << 20;
 
 const TOO_LARGE: &str = "a request is larger than 20 MiB, which Coze does not take";
+
+const ENDS_INPUT: Mistake = (
+    "it began on an earlier line, so nothing after it is read",
+    "它从前面的行开始，因此其后的内容不再读取",
+);
 
 const READ_SIZE: usize = 64 << 10;
 
@@ -143,25 +148,19 @@ impl<R: Read> Requests<R> {
                 self.at(&format!("line {line}, column {column}: {}", fault.what))
             }
         };
-        self.ended = began_before || fault.mistake == Some(Mistake::Utf16);
+        self.ended = began_before || fault.mistake == Some(UTF_16);
         if !self.ended {
             self.ended = !self.source.skip_line();
         }
-        let ending = began_before.then_some((
-            "it began on an earlier line, so nothing after it is read",
-            "它从前面的行开始，因此其后的内容不再读取",
-        ));
-        let error = Error::usage(message);
-        match (fault.mistake.map(Mistake::hint), ending) {
-            (Some(mistake), Some(ending)) => error.hint(
-                format!("{}; {}", mistake.0, ending.0),
-                format!("{}；{}", mistake.1, ending.1),
-            ),
-            (Some((english, chinese)), None) | (None, Some((english, chinese))) => {
-                error.hint(english, chinese)
-            }
-            (None, None) => error,
+        let hints = fault
+            .mistake
+            .into_iter()
+            .chain(began_before.then_some(ENDS_INPUT));
+        let (english, chinese): (Vec<_>, Vec<_>) = hints.unzip();
+        if english.is_empty() {
+            return Error::usage(message);
         }
+        Error::usage(message).hint(english.join("; "), chinese.join("；"))
     }
 
     fn unreadable(&mut self, error: &io::Error) -> Error {

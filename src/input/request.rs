@@ -10,25 +10,25 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::body::Body;
+use super::body::{Body, quoted};
 use super::entries::Entries;
 use super::{address, resume};
 use crate::cli::Options;
 use crate::coze::call::{Mode, RunRef};
 use crate::coze::event::Interrupt;
-use crate::coze::fields::{self, Json};
+use crate::coze::fields;
 use crate::error::{Error, nearest};
 
-/// The keys of a run, all of which Coze knows.
-const RUN_KEYS: [&str; 8] = [
+/// The keys of a run, all of which Coze knows. A resume has the first and takes those from `ext` on.
+pub(super) const RUN_KEYS: [&str; 8] = [
     "workflow_id",
     "parameters",
-    "bot_id",
-    "app_id",
-    "ext",
-    "workflow_version",
-    "connector_id",
     "is_async",
+    "ext",
+    "connector_id",
+    "app_id",
+    "bot_id",
+    "workflow_version",
 ];
 
 /// What the command line says about all requests.
@@ -115,10 +115,8 @@ impl Request {
         };
         let id = entries.value("id").map(|id| fields::one_line(id.into()));
         if let Err(error) = entries.refuse_repeated() {
-            return Self {
-                id,
-                ..Self::refused(error)
-            };
+            let refused = Self::refused(error);
+            return Self { id, ..refused };
         }
         let workflow_id = workflow_id(&entries);
         Self {
@@ -155,6 +153,8 @@ impl Task {
         let Self::Run(start) = self else {
             return false;
         };
+        // In a text its quotes would be escaped.
+        let is_file = |json: &str| json.starts_with(['{', '[']) && json.contains("\"file_id\"");
         let json = start.parameters();
         let parameters = json.as_deref().and_then(Entries::parse);
         parameters
@@ -162,31 +162,17 @@ impl Task {
     }
 }
 
-/// A file's object, or a list that has one.
-fn is_file(json: &str) -> bool {
-    let items = if json.starts_with('[') {
-        serde_json::from_str(json).unwrap_or_default()
-    } else {
-        vec![Json(json)]
-    };
-    let mut objects = items.iter().filter_map(|Json(item)| Entries::parse(item));
-    objects.any(|object| object.has("file_id"))
-}
-
 fn facts(entries: &Entries<'_>) -> RunFacts {
-    let interrupt = entries
-        .has("resume_data")
-        .then(|| resume::question(entries));
-    let interrupt = interrupt.and_then(Result::ok);
-    let event_id = interrupt.as_ref().map(|interrupt| &interrupt.event_id);
-    let of_event = event_id.and_then(|event_id| fields::execute_id_of_event(event_id));
-    let text = |key| entries.string(key).ok().flatten();
+    let is_resume = entries.has("resume_data");
+    let interrupt = resume::question(entries).ok().filter(|_| is_resume);
+    let event_id = interrupt.as_ref().map(|interrupt| &*interrupt.event_id);
+    let of_event = event_id.and_then(fields::execute_id_of_event);
+    let given = || entries.id("execute_id").ok()?;
+    let debug_url = entries.string("debug_url").ok().flatten();
     RunFacts {
-        execute_id: of_event
-            .map(str::to_owned)
-            .or_else(|| entries.id("execute_id").ok()?)
+        execute_id: (of_event.map(str::to_owned).or_else(given))
             .filter(|id| fields::names_a_run(id)),
-        debug_url: text("debug_url").filter(|url| !url.is_empty()),
+        debug_url: debug_url.filter(|url| !url.is_empty()),
         interrupt,
     }
 }
@@ -221,7 +207,8 @@ fn run(entries: &Entries<'_>, workflow_id: &str, defaults: Defaults) -> Result<S
             ),
         );
     }
-    let mut body = Body::new(workflow_id);
+    let mut body = Body::default();
+    body.push("workflow_id", &quoted(workflow_id));
     for (key, value) in entries.iter() {
         if matches!(key, "workflow_id" | "is_async" | "id") {
             continue;
@@ -233,10 +220,8 @@ fn run(entries: &Entries<'_>, workflow_id: &str, defaults: Defaults) -> Result<S
             body.push(key, &json);
         }
     }
-    if background {
-        body.push("is_async", "true");
-    }
     let mode = if background {
+        body.push("is_async", "true");
         Mode::Async
     } else {
         Mode::Stream
@@ -258,10 +243,8 @@ fn watch(entries: &Entries<'_>, workflow_id: Option<String>) -> Result<Watch, Er
     }
     refuse_keys(entries, &RUN_KEYS[1..], "execute_id")?;
     let interrupt = resume::interrupt(entries)?;
-    if interrupt
-        .as_ref()
-        .is_some_and(|interrupt| interrupt.has("resume_data"))
-    {
+    let holds_answer = |interrupt: &Entries<'_>| interrupt.has("resume_data");
+    if interrupt.as_ref().is_some_and(holds_answer) {
         let error = Error::usage("resume_data is inside interrupt");
         return Err(error.hint(
             "it belongs beside interrupt: jq -c '. + {resume_data: \"…\"}'",

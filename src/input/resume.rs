@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::answer;
 use super::body::{Body, quoted};
 use super::entries::Entries;
-use super::request::{Defaults, Resume, refuse_bot_with_app, refuse_keys};
+use super::request::{Defaults, RUN_KEYS, Resume, refuse_bot_with_app, refuse_keys};
 use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
@@ -18,7 +18,7 @@ pub(super) fn resume(
     workflow_id: &str,
     defaults: Defaults,
 ) -> Result<Resume, Error> {
-    refuse_keys(entries, &["parameters", "is_async"], "resume_data")?;
+    refuse_keys(entries, &RUN_KEYS[1..3], "resume_data")?;
     refuse_bot_with_app(entries)?;
     let interrupt = question(entries)?;
     let mode = interrupt.mode.unwrap_or(Mode::Stream);
@@ -29,17 +29,12 @@ pub(super) fn resume(
     }
     let resume_data = resume_data(entries)?;
     answer::check(&interrupt, &resume_data)?;
-    let mut body = Body::new(workflow_id);
+    let mut body = Body::default();
+    body.push("workflow_id", &quoted(workflow_id));
     body.push("event_id", &quoted(&interrupt.event_id));
     body.push("interrupt_type", &interrupt.r#type.to_string());
     body.push("resume_data", &quoted(&resume_data));
-    for key in [
-        "ext",
-        "connector_id",
-        "app_id",
-        "bot_id",
-        "workflow_version",
-    ] {
+    for key in &RUN_KEYS[3..] {
         if let Some(json) = entries.to_send(key)? {
             body.push(key, &json);
         }
@@ -68,15 +63,12 @@ pub(super) fn mode(interrupt: &Entries<'_>) -> Result<Option<Mode>, Error> {
         return Ok(None);
     };
     let word = fields::text(Some(raw.into())).unwrap_or_default();
-    match Mode::parse(&word) {
-        Some(mode) => Ok(Some(mode)),
-        None => Err(
-            Error::usage(r#"interrupt.mode must be "stream" or "async""#).hint(
-                "it says how the run was started; leave it as the response has it",
-                "它说明运行是如何开始的；请保持响应中的原样",
-            ),
-        ),
-    }
+    Mode::parse(&word).map(Some).ok_or_else(|| {
+        Error::usage(r#"interrupt.mode must be "stream" or "async""#).hint(
+            "it says how the run was started; leave it as the response has it",
+            "它说明运行是如何开始的；请保持响应中的原样",
+        )
+    })
 }
 
 /// The question that is answered.

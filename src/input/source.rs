@@ -1,32 +1,39 @@
-//! Where requests come from: `--request`, the files, else standard input. All are opened before
-//! anything is sent. The only file in here that touches the file system.
+//! Where requests come from: `-w`, `--request`, the files, else standard input. All are opened before
+//! anything is sent.
 
 use std::fs::File;
 use std::io::{self, Cursor, IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::params::{self, FileParameter};
 use super::reader::Requests;
+use crate::cli::Options;
 use crate::error::Error;
 
 /// One place that requests come from.
 pub(crate) type Input = Requests<Box<dyn Read + Send>>;
 
-/// Opens all of them.
-pub(crate) fn open(request: Option<&str>, files: &[PathBuf]) -> Result<Vec<Input>, Error> {
+/// Opens all of them, and the files of parameters.
+pub(crate) fn open(options: &Options) -> Result<(Vec<Input>, Vec<FileParameter>), Error> {
     let mut inputs = Vec::new();
-    if let Some(request) = request {
-        refuse_file_name(request)?;
-        let bytes = Cursor::new(request.to_owned().into_bytes());
-        inputs.push(input(bytes, None).of_argument().without_waiting());
+    let mut files = Vec::new();
+    if let Some(workflow) = &options.workflow {
+        let text;
+        (text, files) = params::request(workflow, &options.params)?;
+        inputs.push(argument(text));
     }
-    for path in files {
+    if let Some(request) = &options.request {
+        refuse_file_name(request)?;
+        inputs.push(argument(request.clone()));
+    }
+    for path in &options.files {
         inputs.push(open_file(path)?);
     }
     // Nobody is asked to type one.
     if inputs.is_empty() && !io::stdin().is_terminal() {
         inputs.push(input(io::stdin(), None));
     }
-    Ok(inputs)
+    Ok((inputs, files))
 }
 
 /// `--request` with the name of a file is a mistake that JSON's own errors would hardly explain.
@@ -71,6 +78,12 @@ fn open_file(path: &Path) -> Result<Input, Error> {
     } else {
         input
     })
+}
+
+fn argument(text: String) -> Input {
+    input(Cursor::new(text.into_bytes()), None)
+        .of_argument()
+        .without_waiting()
 }
 
 fn input(bytes: impl Read + Send + 'static, name: Option<String>) -> Input {

@@ -89,7 +89,7 @@ impl<'a> Rehearsal<'a> {
             http,
             clock,
             rules: Rules::new(options, config),
-            shared: Shared::new(Found::new(config.service)),
+            shared: Shared::new(Found::new(config.service), Vec::new()),
             config,
             looked_up: HashMap::new(),
             stopped: None,

@@ -34,7 +34,9 @@ impl<'a> Post<'a> {
     fn call(&self, service: &dyn Service) -> Call<'a> {
         match self.about {
             About::Resume => service.resume(self.mode, self.body),
-            About::Start | About::Poll | About::Describe => service.start(self.mode, self.body),
+            About::Start | About::Poll | About::Describe | About::Upload => {
+                service.start(self.mode, self.body)
+            }
         }
     }
 }

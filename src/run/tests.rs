@@ -1296,7 +1296,10 @@ fn a_rate_refusal_that_cannot_be_read_is_not_sent_again() {
 fn only_the_signature_of_coze_studio_makes_its_answers_refusals() {
     let case = |logid| {
         let (clock, notes) = <(ScriptedClock, Notes)>::default();
-        let shared = Shared::new(Found::new(crate::service::ServiceName::parse("studio")));
+        let shared = Shared::new(
+            Found::new(crate::service::ServiceName::parse("studio")),
+            Vec::new(),
+        );
         let mut refused = refusal(200, r#"{"code":720701013,"msg":"upstream timeout"}"#);
         refused.logid = logid;
         let world = World {

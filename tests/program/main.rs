@@ -7,6 +7,7 @@
 mod check;
 mod configuration;
 mod failures;
+mod hands;
 mod input;
 mod limits;
 mod many;

@@ -570,6 +570,18 @@ fn a_resume_whose_run_still_waits_is_sent_again_only_when_asked_to() {
     runs(recall(&bench.open_to(RERUN), RESUME));
 }
 
+/// The connection was lost, and ten polls showed the question that had just been answered.
+#[test]
+fn a_resume_that_was_lost_and_whose_run_still_waits_may_be_sent_again_when_asked_to() {
+    let bench = Bench::new();
+    let mut waits = response(interrupted("9/1"), "9");
+    bench.sent(RESUME, |ticket| ticket.settle(&mut waits).unwrap());
+    assert_eq!(waits.kind(), Some(Kind::Unknown));
+    bench.age();
+    watches(recall(&bench.open(), RESUME));
+    runs(recall(&bench.open_to(RERUN), RESUME));
+}
+
 #[test]
 fn a_resumed_run_that_asks_something_else_has_taken_the_answer() {
     let bench = Bench::new();

@@ -1,0 +1,214 @@
+//! `-w ID -p NAME=VALUE…` → the text of one request, so that all that follows is as with any other,
+//! and the files among its parameters, which are uploaded before it is sent. Sends nothing itself.
+//! Forms: <https://httpie.io/docs/cli/request-items>.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Take};
+use std::path::Path;
+
+use serde_json::value::RawValue;
+
+use super::body::{Body, quoted};
+use super::hash::Hash;
+use super::reader::REQUEST_LIMIT;
+use crate::error::Error;
+
+/// The request that the options give, and the files that its parameters name by their hashes.
+pub(crate) fn request(
+    workflow: &str,
+    params: &[String],
+) -> Result<(String, Vec<FileParameter>), Error> {
+    let mut names = Vec::new();
+    let mut files = Vec::new();
+    let mut parameters = Body::default();
+    for argument in params {
+        // The first of `:=`, `=`, `@` ends the NAME.
+        let place = argument.find(['=', '@']).unwrap_or_default();
+        let (before, value) = argument.split_at(place);
+        let name = match before.strip_suffix(':') {
+            Some(name) if value.starts_with('=') => name,
+            _ => before,
+        };
+        if name.is_empty() {
+            return Err(no_sign(argument));
+        }
+        if names.contains(&name) {
+            let error = Error::usage(format!("--param {name} was given twice"));
+            return Err(error.hint("leave one of them out", "请去掉其中一个"));
+        }
+        names.push(name);
+        let json = if let Some(value) = value.strip_prefix('=') {
+            let text = match value.strip_prefix('@') {
+                Some(path) => Cow::Owned(read(name, path)?),
+                None => Cow::Borrowed(value),
+            };
+            if name == before {
+                quoted(&text)
+            } else {
+                json(name, &text)?
+            }
+        } else {
+            let file = FileParameter::open(name, &value[1..])?;
+            let json = file.placeholder();
+            files.push(file);
+            json
+        };
+        parameters.push(name, &json);
+    }
+    let mut body = Body::default();
+    body.push("workflow_id", &quoted(workflow));
+    if !params.is_empty() {
+        body.push("parameters", &parameters.finish());
+    }
+    Ok((body.finish(), files))
+}
+
+fn no_sign(argument: &str) -> Error {
+    let message = format!("--param {argument:?} is none of NAME=TEXT, NAME:=JSON and NAME@FILE");
+    Error::usage(message).hint(
+        "such as city=北京, days:=3 or image@cat.png; a text or JSON in a file is =@FILE or :=@FILE",
+        "例如 city=北京、days:=3 或 image@cat.png；文件中的文本或 JSON 写作 =@文件 或 :=@文件",
+    )
+}
+
+/// The text of a file.
+fn read(name: &str, path: &str) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    // One byte more, by which it is too large.
+    let limited = File::open(path).map(|file| file.take(REQUEST_LIMIT as u64 + 1));
+    let read = limited.and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(|error| unreadable(name, path, &error))?;
+    let text = String::from_utf8(bytes).ok();
+    text.filter(|text| text.len() <= REQUEST_LIMIT)
+        .ok_or_else(|| {
+            let message = format!("--param {name}: {path} is no UTF-8 text of at most 20 MiB");
+            Error::usage(message).hint(
+                format!("save it as UTF-8; to upload it as it is: {name}@{path}"),
+                format!("请以 UTF-8 编码保存；要原样上传：{name}@{path}"),
+            )
+        })
+}
+
+/// Byte for byte. The white space around it, and a byte order mark, are no part of it.
+fn json(name: &str, text: &str) -> Result<String, Error> {
+    let parsed = serde_json::from_str::<&RawValue>(text.trim_start_matches('\u{feff}'));
+    parsed.map(ToString::to_string).map_err(|error| {
+        Error::usage(format!("--param {name}: not valid JSON: {error}")).hint(
+            "a text is given without the colon: NAME=TEXT or NAME=@FILE",
+            "普通文本不写冒号：NAME=文本 或 NAME=@文件",
+        )
+    })
+}
+
+fn unreadable(name: &str, path: &str, error: &io::Error) -> Error {
+    Error::usage(format!("--param {name}: cannot read {path:?}: {error}")).hint(
+        "what follows @ is the name of a file; a text that begins with @ is given as JSON: \
+         NAME:='\"@…\"'",
+        "@ 之后是文件名；以 @ 开头的文本请写成 JSON：NAME:='\"@…\"'",
+    )
+}
+
+/// A file that is a parameter: uploaded first, and named by its id then.
+#[derive(Debug)]
+pub(crate) struct FileParameter {
+    name: String,
+    path: String,
+    file: File,
+    pub(crate) length: u64,
+    hash: Hash,
+}
+
+impl FileParameter {
+    fn open(name: &str, path: &str) -> Result<Self, Error> {
+        let cannot = |error: io::Error| unreadable(name, path, &error);
+        // Looked at before it is opened, for a pipe would be waited for.
+        if !fs::metadata(path).map_err(cannot)?.is_file() {
+            let error = Error::usage(format!("--param {name}: {path} is no regular file"));
+            return Err(error.hint(
+                "only a regular file can be uploaded: save it as one",
+                "只能上传普通文件，请先保存为文件",
+            ));
+        }
+        let mut file = File::open(path).map_err(cannot)?;
+        let mut hash = Hash::EMPTY;
+        let length = io::copy(&mut file, &mut hash).map_err(cannot)?;
+        Ok(Self {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            file,
+            length,
+            hash,
+        })
+    }
+
+    /// The last part of its path.
+    pub(crate) fn file_name(&self) -> String {
+        let name = Path::new(&self.path).file_name().unwrap_or_default();
+        name.display().to_string()
+    }
+
+    /// Whether a run's body still lacks its id.
+    pub(crate) fn is_awaited_in(&self, body: &str) -> bool {
+        body.contains(&self.placeholder())
+    }
+
+    /// The body with its id, also where other parameters are the same file.
+    pub(crate) fn with_id(&self, id: &str, body: &str) -> String {
+        let reference = quoted(&format!(r#"{{"file_id":{}}}"#, quoted(id)));
+        body.replace(&self.placeholder(), &reference)
+    }
+
+    /// What is in its place, as JSON, until it has an id. A journal knows it by its bytes.
+    fn placeholder(&self) -> String {
+        let hash = self.hash.0;
+        quoted(&format!(r#"{{"file_hash":"{hash:032x}"}}"#))
+    }
+
+    /// The bytes that were hashed. Where the file has others by now they fail before their end, so
+    /// that they are never uploaded whole, and `has_changed` says why.
+    pub(crate) fn reader<'a>(&'a self, has_changed: &'a Cell<bool>) -> impl Read + 'a {
+        // From another place than the beginning the bytes would be others.
+        let _ = (&self.file).rewind();
+        SameBytes {
+            bytes: (&self.file).take(self.length),
+            hash: Hash::EMPTY,
+            expected: self.hash,
+            has_changed,
+        }
+    }
+
+    pub(crate) fn changed(&self) -> Error {
+        self.not_uploaded(Error::usage("it has changed meanwhile").hint(
+            "run the command again when nothing writes to it",
+            "请在没有程序写入该文件时重新运行",
+        ))
+    }
+
+    pub(crate) fn not_uploaded(&self, why: Error) -> Error {
+        let Self { name, path, .. } = self;
+        let message = format!("--param {name}: {path} was not uploaded: {}", why.message);
+        Error { message, ..why }
+    }
+}
+
+struct SameBytes<'a> {
+    bytes: Take<&'a File>,
+    hash: Hash,
+    expected: Hash,
+    has_changed: &'a Cell<bool>,
+}
+
+impl Read for SameBytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        self.hash = self.hash.then(&buffer[..count]);
+        let is_last = count == 0 && !buffer.is_empty() || self.bytes.limit() == 0;
+        if is_last && self.hash != self.expected {
+            self.has_changed.set(true);
+            return Err(io::Error::other("the file has changed"));
+        }
+        Ok(count)
+    }
+}

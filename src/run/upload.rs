@@ -1,0 +1,95 @@
+//! Files that are parameters of a run: uploaded before it is sent, which then names them by their ids.
+//! An upload starts nothing, so whatever became of one it may be repeated.
+//! <https://docs.coze.cn/developer_guides/upload_files>, RFC 7578.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::io::Read;
+
+use super::pace::Retries;
+use super::start::{Document, http_message};
+use super::{Attempt, unreachable};
+use crate::coze::call::{Call, UploadBody};
+use crate::coze::code::{About, Meaning};
+use crate::coze::envelope::Envelope;
+use crate::error::{Error, Kind};
+use crate::input::params::FileParameter;
+
+impl<'a> Attempt<'a> {
+    /// The body of a run with the ids of its files. An error is one before anything was started.
+    pub(super) fn upload_files<'b>(&mut self, body: &'b str) -> Result<Cow<'b, str>, Error> {
+        let shared = self.runner.shared;
+        let mut body = Cow::Borrowed(body);
+        for file in &shared.files {
+            let mut retries = Retries::new(self.runner.rules.retries);
+            // The same bytes under two names are uploaded once.
+            while file.is_awaited_in(&body) {
+                self.observer.may_send()?;
+                if let Some(id) = self.upload(file, &mut retries)? {
+                    body = file.with_id(&id, &body).into();
+                }
+            }
+        }
+        Ok(body)
+    }
+
+    /// The file's id; nothing when it is to be uploaded again, after a pause that was made.
+    fn upload(
+        &mut self,
+        file: &FileParameter,
+        retries: &mut Retries<'a>,
+    ) -> Result<Option<String>, Error> {
+        let clock = self.runner.clock;
+        let boundary = format!("{:016x}{:016x}", clock.random(), clock.random());
+        // The name is written as browsers do.
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n",
+            file.file_name()
+                .replace('"', "%22")
+                .replace('\r', "%0D")
+                .replace('\n', "%0A")
+        );
+        let tail = format!("\r\n--{boundary}--\r\n");
+        let has_changed = Cell::new(false);
+        let bytes = file.reader(&has_changed);
+        let form = head.as_bytes().chain(bytes).chain(tail.as_bytes());
+        let sent = self.call(&Call::upload(UploadBody {
+            content_type: format!("multipart/form-data; boundary={boundary}"),
+            length: file.length + (head.len() + tail.len()) as u64,
+            reader: RefCell::new(Box::new(form)),
+        }));
+        let mut response = match sent {
+            _ if has_changed.get() => return Err(file.changed()),
+            Ok(response) => response,
+            Err(failure) => {
+                let error = file.not_uploaded(unreachable(&failure));
+                if !failure.is_transient() {
+                    return Err(error);
+                }
+                return self.pause(retries, error, false, None).map(|()| None);
+            }
+        };
+        let document = Document::read(response.body.as_mut(), Vec::new());
+        let envelope = Envelope::parse(&document.text).unwrap_or_default();
+        let (code, status) = (envelope.code(), response.status);
+        if code.is_none() && (200..300).contains(&status) && envelope.id().is_some() {
+            return Ok(envelope.id());
+        }
+        let meaning = self.service().meaning(code, status, false);
+        let kind = match meaning {
+            Meaning::Refused => Kind::Refused,
+            Meaning::Unclear if code.is_some() && status < 500 => Kind::Refused,
+            Meaning::Unclear | Meaning::RateLimited => Kind::Unreachable,
+        };
+        let said = envelope.said(|| http_message(status));
+        let error = file.not_uploaded(self.coze_error(kind, About::Upload, said));
+        if meaning == Meaning::Refused {
+            return Err(error);
+        }
+        let is_rate = meaning == Meaning::RateLimited;
+        let retry_after = response.retry_after.as_deref();
+        self.pause(retries, error, is_rate, retry_after)
+            .map(|()| None)
+    }
+}
