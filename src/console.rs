@@ -161,7 +161,8 @@ impl<'a> Console<'a> {
         }
         self.screen().status = Some(Status::default());
         std::thread::scope(|scope| {
-            scope.spawn(|| self.tick());
+            // Without a thread for it there is no status line.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || self.tick());
             let done = work();
             self.screen().over = true;
             self.over.notify_all();

@@ -67,7 +67,9 @@ impl<R: Read> Requests<R> {
 
     /// Whether another value is known to follow. Never waits for one.
     pub(crate) fn is_followed(&mut self) -> bool {
-        let is_something = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        // Nor do the bytes of a byte order mark begin a value.
+        let skipped = b" \t\n\r\xef\xbb\xbf";
+        let is_something = |byte| !skipped.contains(byte);
         if self.ended || self.may_wait {
             return !self.ended && self.source.value().iter().any(is_something);
         }
