@@ -12,6 +12,7 @@ use std::io;
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -34,16 +35,17 @@ const ASIDE_LIMIT: usize = 64;
 
 /// Where everything goes that is reported of requests.
 pub(crate) trait Output: Sync {
-    /// A request was taken up.
-    fn taken(&self);
+    /// A request was taken up. `is_last`: no other one has been read, nor is at hand.
+    fn taken(&self, is_last: bool);
     /// Nothing more can be written to standard output.
     fn is_broken(&self) -> bool;
     /// Masks the key where the service's words quote it.
     fn mask(&self, response: &mut Response);
     /// A word about the requests themselves.
     fn warn(&self, english: &'static str, chinese: &'static str);
-    /// Masks and writes one response; false when nothing more can be written.
-    fn respond(&self, response: &mut Response) -> bool;
+    /// Masks and writes one response to a request that was taken up at `began`; false when nothing
+    /// more can be written.
+    fn respond(&self, response: &mut Response, began: Duration) -> bool;
     /// An event as it arrives; `request` is the request's `id`.
     fn event(&self, frame: &Frame<'_>, request: Option<&RawValue>);
     /// A step on the way.
@@ -84,6 +86,7 @@ pub(crate) struct Settings<'a> {
 /// A request that was taken up.
 struct Taken {
     number: u64,
+    began: Duration,
     request: Request,
 }
 
@@ -168,7 +171,7 @@ impl<'a> Batch<'a> {
                 continue;
             };
             self.write_output_file(&mut response);
-            self.respond(&mut response, starts);
+            self.respond(&mut response, &taken, starts);
         }
     }
 
@@ -193,12 +196,14 @@ impl<'a> Batch<'a> {
         let mut intake = lock(&self.intake);
         while let Some(input) = intake.inputs.front_mut() {
             let item = input.next();
+            let has_more = input.has_more_at_hand();
             if self.progress().is_broken {
                 return None;
             }
             if let Some(item) = item {
                 intake.taken += 1;
-                self.settings.output.taken();
+                let is_last = !has_more && intake.inputs.len() == 1;
+                self.settings.output.taken(is_last);
                 return Some(self.understand(intake.taken - 1, item));
             }
             intake.inputs.pop_front();
@@ -218,12 +223,17 @@ impl<'a> Batch<'a> {
                 "请去掉 -o，或逐个运行",
             ));
         }
-        Taken { number, request }
+        let began = self.settings.clock.now();
+        Taken {
+            number,
+            began,
+            request,
+        }
     }
 
     /// The response; nothing while another process works on the request.
     fn answer(&self, http: &dyn Http, taken: &Taken, patience: Patience) -> Option<Response> {
-        let Taken { number, request } = taken;
+        let (number, request) = (taken.number, &taken.request);
         let mut response = loop {
             let (task, ticket) = match self.recall(request, patience) {
                 Recall::Unkept => break self.run_task(http, taken, &request.task, None, patience),
@@ -247,7 +257,7 @@ impl<'a> Batch<'a> {
             }
             break response;
         };
-        response.id = response.id.take().or_else(|| self.number(*number));
+        response.id = response.id.take().or_else(|| self.number(number));
         Some(response)
     }
 
@@ -269,11 +279,12 @@ impl<'a> Batch<'a> {
     fn run_task(
         &self,
         http: &dyn Http,
-        Taken { number, request }: &Taken,
+        taken: &Taken,
         task: &Result<Task, Error>,
         ticket: Option<&Ticket<'_>>,
         patience: Patience,
     ) -> Response {
+        let (number, request) = (taken.number, &taken.request);
         let Settings {
             clock,
             rules,
@@ -285,7 +296,7 @@ impl<'a> Batch<'a> {
             http,
             clock: *clock,
             rules: Rules {
-                batch: rules.batch || *number > 0,
+                batch: rules.batch || number > 0,
                 timeout: match patience {
                     Patience::None => rules.timeout,
                     Patience::Until(deadline) => deadline.left(*clock),
@@ -296,7 +307,7 @@ impl<'a> Batch<'a> {
         };
         let witness = Witness {
             output: *output,
-            request: request.id.clone().or_else(|| self.number(*number)),
+            request: request.id.clone().or_else(|| self.number(number)),
             ticket,
         };
         runner.answer(request, task, &witness)
@@ -334,8 +345,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn respond(&self, response: &mut Response, starts: bool) {
-        let is_written = self.settings.output.respond(response);
+    fn respond(&self, response: &mut Response, taken: &Taken, starts: bool) {
+        let is_written = self.settings.output.respond(response, taken.began);
         let mut progress = self.progress();
         progress.totals.count(response.kind(), starts);
         if !is_written {

@@ -53,6 +53,8 @@ pub(crate) struct Options {
     pub(crate) no_wait: bool,
     pub(crate) events: bool,
     pub(crate) raw_output: bool,
+    pub(crate) get: Option<String>,
+    pub(crate) json: bool,
     pub(crate) output: Option<PathBuf>,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) journal: Option<PathBuf>,
@@ -132,7 +134,12 @@ fn read_argument(parser: &mut lexopt::Parser, options: &mut Options) -> Result<S
         "-V" | "--version" => return Ok(Seen::Asked(Command::Version)),
         "--check" => options.check = true,
         "-c" | "--config" => options.config = Some(value.path()?),
-        "--base-url" => options.base_url = Some(value.base_url()?),
+        "--base-url" => {
+            options.base_url = Some(value.not_empty(
+                "leave it out, or give a URL such as https://api.coze.cn",
+                "请去掉该选项，或给出网址，例如 https://api.coze.cn",
+            )?);
+        }
         "--service" => options.service = Some(value.service()?),
         "--timeout" => options.timeout = Some(value.limit()?),
         "--idle-timeout" => options.idle_timeout = Some(value.limit()?),
@@ -143,6 +150,13 @@ fn read_argument(parser: &mut lexopt::Parser, options: &mut Options) -> Result<S
         "--no-wait" => options.no_wait = true,
         "--events" => options.events = true,
         "-r" | "--raw-output" => options.raw_output = true,
+        "-g" | "--get" => {
+            options.get = Some(value.not_empty(
+                "a PATH such as data.images.0.url, or -r for all of it",
+                "请给出路径，例如 data.images.0.url；要全部结果请用 -r",
+            )?);
+        }
+        "--json" => options.json = true,
         "-o" | "--output" => options.output = Some(value.path()?),
         "-j" | "--jobs" => {
             options.jobs = NonZeroUsize::new(value.count(1, MOST_JOBS)? as usize);
@@ -197,17 +211,14 @@ impl Value<'_> {
         Ok(())
     }
 
-    /// An empty one is a variable that somebody forgot to set, and the default another server.
-    fn base_url(self) -> Result<String, Error> {
+    /// An empty one is a variable that somebody forgot to set; no default is what they meant.
+    fn not_empty(self, english: &'static str, chinese: &'static str) -> Result<String, Error> {
         let option = self.option;
-        let url = self.text()?;
-        if url.trim().is_empty() {
-            return Err(Error::usage(format!("{option} is empty")).hint(
-                "leave it out, or give a URL such as https://api.coze.cn",
-                "请去掉该选项，或给出网址，例如 https://api.coze.cn",
-            ));
+        let text = self.text()?;
+        if text.trim().is_empty() {
+            return Err(Error::usage(format!("{option} is empty")).hint(english, chinese));
         }
-        Ok(url)
+        Ok(text)
     }
 
     fn service(self) -> Result<ServiceName, Error> {
@@ -325,17 +336,18 @@ fn contradiction(options: &Options) -> Option<Error> {
     let has_request = options.request.is_some();
     let has_files = !options.files.is_empty();
     let has_output = options.output.is_some();
+    let (raw, get) = (options.raw_output, options.get.is_some());
     let pairs = [
         (has_request, "--request", has_files, "FILE"),
         (options.check, "--check", has_request, "--request"),
         (options.check, "--check", has_files, "FILE"),
-        (
-            options.raw_output,
-            "--raw-output",
-            options.events,
-            "--events",
-        ),
-        (options.raw_output, "--raw-output", has_output, "--output"),
+        (raw, "--raw-output", options.events, "--events"),
+        (raw, "--raw-output", has_output, "--output"),
+        (raw, "--raw-output", options.json, "--json"),
+        (get, "--get", raw, "--raw-output"),
+        (get, "--get", options.events, "--events"),
+        (get, "--get", has_output, "--output"),
+        (get, "--get", options.json, "--json"),
         (options.quiet, "--quiet", options.verbose, "--verbose"),
     ];
     if let Some((_, one, _, other)) = pairs.into_iter().find(|pair| pair.0 && pair.2) {

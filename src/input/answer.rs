@@ -58,8 +58,8 @@ fn refusal(sentence: &str, inputs: &[Input]) -> Error {
 }
 
 /// One of the values that an input node asks for.
-struct Input {
-    name: String,
+pub(crate) struct Input {
+    pub(crate) name: String,
     /// Its type in Coze's word, if it is told.
     r#type: Option<String>,
     required: bool,
@@ -85,7 +85,8 @@ impl Input {
         })
     }
 
-    fn describe(&self) -> String {
+    /// `name (type, optional)`.
+    pub(crate) fn describe(&self) -> String {
         let optional = (!self.required).then_some("optional");
         let asides: Vec<_> = self.r#type.as_deref().into_iter().chain(optional).collect();
         match asides.as_slice() {
@@ -95,7 +96,8 @@ impl Input {
     }
 }
 
-fn inputs(interrupt: &Interrupt) -> Vec<Input> {
+/// What the run asks for; nothing where it does not say so.
+pub(crate) fn inputs(interrupt: &Interrupt) -> Vec<Input> {
     let required = interrupt.required_parameters.as_deref();
     let named = required.and_then(|required| of_collection(required.get()));
     let in_form = || of_form(interrupt.data.as_deref()?.get());

@@ -69,6 +69,11 @@ impl<R: Read> Requests<R> {
         item
     }
 
+    /// Whether more than white space has been read after the last request.
+    pub(crate) fn has_more_at_hand(&self) -> bool {
+        !self.ended && !self.source.value().trim_ascii().is_empty()
+    }
+
     fn next_value(&mut self) -> Result<Option<String>, Error> {
         let first = self.source.skip_white_space();
         let Some(first) = first.map_err(|error| self.unreadable(&error))? else {

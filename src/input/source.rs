@@ -1,12 +1,16 @@
 //! Where requests come from: `--request`, the files, else standard input. All are opened before
 //! anything is sent. The only file in here that touches the file system.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use super::reader::Requests;
 use crate::error::Error;
+
+/// So much is read twice, so that a person can be told how far the work is.
+const COUNTED: u64 = 64 << 20;
 
 /// One place that requests come from.
 pub(crate) type Input = Requests<Box<dyn Read + Send>>;
@@ -26,6 +30,22 @@ pub(crate) fn open(request: Option<&str>, files: &[PathBuf]) -> Result<Vec<Input
         inputs.push(input(io::stdin(), None));
     }
     Ok(inputs)
+}
+
+/// How many requests there are, where they can be read ahead of their own reading: in regular files
+/// that are not too large.
+pub(crate) fn count(files: &[PathBuf]) -> Option<usize> {
+    let is_small = |data: fs::Metadata| data.is_file() && data.len() <= COUNTED;
+    let mut data = files.iter().map(fs::metadata);
+    if files.is_empty() || !data.all(|data| data.is_ok_and(is_small)) {
+        return None;
+    }
+    let inputs = open(None, files).ok()?.into_iter();
+    Some(
+        inputs
+            .map(|mut input| iter::from_fn(|| input.next()).count())
+            .sum(),
+    )
 }
 
 /// `--request` with the name of a file is a mistake that JSON's own errors would hardly explain.
