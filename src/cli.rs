@@ -584,18 +584,31 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused_by_both_names() {
-        let pairs: [(&[&str], &str); 6] = [
+        let pairs: [(&[&str], &str); 11] = [
             (&["--request", "{}", "f"], "--request and FILE"),
             (&["--check", "--request", "{}"], "--check and --request"),
             (&["--check", "f"], "--check and FILE"),
             (&["-r", "--events"], "--raw-output and --events"),
             (&["-r", "-o", "f"], "--raw-output and --output"),
+            (&["-r", "--json"], "--raw-output and --json"),
+            (&["-g", "a", "-r"], "--get and --raw-output"),
+            (&["-g", "a", "--events"], "--get and --events"),
+            (&["-g", "a", "-o", "f"], "--get and --output"),
+            (&["-g", "a", "--json"], "--get and --json"),
             (&["-qv"], "--quiet and --verbose"),
         ];
         for (args, pair) in pairs {
             let sentence = format!("{pair} can't be used together (leave one of them out)");
             refused(args, &sentence);
         }
+    }
+
+    #[test]
+    fn an_empty_path_is_refused_before_anything_is_paid_for() {
+        refused(
+            &["--get="],
+            "--get is empty (a PATH such as data.images.0.url, or -r for all of it)",
+        );
     }
 
     #[test]

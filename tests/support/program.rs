@@ -141,6 +141,7 @@ impl Program {
             stdout: Lines::of(child.stdout.take()),
             stderr: Lines::of(child.stderr.take()),
             terminal: stderr,
+            lines_read: 0,
             child,
             directory: self.directory,
             may_quote_key: self.may_quote_key,
@@ -154,8 +155,9 @@ pub struct Running {
     stdin: Option<ChildStdin>,
     stdout: Lines,
     stderr: Lines,
-    /// Standard error, where it is one.
+    /// Standard error, where it is one, and how many of its lines were read.
     terminal: Option<Terminal>,
+    lines_read: usize,
     directory: TempDir,
     may_quote_key: bool,
 }
@@ -186,7 +188,12 @@ impl Running {
     /// The next line of its standard error.
     #[track_caller]
     pub fn error_line(&mut self) -> String {
-        self.stderr.next("standard error")
+        let Some(terminal) = &self.terminal else {
+            return self.stderr.next("standard error");
+        };
+        self.lines_read += 1;
+        let line = terminal.line(self.lines_read - 1);
+        self.stderr.checked(line.trim_end_matches('\n'))
     }
 
     pub fn id(&self) -> u32 {
@@ -211,7 +218,9 @@ impl Running {
     #[track_caller]
     pub fn threads(&self) -> usize {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
-        tasks.expect("a program that has not ended").count()
+        let count = tasks.expect("a program that has not ended").count();
+        // The status line has its own.
+        count - usize::from(self.terminal.is_some())
     }
 
     /// Closes its standard input and waits for its end.
@@ -223,7 +232,9 @@ impl Running {
         // Its output is at its end, so that it is ending as well.
         let status = self.child.wait().expect("a status");
         if let Some(terminal) = self.terminal.take() {
-            stderr += &self.stderr.checked(&without_status(&terminal.finish().1));
+            let told = without_status(&terminal.finish().1);
+            let rest = told.split_inclusive('\n').skip(self.lines_read);
+            stderr += &self.stderr.checked(&rest.collect::<String>());
         }
         let quoted = [&self.stdout, &self.stderr].map(|lines| lines.quoted_key);
         assert!(

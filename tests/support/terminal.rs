@@ -82,6 +82,24 @@ impl Terminal {
         }
     }
 
+    /// The line of this number, counted from 0, that is no status line.
+    #[track_caller]
+    pub fn line(&self, number: usize) -> String {
+        let began = Instant::now();
+        loop {
+            let sent = String::from_utf8_lossy(&lock(&self.seen)).into_owned();
+            let lines = without_status(&sent);
+            let mut lines = lines
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            if let Some(line) = lines.nth(number) {
+                return line.to_owned();
+            }
+            assert!(began.elapsed() < PATIENCE, "no further line: {sent:?}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// All that was sent to it, once nobody has its other end any more.
     pub fn finish(self) -> (String, String) {
         let Self {
@@ -112,8 +130,8 @@ pub fn without_status(bytes: &str) -> String {
     let mut plain = String::new();
     for (number, part) in bytes.replace("\r\n", "\n").split('\r').enumerate() {
         let rest = match part.strip_prefix("\x1b[?7l") {
-            Some(line) => line.split_once("\x1b[?7h").expect("a line's end").1,
-            None if number > 0 => part.strip_prefix("\x1b[K").expect("an erased line"),
+            Some(line) => line.split_once("\x1b[?7h").map_or("", |(_, rest)| rest),
+            None if number > 0 => part.strip_prefix("\x1b[K").unwrap_or_default(),
             None => part,
         };
         plain += rest;
