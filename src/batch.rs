@@ -48,8 +48,8 @@ const SHARED_FILES: usize = 4;
 
 /// Where everything goes that is reported of requests.
 pub(crate) trait Output: Sync {
-    /// A request was taken up.
-    fn taken(&self);
+    /// A request was taken up. `is_last`: no other one is known to follow.
+    fn taken(&self, is_last: bool);
     /// Nothing more can be written to standard output.
     fn is_broken(&self) -> bool;
     /// Masks the key where the service's words quote it.
@@ -57,8 +57,9 @@ pub(crate) trait Output: Sync {
     fn mask_error(&self, error: Error) -> Error;
     /// A word about the requests themselves.
     fn warn(&self, english: &'static str, chinese: &'static str);
-    /// Masks and writes one response; false when nothing more can be written.
-    fn respond(&self, response: &mut Response) -> bool;
+    /// Masks and writes one response to a request that was taken up at `began`; false when nothing
+    /// more can be written.
+    fn respond(&self, response: &mut Response, began: Duration) -> bool;
     /// Masks and writes what `--check` found; false when nothing more can be written.
     fn report(&self, report: &mut Report<'_>) -> bool;
     /// An event as it arrives; `request` is the request's `id`.
@@ -106,6 +107,7 @@ struct Queue {
 
 /// A request that was taken up.
 struct Taken {
+    began: Duration,
     request: Request,
     /// The request's `id`, or else its number where responses have to be told apart.
     id: Option<Box<RawValue>>,
@@ -259,7 +261,7 @@ impl<'a> Batch<'a> {
         }
         match next {
             Next::Request(item) => {
-                self.settings.output.taken();
+                self.settings.output.taken(!item.is_followed);
                 queue.taken += 1;
                 Next::Request(self.understand(&mut queue, item))
             }
@@ -286,6 +288,7 @@ impl<'a> Batch<'a> {
         let is_numbered = self.settings.numbered || self.settings.journal.is_some();
         let number = RawValue::from_string(number.to_string()).expect("a number is JSON");
         Taken {
+            began: self.settings.clock.now(),
             id: request.id.clone().or(is_numbered.then_some(number)),
             request,
             is_one_of_many,
@@ -372,7 +375,7 @@ impl<'a> Batch<'a> {
         }
         response.id = taken.id;
         let starts = !matches!(taken.request.task, Ok(Task::Watch(_)));
-        let is_written = self.settings.output.respond(&mut response);
+        let is_written = self.settings.output.respond(&mut response, taken.began);
         let mut totals = lock(&self.totals);
         totals.count(response.kind(), starts);
         totals.from_journal += u64::from(response.is_from_journal);

@@ -50,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) no_wait: bool,
     pub(crate) events: bool,
     pub(crate) raw_output: bool,
+    pub(crate) get: Option<String>,
+    pub(crate) json: bool,
     pub(crate) output: Option<PathBuf>,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) journal: Option<PathBuf>,
@@ -137,7 +139,12 @@ fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Co
         "-w" | "--workflow" => options.workflow = Some(value.workflow()?),
         "-p" | "--param" => options.params.push(value.text()?),
         "-c" | "--config" => options.config = Some(value.path()?),
-        "--base-url" => options.base_url = Some(value.base_url()?),
+        "--base-url" => {
+            options.base_url = Some(value.filled(
+                "leave it out, or give a URL such as https://api.coze.cn",
+                "请去掉该选项，或给出网址，例如 https://api.coze.cn",
+            )?);
+        }
         "--service" => options.service = Some(value.service()?),
         "--timeout" => options.timeout = Some(value.limit()?),
         "--idle-timeout" => options.idle_timeout = Some(value.limit()?),
@@ -148,6 +155,13 @@ fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Co
         "--no-wait" => options.no_wait = true,
         "--events" => options.events = true,
         "-r" | "--raw-output" => options.raw_output = true,
+        "-g" | "--get" => {
+            options.get = Some(value.filled(
+                "a PATH such as data.images.0.url, or -r for all of it",
+                "请给出路径，例如 data.images.0.url；要全部结果请用 -r",
+            )?);
+        }
+        "--json" => options.json = true,
         "-o" | "--output" => options.output = Some(value.path()?),
         "-j" | "--jobs" => options.jobs = NonZeroUsize::new(value.count(1, MOST_JOBS)?.into()),
         "--journal" => options.journal = Some(value.path()?),
@@ -195,13 +209,6 @@ impl Value<'_> {
         Ok(())
     }
 
-    fn base_url(&mut self) -> Result<String, Error> {
-        self.filled(
-            "leave it out, or give a URL such as https://api.coze.cn",
-            "请去掉该选项，或给出网址，例如 https://api.coze.cn",
-        )
-    }
-
     fn workflow(&mut self) -> Result<String, Error> {
         self.filled(
             "give the workflow's id, or the address of its page",
@@ -209,7 +216,7 @@ impl Value<'_> {
         )
     }
 
-    /// An empty one is a variable that somebody forgot to set, and a default would be another server.
+    /// An empty one is a variable that somebody forgot to set, and no default is what they meant.
     fn filled(&mut self, english: &'static str, chinese: &'static str) -> Result<String, Error> {
         let text = self.text()?;
         if text.trim().is_empty() {
@@ -320,12 +327,21 @@ fn contradiction(options: &Options) -> Option<Error> {
     let files = (!options.files.is_empty(), "FILE");
     let workflow = (options.workflow.is_some(), "--workflow");
     let raw_output = (options.raw_output, "--raw-output");
+    let get = (options.get.is_some(), "--get");
+    let events = (options.events, "--events");
+    let output = (options.output.is_some(), "--output");
+    let json = (options.json, "--json");
     let pairs = [
         (request, files),
         (workflow, request),
         (workflow, files),
-        (raw_output, (options.events, "--events")),
-        (raw_output, (options.output.is_some(), "--output")),
+        (raw_output, events),
+        (raw_output, output),
+        (raw_output, json),
+        (get, raw_output),
+        (get, events),
+        (get, output),
+        (get, json),
         ((options.quiet, "--quiet"), (options.verbose, "--verbose")),
     ];
     let are_given = |((is_one, _), (is_other, _)): &_| *is_one && *is_other;
@@ -572,16 +588,29 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused_by_both_names() {
-        let pairs: [(&[&str], &str); 4] = [
+        let pairs: [(&[&str], &str); 9] = [
             (&["--request", "{}", "f"], "--request and FILE"),
             (&["-r", "--events"], "--raw-output and --events"),
             (&["-r", "-o", "f"], "--raw-output and --output"),
+            (&["-r", "--json"], "--raw-output and --json"),
+            (&["-g", "a", "-r"], "--get and --raw-output"),
+            (&["-g", "a", "--events"], "--get and --events"),
+            (&["-g", "a", "-o", "f"], "--get and --output"),
+            (&["-g", "a", "--json"], "--get and --json"),
             (&["-qv"], "--quiet and --verbose"),
         ];
         for (args, pair) in pairs {
             let sentence = format!("{pair} can't be used together (leave one of them out)");
             refused(args, &sentence);
         }
+    }
+
+    #[test]
+    fn an_empty_path_is_refused_before_anything_is_paid_for() {
+        refused(
+            &["--get="],
+            "--get is empty (a PATH such as data.images.0.url, or -r for all of it)",
+        );
     }
 
     #[test]

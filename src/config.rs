@@ -20,7 +20,7 @@ use crate::cli::{Limit, Options};
 use crate::error::{Error, Kind};
 use crate::service::ServiceName;
 
-pub(crate) use self::env::{Env, language};
+pub(crate) use self::env::{Env, has_colours, language};
 use self::file::ConfigFile;
 pub(crate) use self::key::Key;
 use self::key::is_placeholder;

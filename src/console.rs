@@ -1,28 +1,35 @@
 //! Standard output and standard error: one line for each response, one for each failure, what
-//! `--events` and `-v` show, and the status line. Masks the key where the service's words quote it,
-//! and escapes control characters before they reach a terminal. The only file beside `main` that
-//! prints.
+//! `--events` and `-v` show; or, where a person looks at standard output, the view, and the status
+//! line. Masks the key where the service's words quote it, and lets nothing command a terminal. The
+//! only file beside `main` that prints.
 
 mod parameters;
+mod part;
+mod printable;
+mod screen;
 mod status_line;
+mod view;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
+use self::screen::{Out, Screen, standard_output, tell};
 use self::status_line::Status;
+use self::view::{Live, View};
 use crate::batch::Output;
 use crate::batch::totals::Totals;
-use crate::cli::{Options, help};
-use crate::config::{Config, Key, Origin};
+use crate::cli::Options;
+use crate::config::{self, Config, Env, Key};
 use crate::coze::fields;
 use crate::error::{Error, Kind};
+use crate::input::source;
 use crate::language::Language;
 use crate::response::{Outcome, Response};
 use crate::run::Note;
@@ -30,29 +37,16 @@ use crate::run::rehearse::Report;
 use crate::sse::Frame;
 use crate::time::Clock;
 
-/// Lines up to here are written at once.
-const LINE: usize = 64 << 10;
-
 /// How often the status line is drawn anew.
 const TICK: Duration = Duration::from_millis(200);
 
-/// What is to be shown.
-#[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is an option of its own"
-)]
-struct Show {
-    /// `-r`: `output` itself, and nothing but it, on standard output.
-    raw_output: bool,
-    events: bool,
-    quiet: bool,
-    verbose: bool,
-}
-
 pub(crate) struct Console<'a> {
-    show: Show,
+    options: &'a Options,
     language: Language,
+    /// Standard output is a terminal: no text may command it.
+    is_terminal: bool,
+    /// For a person at that terminal, who is shown no JSON.
+    view: Option<View>,
     key: Option<&'a Key>,
     clock: &'a dyn Clock,
     /// Held while something is written, so that lines of several jobs never mix.
@@ -61,51 +55,18 @@ pub(crate) struct Console<'a> {
     over: Condvar,
 }
 
-struct Screen {
-    /// Standard output; none when nothing more can be written to it.
-    out: Option<BufWriter<File>>,
-    /// Only for a person: standard error is a terminal, and nothing else is shown there.
-    status: Option<Status>,
-    /// The status line stands on the terminal.
-    drawn: bool,
-    over: bool,
-}
-
-impl Screen {
-    fn new() -> Self {
-        // Not std's own handle: before it writes it looks for a line feed, in a text of megabytes too.
-        let out = io::stdout().as_fd().try_clone_to_owned().ok();
-        Self {
-            out: out.map(|out| BufWriter::with_capacity(LINE, out.into())),
-            status: None,
-            drawn: false,
-            over: false,
-        }
-    }
-
-    fn draw(&mut self, line: &str) {
-        // With wrapping off meanwhile: in a narrow window a second line could not be erased.
-        let _ = write!(io::stderr().lock(), "\r\x1b[?7l{line}\x1b[K\x1b[?7h");
-        self.drawn = true;
-    }
-
-    fn erase(&mut self) {
-        if std::mem::take(&mut self.drawn) {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
-        }
-    }
-}
-
 impl<'a> Console<'a> {
-    pub(crate) fn new(options: &Options, language: Language, clock: &'a dyn Clock) -> Self {
+    pub(crate) fn new(options: &'a Options, env: &Env, clock: &'a dyn Clock) -> Self {
+        let language = config::language(env);
+        let is_terminal = io::stdout().is_terminal();
+        let wants_text = options.raw_output || options.get.is_some();
+        let has_view = is_terminal && !wants_text && !options.json && !options.events;
+        let view = || View::new(language, config::has_colours(env), options);
         Self {
-            show: Show {
-                raw_output: options.raw_output,
-                events: options.events,
-                quiet: options.quiet,
-                verbose: options.verbose,
-            },
+            options,
             language,
+            is_terminal,
+            view: has_view.then(view),
             key: None,
             clock,
             screen: Mutex::new(Screen::new()),
@@ -113,31 +74,34 @@ impl<'a> Console<'a> {
         }
     }
 
+    /// What a person is shown who gave no request, and the exit code. A program that runs this one
+    /// gets its response all the same.
+    pub(crate) fn greet(&self, error: Error) -> u8 {
+        tell(self.language.pick(
+            include_str!("console/greeting/en.txt"),
+            include_str!("console/greeting/zh.txt"),
+        ));
+        if self.view.is_none() {
+            return self.refuse(error);
+        }
+        error.kind.exit_code()
+    }
+
     /// One response and one line for what was found before any request was read. Gives the exit code.
     pub(crate) fn refuse(&self, error: Error) -> u8 {
         let mut response = Response::new(Outcome::Error(error));
-        if self.respond(&mut response) {
+        self.taken(true);
+        if self.respond(&mut response, self.clock.now()) {
             response.exit_code()
         } else {
             Kind::Io.exit_code()
         }
     }
 
-    /// The short help, on standard error, for a person who gave no request.
-    pub(crate) fn show_help(&self) {
-        let _ = io::stderr()
-            .lock()
-            .write_all(help::short(self.language).as_bytes());
-    }
-
     /// Under `-v`: every setting and where it comes from, and warnings.
     pub(crate) fn explain_config(&self, config: &Config) {
-        for Origin {
-            field,
-            value,
-            source,
-        } in &config.origins
-        {
+        for origin in &config.origins {
+            let (field, value, source) = (&origin.field, &origin.value, &origin.source);
             self.explain(&format!("{field} {value} ({source})"));
         }
         for warning in &config.warnings {
@@ -155,16 +119,17 @@ impl<'a> Console<'a> {
 
     /// Does `work`, with a status line meanwhile when somebody can see it.
     pub(crate) fn with_status<T>(&self, work: impl FnOnce() -> T) -> T {
-        let plain = self.show.quiet || self.show.verbose;
+        let plain = self.options.quiet || self.options.verbose;
         if plain || !io::stderr().is_terminal() {
             return work();
         }
-        self.screen().status = Some(Status::default());
-        std::thread::scope(|scope| {
-            // Without a thread for it there is no status line.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, || self.tick());
+        let total = source::count(&self.options.files);
+        self.lock().status = Some(Status::new(self.language, total));
+        thread::scope(|scope| {
+            // Where no thread can be had, there is no status line.
+            let _ = thread::Builder::new().spawn_scoped(scope, || self.tick());
             let done = work();
-            self.screen().over = true;
+            self.lock().over = true;
             self.over.notify_all();
             done
         })
@@ -174,11 +139,9 @@ impl<'a> Console<'a> {
     fn tick(&self) {
         let mut screen = self.lock();
         while !screen.over {
-            let line = screen
-                .status
-                .as_ref()
-                .and_then(|status| status.line(self.clock.now()));
-            match line {
+            let in_line = screen.live.as_ref().is_some_and(Live::is_in_line);
+            let status = screen.status.as_ref().filter(|_| !in_line);
+            match status.and_then(|status| status.line(self.clock.now())) {
                 Some(line) => screen.draw(&line),
                 None => screen.erase(),
             }
@@ -188,58 +151,57 @@ impl<'a> Console<'a> {
         screen.erase();
     }
 
-    /// A line on standard error, whatever the options say. Nobody can be told when that fails.
-    pub(crate) fn complain(&self, line: &str) {
-        self.tell(&format!(
-            "coze-workflow: {}\n",
-            printable(&self.masked(line))
-        ));
-    }
-
-    /// A line for `-v`.
-    pub(crate) fn explain(&self, line: &str) {
-        if self.show.verbose {
-            let elapsed = self.clock.now().as_secs_f64();
-            let line = printable(&self.masked(line));
-            self.tell(&format!("[{elapsed:9.3}] {line}\n"));
+    /// A line on standard error, unless nobody wants one.
+    fn complain(&self, line: &str) {
+        if !self.options.quiet {
+            self.tell_line(line);
         }
     }
 
-    /// On standard error, in one piece: other processes may write there as well.
-    fn tell(&self, line: &str) {
+    fn tell_line(&self, line: &str) {
+        let line = printable::line(&self.masked(line));
         let _screen = self.screen();
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        tell(format!("coze-workflow: {line}\n"));
+    }
+
+    /// A line for `-v`.
+    fn explain(&self, line: &str) {
+        if self.options.verbose {
+            let elapsed = self.clock.now().as_secs_f64();
+            let line = printable::line(&self.masked(line));
+            let _screen = self.screen();
+            tell(format!("[{elapsed:9.3}] {line}\n"));
+        }
     }
 
     /// One JSON value on a line of standard output, flushed. False when it can't be written.
     pub(crate) fn print(&self, value: &impl Serialize) -> bool {
-        self.print_line(|line| Ok(serde_json::to_writer(line, value)?))
+        self.print_line(printable::json, |line| {
+            Ok(serde_json::to_writer(line, value)?)
+        })
     }
 
-    /// A line for a person.
-    fn print_text(&self, line: &str) -> bool {
-        self.print_line(|out| out.write_all(printable(line).as_bytes()))
-    }
-
-    fn is_for_a_person(&self) -> bool {
-        io::stdout().is_terminal() && !self.show.raw_output && !self.show.events
-    }
-
-    fn print_line(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
-        let mut screen = self.screen();
-        let out = screen.out.as_mut();
-        let written = out.is_some_and(|out| write_line(out, content).is_ok());
-        if !written {
-            screen.out = None;
-        }
-        written
+    /// `safe`: as a terminal may be given it. Anybody else gets the bytes as they are.
+    fn print_line(
+        &self,
+        safe: fn(&str) -> String,
+        content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> bool {
+        self.screen().write(|out| {
+            if self.is_terminal {
+                let mut bytes = Vec::new();
+                content(&mut bytes)?;
+                out.write_all(safe(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+            } else {
+                content(out)?;
+            }
+            out.write_all(b"\n")
+        })
     }
 
     fn masked(&self, text: &str) -> String {
-        match self.key {
-            Some(key) => key.mask(text),
-            None => text.to_owned(),
-        }
+        self.key
+            .map_or_else(|| text.to_owned(), |key| key.mask(text))
     }
 
     /// The right to write, with the status line out of the way.
@@ -254,9 +216,10 @@ impl<'a> Console<'a> {
     }
 
     /// A step on the way, as `-v` shows it.
-    fn told(&self, note: &Note<'_>) -> String {
+    fn told(&self, note: &Note<'_>) -> Option<String> {
         let seconds = |pause: &Duration| format!("{} s", pause.as_secs_f64());
-        match note {
+        Some(match note {
+            Note::Text(_) => return None,
             Note::Calling(call) => format!("> {call}"),
             Note::Answered { status, logid } => match logid {
                 Some(logid) => format!("< HTTP {status}, logid {logid}"),
@@ -275,14 +238,55 @@ impl<'a> Console<'a> {
             Note::Retrying { pause, why } => format!("retrying in {}: {why}", seconds(pause)),
             Note::FallingBack { why } => format!("asking the history: {why}"),
             Note::Polling { pause, why } => format!("polling again in {}: {why}", seconds(pause)),
-        }
+        })
     }
 
     /// A whole response on standard error, for it may hold the only way back to a run.
     fn print_aside(&self, response: &mut Response) {
+        let mut line = Vec::new();
+        if response.write(&mut line).is_err() {
+            return;
+        }
+        if io::stderr().is_terminal() {
+            line = printable::json(&String::from_utf8_lossy(&line)).into_bytes();
+        }
+        line.push(b'\n');
         let _screen = self.screen();
-        let mut err = BufWriter::with_capacity(LINE, io::stderr().lock());
-        let _ = write_line(&mut err, |line| response.write(line));
+        tell(&line);
+    }
+
+    /// On standard output, in the form that was asked for. False when it can't be written.
+    fn print_response(&self, response: &mut Response, elapsed: Duration) -> bool {
+        if let Some(view) = &self.view {
+            let mut screen = self.screen();
+            let page = if let Some(live) = screen.live.take() {
+                view.page(response, elapsed, &live)
+            } else {
+                screen.rows += 1;
+                view.row(response, elapsed, screen.rows - 1)
+            };
+            return screen.write(|out| out.write_all(page.as_bytes()));
+        }
+        let options = self.options;
+        if !options.raw_output && options.get.is_none() {
+            return self.print_line(printable::json, |line| response.write(line));
+        }
+        if response.kind().is_none() {
+            let output = response.output.plain();
+            let part = options.get.as_ref().map(|path| part::find(&output, path));
+            match part.transpose() {
+                Ok(part) => {
+                    let text = part.map_or(output, Cow::Owned);
+                    return self
+                        .print_line(printable::text, |line| line.write_all(text.as_bytes()));
+                }
+                Err(error) => {
+                    response.error = Some(self.mask_error(error).translate(self.language));
+                }
+            }
+        }
+        self.print_aside(response);
+        true
     }
 }
 
@@ -303,36 +307,29 @@ impl Output for Console<'_> {
     }
 
     fn warn(&self, english: &'static str, chinese: &'static str) {
-        if !self.show.quiet {
-            self.complain(self.language.pick(english, chinese));
-        }
+        self.complain(self.language.pick(english, chinese));
     }
 
     fn is_broken(&self) -> bool {
         self.lock().out.is_none()
     }
 
-    fn respond(&self, response: &mut Response) -> bool {
+    fn respond(&self, response: &mut Response, began: Duration) -> bool {
         Output::mask(self, response);
         let error = response.error.take();
         response.error = error.map(|error| error.translate(self.language));
-        let is_success = response.kind().is_none();
-        let written = match (self.show.raw_output, is_success) {
-            (false, _) => self.print_line(|line| response.write(line)),
-            (true, true) if response.output_file.is_some() => true,
-            (true, true) => {
-                self.print_line(|line| line.write_all(response.output.plain().as_bytes()))
-            }
-            (true, false) => {
-                self.print_aside(response);
-                true
-            }
-        };
+        let elapsed = self.clock.now().saturating_sub(began);
+        let written = self.print_response(response, elapsed);
         if !written {
             self.print_aside(response);
-            self.complain("io: standard output cannot be written; the response stands above");
+            let label = Kind::Io.label(self.language);
+            self.tell_line(&format!(
+                "{label}: standard output cannot be written; the response stands above"
+            ));
         }
-        if let Some(line) = response.complaint().filter(|_| !self.show.quiet) {
+        // A person has been told already.
+        let is_told = written && self.view.is_some();
+        if let Some(line) = response.complaint(self.language).filter(|_| !is_told) {
             self.complain(&line);
         }
         written
@@ -344,13 +341,13 @@ impl Output for Console<'_> {
         let warnings = report.warnings.drain(..);
         report.warnings = warnings.map(|one| one.in_language(self.language)).collect();
         let written = match report.workflow {
-            Some(workflow) if self.is_for_a_person() => {
-                let lines = parameters::lines(report, workflow, self.language);
-                lines.iter().all(|line| self.print_text(line))
+            Some(workflow) if self.view.is_some() => {
+                let lines = parameters::lines(report, workflow, self.language).join("\n");
+                self.print_line(printable::text, |out| out.write_all(lines.as_bytes()))
             }
             _ => self.print(report),
         };
-        if let Some(line) = report.complaint().filter(|_| !self.show.quiet) {
+        if let Some(line) = report.complaint(self.language) {
             self.complain(&line);
         }
         written
@@ -362,30 +359,34 @@ impl Output for Console<'_> {
             event: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             id: Option<&'a str>,
-            data: Data<'a>,
+            data: &'a RawValue,
             #[serde(skip_serializing_if = "Option::is_none")]
             request: Option<&'a RawValue>,
         }
 
-        if !self.show.events {
+        if !self.options.events {
             return;
         }
-        let one_line = serde_json::from_str(&frame.data).map(fields::one_line);
+        let json = serde_json::from_str(&frame.data).map(fields::one_line);
+        let Ok(data) = json.or_else(|_| to_raw_value(&*frame.data)) else {
+            return;
+        };
         // A reader that has gone away keeps no run from ending: the response says so.
         let _ = self.print(&Line {
             event: &frame.event,
             id: frame.id.as_deref(),
-            data: match &one_line {
-                Ok(json) => Data::Json(json),
-                Err(_) => Data::Text(&frame.data),
-            },
+            data: &data,
             request,
         });
     }
 
-    fn taken(&self) {
+    fn taken(&self, is_last: bool) {
         let now = self.clock.now();
-        if let Some(status) = &mut self.lock().status {
+        let mut screen = self.lock();
+        let is_alone =
+            is_last && screen.rows == 0 && self.options.jobs.is_none_or(|jobs| jobs.get() == 1);
+        screen.live = (self.view.is_some() && is_alone).then(Live::default);
+        if let Some(status) = &mut screen.status {
             status.taken(now);
         }
     }
@@ -397,72 +398,75 @@ impl Output for Console<'_> {
     }
 
     fn note(&self, note: &Note<'_>) {
-        if let Some(status) = &mut self.lock().status {
+        let mut screen = self.lock();
+        if let Some(status) = &mut screen.status {
             status.note(note);
         }
-        if self.show.verbose {
-            self.explain(&self.told(note));
+        // Lines of `-v` would come into the middle of it.
+        if let (Note::Text(text), Some(live), false) =
+            (note, &mut screen.live, self.options.verbose)
+        {
+            let piece = live.advance(text);
+            if !piece.is_empty() {
+                screen.erase();
+                screen.write(|out| out.write_all(piece.as_bytes()));
+            }
+        }
+        drop(screen);
+        if self.options.verbose
+            && let Some(line) = self.told(note)
+        {
+            self.explain(&line);
         }
     }
 
     fn started(&self, execute_id: &str) {
-        if !self.show.quiet {
-            self.complain(&format!("started execute_id {execute_id}"));
-        }
+        self.complain(&format!("started execute_id {execute_id}"));
     }
 
     fn summary(&self, totals: &Totals, exit_code: u8) {
-        if self.show.verbose {
-            self.tell(&format!("{}\n", totals.json(exit_code)));
-        } else if !self.show.quiet {
-            self.complain(&sum(totals));
+        if self.options.verbose {
+            let _screen = self.screen();
+            tell(format!("{}\n", totals.json(exit_code)));
+        } else {
+            self.complain(&sum(totals, self.language));
         }
     }
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Data<'a> {
-    Json(&'a RawValue),
-    Text(&'a str),
 }
 
 /// The help, or the version. Gives the exit code.
 pub(crate) fn print_text(text: &str) -> u8 {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let print = |mut out: Out| out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match standard_output().and_then(print) {
         Ok(()) => 0,
         // Whoever closes a pipe, `head` or a pager, has read enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,
         Err(_) => Kind::Io.exit_code(),
     }
 }
 
-fn write_line(
-    out: &mut impl Write,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    content(out)?;
-    out.write_all(b"\n")?;
-    out.flush()
-}
-
 /// What many requests came to, in one line.
-fn sum(totals: &Totals) -> String {
-    let mut line = format!(
-        "{} requests: {} succeeded",
-        totals.all(),
-        totals.succeeded()
+fn sum(totals: &Totals, language: Language) -> String {
+    let (all, succeeded) = (totals.all(), totals.succeeded());
+    let mut line = language.pick(
+        format!("{all} requests: {succeeded} succeeded"),
+        format!("{all} 个请求：{succeeded} 个成功"),
     );
     for (kind, word) in SUMMED {
         let count = totals.of(kind);
         if count > 0 {
-            write!(line, ", {count} {word}").expect("a string takes all");
+            line += &language.pick(
+                format!(", {count} {word}"),
+                format!("，{count} 个{}", kind.label(language)),
+            );
         }
     }
     if totals.from_journal > 0 {
         let count = totals.from_journal;
-        write!(line, "; of them {count} from the journal").expect("a string takes all");
+        line += &language.pick(
+            format!("; of them {count} from the journal"),
+            format!("；其中 {count} 个取自运行记录"),
+        );
     }
     line
 }
@@ -479,32 +483,9 @@ const SUMMED: [(Kind, &str); 9] = [
     (Kind::Io, "not written"),
 ];
 
-/// The text with its control characters escaped: a service must not command a terminal.
-fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            // Bidirectional overrides would show other words than there are.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => safe.extend(char.escape_unicode()),
-            char if char.is_control() => safe.extend(char.escape_default()),
-            char => safe.push(char),
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_characters_are_escaped() {
-        assert_eq!(
-            printable("a\u{1b}[2J\nb\u{9b}\u{7f}你"),
-            "a\\u{1b}[2J\\nb\\u{9b}\\u{7f}你"
-        );
-        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
-    }
 
     #[test]
     fn the_sum_names_what_there_was() {
@@ -512,15 +493,22 @@ mod tests {
         for kind in [None, None, None] {
             totals.count(kind, true);
         }
-        assert_eq!(sum(&totals), "3 requests: 3 succeeded");
+        assert_eq!(sum(&totals, Language::English), "3 requests: 3 succeeded");
         for kind in [Kind::Unknown, Kind::Running, Kind::Unknown, Kind::Refused] {
             totals.count(Some(kind), true);
         }
         assert_eq!(
-            sum(&totals),
+            sum(&totals, Language::English),
             "7 requests: 3 succeeded, 1 refused, 2 unknown, 1 still running"
         );
         totals.from_journal = 2;
-        assert!(sum(&totals).ends_with(", 1 still running; of them 2 from the journal"));
+        assert!(
+            sum(&totals, Language::English)
+                .ends_with(", 1 still running; of them 2 from the journal")
+        );
+        assert_eq!(
+            sum(&totals, Language::Chinese),
+            "7 个请求：3 个成功，1 个被拒绝，2 个情况不明，1 个仍在运行；其中 2 个取自运行记录"
+        );
     }
 }

@@ -33,33 +33,28 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The word that stands in `error.kind`.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Usage => "usage",
-            Self::Config => "config",
-            Self::Refused => "refused",
-            Self::Unreachable => "unreachable",
-            Self::Running => "running",
-            Self::Interrupted => "interrupted",
-            Self::Unknown => "unknown",
-            Self::Io => "io",
-        }
+    /// The word of `error.kind`, for a person.
+    pub(crate) fn label(self, language: Language) -> &'static str {
+        let (_, english, chinese) = self.table();
+        language.pick(english, chinese)
     }
 
     /// The exit code of a process whose only request ended this way.
     pub(crate) fn exit_code(self) -> u8 {
+        self.table().0
+    }
+
+    fn table(self) -> (u8, &'static str, &'static str) {
         match self {
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::Config => 3,
-            Self::Refused => 4,
-            Self::Unreachable => 5,
-            Self::Running => 6,
-            Self::Interrupted => 7,
-            Self::Unknown => 8,
-            Self::Io => 9,
+            Self::Failed => (1, "failed", "失败"),
+            Self::Usage => (2, "usage", "用法有误"),
+            Self::Config => (3, "config", "配置有误"),
+            Self::Refused => (4, "refused", "被拒绝"),
+            Self::Unreachable => (5, "unreachable", "未能送达"),
+            Self::Running => (6, "running", "仍在运行"),
+            Self::Interrupted => (7, "interrupted", "等待回答"),
+            Self::Unknown => (8, "unknown", "情况不明"),
+            Self::Io => (9, "io", "无法输出"),
         }
     }
 }
@@ -121,23 +116,27 @@ impl Error {
         Self { hint, ..self }
     }
 
-    /// `kind: words (code 4200; hint)`, for standard error. Of a message with many lines, such as a
-    /// stack of the service's, the first one will do: the response has it whole.
-    pub(crate) fn line(&self) -> String {
+    /// `kind: words (code 4200; hint)`, for standard error.
+    pub(crate) fn line(&self, language: Language) -> String {
+        format!("{}: {}", self.kind.label(language), self.advice())
+    }
+
+    /// `words (code 4200; hint)`. Of a message with many lines, such as a stack of the service's, the
+    /// first one will do: the response has it whole.
+    pub(crate) fn advice(&self) -> String {
+        let message = self.message.trim();
+        let first = message.lines().next().unwrap_or_default();
+        let mut line: String = first.chars().take(LINE_LIMIT).collect();
+        if line.len() < message.len() {
+            line.push('…');
+        }
         let code = self.code.map(|code| format!("code {code}"));
         let hint = self.hint.as_ref().map(|hint| hint.english.to_string());
         let asides: Vec<_> = code.into_iter().chain(hint).collect();
-        let kind = self.kind.word();
-        let first = self.message.lines().next().unwrap_or_default();
-        let mut message: String = first.chars().take(LINE_LIMIT).collect();
-        if message.len() < self.message.len() {
-            message.push('…');
-        }
         if asides.is_empty() {
-            format!("{kind}: {message}")
-        } else {
-            format!("{kind}: {message} ({})", asides.join("; "))
+            return line;
         }
+        format!("{line} ({})", asides.join("; "))
     }
 }
 
@@ -254,7 +253,10 @@ mod tests {
             (Kind::Io, 9, "io"),
         ];
         for (kind, code, word) in table {
-            assert_eq!((kind.exit_code(), kind.word()), (code, word));
+            assert_eq!(
+                (kind.exit_code(), kind.label(Language::English)),
+                (code, word)
+            );
         }
     }
 
@@ -266,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_line_of_a_long_message_is_its_beginning() {
-        let line = |message: &str| Error::new(Kind::Failed, message).line();
+        let line = |message: &str| Error::new(Kind::Failed, message).line(Language::English);
         assert_eq!(line("panic\ngoroutine 1\nmain.go:7"), "failed: panic…");
         let long = "好".repeat(LINE_LIMIT);
         assert_eq!(line(&long), format!("failed: {long}"));

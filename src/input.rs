@@ -1,7 +1,7 @@
 //! Where requests come from: bytes → the text of one request after another → what is to be done.
 
 mod address;
-mod answer;
+pub(crate) mod answer;
 mod body;
 mod entries;
 pub(crate) mod hash;

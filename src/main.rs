@@ -55,22 +55,18 @@ fn main() -> ExitCode {
         Ok(Command::ShortHelp) => console::print_text(&help::short(language)),
         Ok(Command::Help) => console::print_text(help::long(language)),
         Ok(Command::Version) => console::print_text(&format!("{}\n", cli::VERSION)),
-        Ok(Command::Work(options)) => work(
-            &options,
-            &env,
-            Console::new(&options, language, &clock),
-            &clock,
-        ),
-        Err(error) => Console::new(&Options::default(), language, &clock).refuse(error),
+        Ok(Command::Work(options)) => {
+            work(&options, &env, Console::new(&options, &env, &clock), &clock)
+        }
+        Err(error) => Console::new(&Options::default(), &env, &clock).refuse(error),
     };
     ExitCode::from(exit_code)
 }
 
 fn work(options: &Options, env: &Env, console: Console<'_>, clock: &SystemClock) -> u8 {
     if !options.check && !options.name_requests() && io::stdin().is_terminal() {
-        console.show_help();
         let error = Error::usage("there is no request, and standard input is a terminal");
-        return console.refuse(error);
+        return console.greet(error);
     }
     let config = match config::load(options, env) {
         Ok(config) => config,

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::coze::event::Interrupt;
 use crate::coze::transcript::NodeMessage;
 use crate::error::{Error, Kind};
+use crate::language::Language;
 use crate::text::Text;
 
 /// One response. The first four keys are always there, always strings.
@@ -112,11 +113,12 @@ impl Response {
     }
 
     /// The line for standard error; nothing for Success.
-    pub(crate) fn complaint(&self) -> Option<String> {
+    pub(crate) fn complaint(&self, language: Language) -> Option<String> {
         let mut line = match (&self.error, &self.interrupt) {
-            (Some(error), _) => error.line(),
+            (Some(error), _) => error.line(language),
             (None, Some(Interrupt { event_id, .. })) => {
-                format!("interrupted: the run waits for an answer to {event_id}")
+                let label = Kind::Interrupted.label(language);
+                format!("{label}: the run waits for an answer to {event_id}")
             }
             (None, None) => return None,
         };
@@ -229,7 +231,7 @@ mod tests {
             r#""error":{"kind":"refused","code":4200,"message":"not published","hint":"publish it"}}"#
         ));
         let line = "refused: not published (code 4200; publish it)";
-        assert_eq!(refused.complaint().as_deref(), Some(line));
+        assert_eq!(refused.complaint(Language::English).as_deref(), Some(line));
         assert_eq!(refused.exit_code(), 4);
     }
 
@@ -280,9 +282,9 @@ mod tests {
         let mut running = Response::new(Outcome::Error(Error::new(Kind::Running, "deadline")));
         running.execute_id = "9".to_owned();
         let line = "running: deadline [execute_id 9]";
-        assert_eq!(running.complaint().as_deref(), Some(line));
+        assert_eq!(running.complaint(Language::English).as_deref(), Some(line));
         running.id = Some(raw("\"row 7\""));
         let line = "running: deadline [execute_id 9] [id \"row 7\"]";
-        assert_eq!(running.complaint().as_deref(), Some(line));
+        assert_eq!(running.complaint(Language::English).as_deref(), Some(line));
     }
 }

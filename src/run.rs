@@ -37,6 +37,7 @@ use crate::input::request::{Request, Task};
 use crate::response::{Outcome, Response};
 use crate::service::{Found, Service};
 use crate::sse::Frame;
+use crate::text::Text;
 use crate::time::{Clock, Deadline};
 
 /// How long the end of a body is waited for after all that was to be expected has come.
@@ -109,6 +110,8 @@ pub(crate) enum Note<'a> {
         logid: Option<&'a str>,
     },
     Event(&'a Frame<'a>),
+    /// The End node's text so far, where nothing but a fault can still take it back.
+    Text(&'a Text),
     Retrying {
         pause: Duration,
         why: &'a str,

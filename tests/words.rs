@@ -186,15 +186,16 @@ fn a_reader_who_has_read_enough_of_the_help_is_no_failure() {
 }
 
 #[test]
-fn of_an_error_the_hint_is_translated_and_nothing_else() {
+fn of_an_error_the_hint_is_translated_and_on_standard_error_its_kind() {
     let server = Server::start(vec![
         Exchange::post("/v1/workflow/stream_run")
             .json(200, r#"{"code":4200,"msg":"not published"}"#),
     ]);
     let program = Program::at(&server.url()).env("LANG", CHINESE);
-    program.run(r#"{"workflow_id":"7"}"#).is_error(
+    program.run(r#"{"workflow_id":"7"}"#).is(
         4,
-        r#"{"kind":"refused","code":4200,"message":"not published","hint":"请先发布工作流，并检查 workflow_id"}"#,
+        r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","workflow_id":"7","error":{"kind":"refused","code":4200,"message":"not published","hint":"请先发布工作流，并检查 workflow_id"}}"#,
+        "coze-workflow: 被拒绝: not published (code 4200; 请先发布工作流，并检查 workflow_id)",
     );
     server.finish();
 }
@@ -330,24 +331,15 @@ fn options_of_the_program() -> BTreeSet<Spelling> {
     options
 }
 
-/// The two matches over `Kind`, one to its word and one to its number.
+/// The table of `Kind`: `Self::Failed => (1, "failed", …),`.
 fn exit_codes_of_the_program() -> BTreeMap<u8, String> {
     let source = include_str!("../src/error.rs");
-    let arms = source
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => "));
-    let arms: Vec<_> = arms
-        .map(|(kind, value)| (kind, value.trim_end_matches(',')))
-        .collect();
-    let mut codes = BTreeMap::from([(0, SUCCESS.to_owned())]);
-    for (kind, value) in &arms {
-        if let Ok(code) = value.parse() {
-            let is_word = |(other, value): &&(&str, &str)| other == kind && value.starts_with('"');
-            let (_, word) = arms.iter().find(is_word).unwrap();
-            codes.insert(code, word.trim_matches('"').to_owned());
-        }
-    }
-    codes
+    let rows = source.lines().filter_map(|line| {
+        let (_, row) = line.trim().strip_prefix("Self::")?.split_once(" => (")?;
+        let (code, words) = row.split_once(", \"")?;
+        Some((code.parse().ok()?, words.split('"').next()?.to_owned()))
+    });
+    rows.chain([(0, SUCCESS.to_owned())]).collect()
 }
 
 /// Success has no kind, and every text its own word for it.

@@ -4,6 +4,7 @@
 use crate::error::Kind::{
     self, Config, Failed, Interrupted, Io, Refused, Running, Unknown, Unreachable, Usage,
 };
+use crate::language::Language;
 
 /// How many requests ended in which way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Totals {
             Config,
             Io,
         ];
-        let counts = kinds.map(|kind| (kind.word(), self.of(kind)));
+        let counts = kinds.map(|kind| (kind.label(Language::English), self.of(kind)));
         let first = [("requests", self.all()), ("succeeded", self.succeeded())];
         let last = [
             ("journal", self.from_journal),

@@ -48,6 +48,11 @@ impl Env {
     }
 }
 
+/// Whether a terminal may be sent colours. <https://no-color.org>
+pub(crate) fn has_colours(env: &Env) -> bool {
+    env.path("NO_COLOR").is_none() && env.text("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// The language of whoever started the program. As POSIX has it, the first of the variables that is
 /// not empty decides alone: `LC_ALL=C` is English whatever `LANG` says.
 pub(crate) fn language(env: &Env) -> Language {

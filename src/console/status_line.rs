@@ -3,94 +3,127 @@
 
 use std::time::Duration;
 
+use super::printable;
 use crate::batch::totals::Totals;
 use crate::coze::event::{self, EventKind};
+use crate::language::Language;
 use crate::run::Note;
 
 /// The width of a line that no terminal wraps.
 const COLUMNS: usize = 79;
 
+/// Work that takes no longer needs no line.
+const MOMENT: Duration = Duration::from_millis(400);
+
 /// What there is to tell.
 #[derive(Debug, Default)]
-pub(crate) struct Status {
+pub(super) struct Status {
+    language: Language,
+    /// How many requests there are, where that is known.
+    total: Option<u64>,
     began: Duration,
     taken: u64,
     answered: Totals,
-    events: u64,
-    looks: u64,
-    /// The title of the node that spoke last.
-    speaker: String,
+    /// What is waited for.
+    step: String,
 }
 
 impl Status {
-    /// A request was taken up.
-    pub(crate) fn taken(&mut self, now: Duration) {
-        if self.taken == self.answered.all() {
-            self.began = now;
-            self.events = 0;
-            self.looks = 0;
-            self.speaker.clear();
+    pub(super) fn new(language: Language, total: Option<usize>) -> Self {
+        Self {
+            language,
+            total: total.map(|total| total as u64),
+            ..Self::default()
         }
-        self.taken += 1;
     }
 
-    pub(crate) fn answered(&mut self, totals: Totals) {
+    /// A request was taken up. The time of many goes on from the first.
+    pub(super) fn taken(&mut self, now: Duration) {
+        if self.taken == 0 || self.total.is_none() && self.taken == self.answered.all() {
+            self.began = now;
+        }
+        self.taken += 1;
+        self.step.clear();
+    }
+
+    pub(super) fn answered(&mut self, totals: Totals) {
         self.answered = totals;
     }
 
-    pub(crate) fn note(&mut self, note: &Note<'_>) {
-        match note {
-            Note::Event(frame) => {
-                self.events += 1;
-                let kind = event::parse(frame).map(|event| event.kind);
-                if let Some(EventKind::Message(message)) = kind {
-                    let title = message.node_title.unwrap_or_default();
-                    self.speaker.clear();
-                    self.speaker.push_str(&title);
+    pub(super) fn note(&mut self, note: &Note<'_>) {
+        let mut detail = String::new();
+        let (english, chinese) = match note {
+            Note::Calling(_) if self.step.is_empty() => ("sending", "正在发送"),
+            Note::Answered { .. } => ("waiting for the workflow", "等待工作流"),
+            Note::Event(frame) => match event::parse(frame).map(|event| event.kind) {
+                Some(EventKind::Message(message)) => {
+                    detail = message.node_title.unwrap_or_default().into_owned();
+                    ("receiving from ", "正在接收：")
                 }
+                _ => ("the workflow is at work", "工作流正在运行"),
+            },
+            Note::Retrying { why, .. } => {
+                detail += why;
+                ("trying again soon: ", "稍后重试：")
             }
-            Note::Polling { .. } => self.looks += 1,
-            Note::Calling { .. }
-            | Note::Answered { .. }
-            | Note::Retrying { .. }
-            | Note::FallingBack { .. } => {}
-        }
+            Note::FallingBack { .. } => ("asking for the result", "正在查询结果"),
+            Note::Polling { .. } => ("still running, looking again", "仍在运行，继续查看"),
+            Note::Calling(_) | Note::Text(_) => return,
+        };
+        self.step = self.language.pick(english, chinese).to_owned() + &detail;
     }
 
-    /// The line, at most 79 columns wide; nothing between two requests.
-    pub(crate) fn line(&self, now: Duration) -> Option<String> {
-        let running = self.taken.saturating_sub(self.answered.all());
-        if running == 0 {
+    /// The line, at most 79 columns wide; nothing between two requests, nor for a moment's work.
+    pub(super) fn line(&self, now: Duration) -> Option<String> {
+        let done = self.answered.all();
+        let running = self.taken.saturating_sub(done);
+        let elapsed = now.saturating_sub(self.began);
+        if running == 0 || elapsed < MOMENT {
             return None;
         }
-        let elapsed = now.saturating_sub(self.began).as_secs();
-        let time = format!("{:02}:{:02}", elapsed / 60, elapsed % 60);
-        let rest = if self.taken > 1 {
-            let (done, total) = (self.answered.all(), self.taken);
-            let failed = done - self.answered.succeeded();
-            format!("  {done} of {total} done, {running} running, {failed} without success")
-        } else {
-            let (events, looks) = (count(self.events, "event"), count(self.looks, "look"));
-            format!("{events}{looks}  {}", self.speaker)
-        };
-        Some(fit(&format!("{time}{rest}")))
+        let time = clock(elapsed);
+        if self.total.unwrap_or(self.taken) <= 1 {
+            return Some(fit(&format!("{time}  {}", self.step)));
+        }
+        let failed = done - self.answered.succeeded();
+        let total = self.total.map(|total| format!("/{total}"));
+        let mut facts = vec![
+            (
+                format!("{done}{}", total.unwrap_or_default()),
+                "done",
+                "已完成",
+            ),
+            (running.to_string(), "running", "运行中"),
+            (failed.to_string(), "without success", "未成功"),
+        ];
+        let each = elapsed.checked_div(u32::try_from(done).unwrap_or(u32::MAX));
+        if let Some(each) = each {
+            let rate = 60.0 / each.as_secs_f64();
+            facts.push((format!("{rate:.0}"), "a minute", "个每分钟"));
+            if let Some(total) = self.total {
+                let left = u32::try_from(total.saturating_sub(done)).unwrap_or(u32::MAX);
+                facts.push((clock(each.saturating_mul(left)), "left", "后完成"));
+            }
+        }
+        let facts = facts.into_iter().map(|(number, english, chinese)| {
+            format!("{number} {}", self.language.pick(english, chinese))
+        });
+        let facts: Vec<_> = facts.collect();
+        Some(fit(&format!("{time}  {}", facts.join(", "))))
     }
 }
 
-fn count(number: u64, noun: &str) -> String {
-    match number {
-        0 => String::new(),
-        1 => format!("  1 {noun}"),
-        _ => format!("  {number} {noun}s"),
-    }
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{:02}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// Cut to the width of a line, without control characters. Chinese letters are two columns wide;
-/// which others are is not worth a table, so all beyond ASCII count as two.
+/// Cut to the width of a line. Chinese letters are two columns wide; which others are is not worth a
+/// table, so all beyond ASCII count as two.
 fn fit(line: &str) -> String {
     let mut columns = 0;
-    line.chars()
-        .filter(|char| !char.is_control())
+    printable::line(line)
+        .chars()
         .take_while(|char| {
             columns += if char.is_ascii() { 1 } else { 2 };
             columns <= COLUMNS
@@ -103,53 +136,89 @@ mod tests {
     use super::*;
     use crate::error::Kind;
 
-    fn one(events: u64, looks: u64, speaker: &str) -> Status {
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn many(language: Language, total: Option<usize>) -> Status {
+        let mut totals = Totals::default();
+        for kind in [None, None, None, Some(Kind::Failed)] {
+            totals.count(kind, true);
+        }
+        Status {
+            taken: 7,
+            answered: totals,
+            ..Status::new(language, total)
+        }
+    }
+
+    fn one(step: &str) -> Status {
         Status {
             taken: 1,
-            events,
-            looks,
-            speaker: speaker.to_owned(),
+            step: step.to_owned(),
             ..Status::default()
         }
     }
 
     #[test]
-    fn one_run_tells_its_time_its_events_and_who_speaks() {
-        let line = one(12, 0, "输出").line(Duration::from_secs(75));
-        assert_eq!(line.as_deref(), Some("01:15  12 events  输出"));
-        let line = one(1, 3, "").line(Duration::from_secs(5));
-        assert_eq!(line.as_deref(), Some("00:05  1 event  3 looks  "));
+    fn one_run_tells_its_time_and_what_is_waited_for() {
+        let line = one("waiting for the workflow").line(Duration::from_secs(75));
+        assert_eq!(line.as_deref(), Some("01:15  waiting for the workflow"));
+        let line = one("").line(Duration::from_secs(3661));
+        assert_eq!(line.as_deref(), Some("61:01  "));
     }
 
     #[test]
-    fn a_batch_tells_its_totals() {
-        let mut status = one(1, 1, "End");
-        status.taken = 7;
-        let mut totals = Totals::default();
-        for kind in [None, None, None, Some(Kind::Failed)] {
-            totals.count(kind, true);
+    fn a_batch_tells_its_totals_its_pace_and_what_is_left() {
+        for (language, total, told) in [
+            (
+                Language::English,
+                None,
+                "01:00  4 done, 3 running, 1 without success, 4 a minute",
+            ),
+            (
+                Language::English,
+                Some(10),
+                "01:00  4/10 done, 3 running, 1 without success, 4 a minute, 01:30 left",
+            ),
+            (
+                Language::Chinese,
+                Some(10),
+                "01:00  4/10 已完成, 3 运行中, 1 未成功, 4 个每分钟, 01:30 后完成",
+            ),
+        ] {
+            let line = many(language, total).line(MINUTE);
+            assert_eq!(line.as_deref(), Some(told));
         }
-        status.answered(totals);
-        let line = status.line(Duration::ZERO);
-        let told = "00:00  4 of 7 done, 3 running, 1 without success";
-        assert_eq!(line.as_deref(), Some(told));
     }
 
     #[test]
-    fn nothing_is_told_when_nothing_runs() {
-        assert_eq!(Status::default().line(Duration::ZERO), None);
+    fn nothing_is_told_when_nothing_runs_nor_of_a_moment() {
+        assert_eq!(Status::default().line(MINUTE), None);
+        assert_eq!(one("x").line(Duration::from_millis(300)), None);
+    }
+
+    #[test]
+    fn every_step_has_words() {
+        let mut status = Status::new(Language::Chinese, None);
+        status.note(&Note::Retrying {
+            pause: Duration::from_millis(1500),
+            why: "connection refused",
+        });
+        assert_eq!(status.step, "稍后重试：connection refused");
+        status.note(&Note::FallingBack { why: "" });
+        assert_eq!(status.step, "正在查询结果");
+        // What the run says is shown by others.
+        status.note(&Note::Text(&crate::text::Text::default()));
+        assert_eq!(status.step, "正在查询结果");
     }
 
     #[test]
     fn a_line_is_never_wider_than_79_columns_and_commands_no_terminal() {
-        let line = one(1, 0, &"\u{1b}[2J字".repeat(60))
-            .line(Duration::ZERO)
-            .unwrap();
+        let line = one(&"\u{1b}[2J\u{202e}字".repeat(60)).line(MINUTE).unwrap();
         let width: usize = line
             .chars()
             .map(|char| if char.is_ascii() { 1 } else { 2 })
             .sum();
         assert!((77..=79).contains(&width), "{width}");
-        assert!(!line.contains('\u{1b}'));
+        assert!(!line.contains(['\u{1b}', '\u{202e}']));
     }
 }

@@ -160,6 +160,11 @@ impl Transcript {
         self.ended.as_ref()
     }
 
+    /// What the End node said so far.
+    pub(crate) fn end_text(&self) -> &Text {
+        &self.end.text
+    }
+
     /// What was said so far.
     pub(crate) fn finish(&mut self) -> Heard {
         let is_whole = self.is_whole();

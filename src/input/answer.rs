@@ -50,8 +50,8 @@ fn refusal(sentence: &str, inputs: &[Input]) -> Error {
 }
 
 /// One of the values that an input node asks for.
-struct Input {
-    name: String,
+pub(crate) struct Input {
+    pub(crate) name: String,
     /// Its type in Coze's word, if it is told.
     r#type: Option<String>,
     required: bool,
@@ -70,13 +70,13 @@ impl Input {
         })
     }
 
-    fn describe(&self) -> String {
-        let Self { name, .. } = self;
-        match (&self.r#type, self.required) {
-            (None, true) => name.clone(),
-            (None, false) => format!("{name} (optional)"),
-            (Some(r#type), true) => format!("{name} ({type})"),
-            (Some(r#type), false) => format!("{name} ({type}, optional)"),
+    /// `name (type, optional)`.
+    pub(crate) fn describe(&self) -> String {
+        let optional = (!self.required).then_some("optional");
+        let asides: Vec<_> = self.r#type.as_deref().into_iter().chain(optional).collect();
+        match asides.as_slice() {
+            [] => self.name.clone(),
+            asides => format!("{} ({})", self.name, asides.join(", ")),
         }
     }
 }
@@ -86,7 +86,8 @@ fn required(inputs: &[Input]) -> impl Iterator<Item = &str> {
     required.map(|input| input.name.as_str())
 }
 
-fn inputs(interrupt: &Interrupt) -> Vec<Input> {
+/// What the run asks for; nothing where it does not say so.
+pub(crate) fn inputs(interrupt: &Interrupt) -> Vec<Input> {
     let required = interrupt.required_parameters.as_deref();
     let named = required.and_then(|required| of_collection(required.get()));
     // The form is `{"content":"[…]"}`, or the text of it.

@@ -1,14 +1,18 @@
 //! Where requests come from: `-w`, `--request`, the files, else standard input. All are opened before
 //! anything is sent.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Cursor, IsTerminal, Read};
-use std::path::Path;
+use std::iter;
+use std::path::{Path, PathBuf};
 
 use super::params::{self, FileParameter};
 use super::reader::Requests;
 use crate::cli::Options;
 use crate::error::Error;
+
+/// So much is read twice, so that a person can be told how far the work is.
+const COUNTED: u64 = 64 << 20;
 
 /// One place that requests come from.
 pub(crate) type Input = Requests<Box<dyn Read + Send>>;
@@ -34,6 +38,21 @@ pub(crate) fn open(options: &Options) -> Result<(Vec<Input>, Vec<FileParameter>)
         inputs.push(input(io::stdin(), None));
     }
     Ok((inputs, files))
+}
+
+/// How many requests there are, where they can be read ahead of their own reading: in regular files
+/// that are not too large.
+pub(crate) fn count(files: &[PathBuf]) -> Option<usize> {
+    let is_small = |data: fs::Metadata| data.is_file() && data.len() <= COUNTED;
+    let mut data = files.iter().map(fs::metadata);
+    if files.is_empty() || !data.all(|data| data.is_ok_and(is_small)) {
+        return None;
+    }
+    let count = |path: &PathBuf| {
+        let mut input = open_file(path).ok()?;
+        Some(iter::from_fn(|| input.next()).count())
+    };
+    files.iter().map(count).sum()
 }
 
 /// `--request` with the name of a file is a mistake that JSON's own errors would hardly explain.

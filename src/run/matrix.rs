@@ -10,6 +10,7 @@ use super::tests::{Notes, Pieces, failure};
 use super::*;
 use crate::http::{Cause, Reach};
 use crate::input::request::Defaults;
+use crate::language::Language;
 use crate::support::oracle::{self, Story};
 use crate::support::session::{History, Session, sessions};
 use crate::time::scripted::ScriptedClock;
@@ -148,7 +149,9 @@ impl Tally {
         };
         let response = answer_of(&world);
         let (posts, looks) = (world.posts.get(), world.looks.get());
-        let kind = response.kind().map_or("success", Kind::word);
+        let kind = response
+            .kind()
+            .map_or("success", |kind| kind.label(Language::English));
         self.cases += 1;
         self.posts += u64::from(posts);
         self.looks += u64::from(looks);

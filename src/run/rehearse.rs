@@ -18,6 +18,7 @@ use crate::coze::envelope::Envelope;
 use crate::error::{Error, Hint, Kind};
 use crate::http::{Http, HttpResponse, Limits};
 use crate::input::request::{Request, Start, Task};
+use crate::language::Language;
 use crate::service::Found;
 use crate::time::{Clock, Deadline};
 
@@ -56,8 +57,8 @@ impl Report<'_> {
     }
 
     /// The line for standard error.
-    pub(crate) fn complaint(&self) -> Option<String> {
-        let line = self.error.as_ref()?.line();
+    pub(crate) fn complaint(&self, language: Language) -> Option<String> {
+        let line = self.error.as_ref()?.line(language);
         Some(match self.id {
             Some(id) => format!("{line} [id {id}]"),
             None => line,

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::http::{Body, Cause, Reach};
 use crate::input::request::Defaults;
+use crate::language::Language;
 use crate::time::scripted::ScriptedClock;
 
 const DONE: &str = "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
@@ -301,7 +302,10 @@ impl Answered {
 
     #[track_caller]
     fn says(self, words: &str) -> Self {
-        let complaint = self.response.complaint().unwrap_or_default();
+        let complaint = self
+            .response
+            .complaint(Language::English)
+            .unwrap_or_default();
         assert!(complaint.contains(words), "{complaint}");
         self
     }

@@ -34,6 +34,84 @@ fn raw_output_of_a_failure_is_nothing_and_the_response_is_on_standard_error() {
     ended.is(4, "", &format!("{REFUSED}\n{REFUSED_LINE}"));
 }
 
+/// The stream of a run whose result is JSON with JSON inside.
+fn packed() -> String {
+    let packed =
+        r#"{\"data\":\"{\\\"images\\\":[{\\\"url\\\":\\\"https://x/1\\\"}]}\",\"a.b\":1.50}"#;
+    message(0, packed) + &done(1)
+}
+
+#[test]
+fn a_part_of_the_output_is_got_by_its_path() {
+    for (path, part) in [
+        ("data.images.0.url", "https://x/1"),
+        ("data.images.0", r#"{"url":"https://x/1"}"#),
+        (r"a\.b", "1.50"),
+    ] {
+        play_with(&["-g", path], vec![stream_run().sse(packed())]).is(0, part, "");
+    }
+}
+
+#[test]
+fn a_part_that_is_not_there_is_io_and_the_response_is_on_standard_error() {
+    for (path, answer, message) in [
+        (
+            "data.image",
+            packed(),
+            r#"there is no "image": data is an object of images"#,
+        ),
+        (
+            "data.images.1",
+            packed(),
+            r#"there is no "1": images is an array of length 1"#,
+        ),
+        (
+            "data",
+            HELLO.to_owned(),
+            r#"there is no "data": the result is no object or array, but "hello""#,
+        ),
+    ] {
+        let ended = play_with(&["-g", path], vec![stream_run().sse(answer)]);
+        let (response, complaint) = ended.stderr.split_once('\n').unwrap();
+        let response: serde_json::Value = serde_json::from_str(response).unwrap();
+        assert_eq!((ended.code, ended.stdout.as_str()), (9, ""));
+        assert_eq!(response["status"], "Success");
+        assert_eq!(response["error"]["kind"], "io");
+        assert_eq!(response["error"]["message"], message);
+        assert_ne!(response["output"], "");
+        let begins = format!("coze-workflow: io: {message} (the run succeeded");
+        assert!(complaint.starts_with(&begins), "{complaint}");
+    }
+}
+
+#[test]
+fn of_several_results_each_gives_its_part_or_is_io() {
+    let server = Server::start(vec![stream_run().sse(packed()), stream_run().sse(HELLO)]);
+    let program = Program::at(&server.url()).args(&["-q", "-g", "data.images.0.url"]);
+    let ended = program.run(RUN.repeat(2));
+    assert_eq!((ended.code, ended.stdout.as_str()), (9, "https://x/1\n"));
+}
+
+#[test]
+fn a_run_that_fails_has_no_part_to_get() {
+    let ended = play_with(&["-g", "x"], vec![stream_run().json(200, REFUSAL)]);
+    ended.is(4, "", &format!("{REFUSED}\n{REFUSED_LINE}"));
+}
+
+#[test]
+fn the_journal_keeps_the_whole_answer_whatever_part_of_it_is_got() {
+    let server = Server::start(vec![stream_run().sse(packed())]);
+    let directory = tempfile::tempdir().unwrap();
+    let journal = directory.path().join("journal");
+    let get = |path: &str| {
+        let program = Program::at(&server.url()).args(&["--journal", journal.to_str().unwrap()]);
+        program.args(&["-g", path]).run(RUN)
+    };
+    assert_eq!(get("nowhere").code, 9);
+    get("data.images.0.url").is(0, "https://x/1", "");
+    server.finish();
+}
+
 #[test]
 fn events_are_told_as_they_come_and_the_response_last() {
     let (told, gate) = channel();
@@ -158,19 +236,19 @@ fn the_key_is_in_no_argument_and_in_no_header_but_its_own() {
 }
 
 #[test]
-fn control_characters_of_the_service_do_not_reach_standard_error() {
-    let body = r#"{"code":4008,"msg":"a\u001b[2Jb\tc\u202ed"}"#;
+fn control_characters_and_further_lines_of_the_service_do_not_reach_standard_error() {
+    let body = r#"{"code":4008,"msg":"a\u001b[2Jb\tc\u202ed\ne"}"#;
     let ended = play(vec![stream_run().json(200, body)]);
     assert!(
         ended
             .stderr
-            .contains(r"refused: a\u{1b}[2Jb\tc\u{202e}d (code"),
+            .contains(r"refused: a\u{1b}[2Jb\tc\u{202e}d… (code"),
         "{}",
         ended.stderr
     );
     assert_eq!(
         ended.responses()[0]["error"]["message"],
-        "a\u{1b}[2Jb\tc\u{202e}d"
+        "a\u{1b}[2Jb\tc\u{202e}d\ne"
     );
 }
 

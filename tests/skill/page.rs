@@ -253,7 +253,7 @@ fn variables_in_source() -> BTreeSet<String> {
         is_name
             && (known.iter().any(|start| text.starts_with(start))
                 || upper.ends_with("_PROXY")
-                || *text == "LANG")
+                || ["LANG", "NO_COLOR", "TERM"].contains(text))
     };
     walk(
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),

@@ -7,5 +7,6 @@ pub mod program;
 pub mod proxy;
 pub mod server;
 pub mod session;
+pub mod terminal;
 pub mod tls;
 pub mod wire;

@@ -2,6 +2,7 @@
 //! own, pipes. Its environment is empty but for what a test puts there, and whatever it prints is
 //! searched for the key. A program that does not do what a test waits for fails that test.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,8 +14,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::terminal::{self, Terminal, without_status};
+
 /// The key that the program is given; no key of anybody's.
 pub const KEY: &str = "pat_no_real_key";
+
+/// Where this variable is set, standard error is a terminal, and every test has to hold all the same:
+/// `COZE_TEST_TERMINAL=1 cargo test --test program`.
+const STDERR_IS_TERMINAL: &str = "COZE_TEST_TERMINAL";
 
 /// How long a test waits for what must come. Long enough for the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,6 +31,7 @@ pub struct Program {
     command: Command,
     directory: TempDir,
     may_quote_key: bool,
+    has_own_stderr: bool,
 }
 
 impl Program {
@@ -49,6 +57,7 @@ impl Program {
             command,
             directory,
             may_quote_key: false,
+            has_own_stderr: false,
         }
     }
 
@@ -97,6 +106,12 @@ impl Program {
         self
     }
 
+    pub fn stderr_to(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self.has_own_stderr = true;
+        self
+    }
+
     /// The service's `output` quotes the key, which is not to be altered.
     pub fn may_quote_key(mut self) -> Self {
         self.may_quote_key = true;
@@ -113,6 +128,11 @@ impl Program {
 
     /// Starts it, its standard input open.
     pub fn start(mut self) -> Running {
+        let stderr = env::var_os(STDERR_IS_TERMINAL).filter(|_| !self.has_own_stderr);
+        let stderr = stderr.map(|_| terminal::open(80)).map(|(terminal, end)| {
+            self.command.stderr(end);
+            terminal
+        });
         let mut child = self.command.spawn().expect("the program");
         // Its own ends of the pipes must go, or they would never be at their end.
         drop(std::mem::replace(&mut self.command, Command::new("")));
@@ -120,6 +140,8 @@ impl Program {
             stdin: child.stdin.take(),
             stdout: Lines::of(child.stdout.take()),
             stderr: Lines::of(child.stderr.take()),
+            terminal: stderr,
+            lines_read: 0,
             child,
             directory: self.directory,
             may_quote_key: self.may_quote_key,
@@ -133,6 +155,9 @@ pub struct Running {
     stdin: Option<ChildStdin>,
     stdout: Lines,
     stderr: Lines,
+    /// Standard error, where it is one, and how many of its lines were read.
+    terminal: Option<Terminal>,
+    lines_read: usize,
     directory: TempDir,
     may_quote_key: bool,
 }
@@ -163,7 +188,12 @@ impl Running {
     /// The next line of its standard error.
     #[track_caller]
     pub fn error_line(&mut self) -> String {
-        self.stderr.next("standard error")
+        let Some(terminal) = &self.terminal else {
+            return self.stderr.next("standard error");
+        };
+        self.lines_read += 1;
+        let line = terminal.line(self.lines_read - 1);
+        self.stderr.checked(line.trim_end_matches('\n'))
     }
 
     pub fn id(&self) -> u32 {
@@ -188,7 +218,9 @@ impl Running {
     #[track_caller]
     pub fn threads(&self) -> usize {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
-        tasks.expect("a program that has not ended").count()
+        let count = tasks.expect("a program that has not ended").count();
+        // The status line has its own.
+        count - usize::from(self.terminal.is_some())
     }
 
     /// Closes its standard input and waits for its end.
@@ -196,9 +228,14 @@ impl Running {
     pub fn finish(mut self) -> Ended {
         self.close_stdin();
         let stdout = self.stdout.rest("standard output");
-        let stderr = self.stderr.rest("standard error");
+        let mut stderr = self.stderr.rest("standard error");
         // Its output is at its end, so that it is ending as well.
         let status = self.child.wait().expect("a status");
+        if let Some(terminal) = self.terminal.take() {
+            let told = without_status(&terminal.finish().1);
+            let rest = told.split_inclusive('\n').skip(self.lines_read);
+            stderr += &self.stderr.checked(&rest.collect::<String>());
+        }
         let quoted = [&self.stdout, &self.stderr].map(|lines| lines.quoted_key);
         assert!(
             self.may_quote_key || quoted == [false, false],
@@ -341,7 +378,7 @@ impl Lines {
 }
 
 /// The text with the ports of this very run taken out, so that it can be compared.
-fn without_ports(text: &str) -> String {
+pub fn without_ports(text: &str) -> String {
     const HOST: &str = "127.0.0.1:";
     let mut parts = text.split(HOST);
     let mut clean = parts.next().unwrap_or_default().to_owned();

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::*;
 use crate::coze::event::Interrupt;
 use crate::input::request::Defaults;
+use crate::language::Language;
 use crate::response::Outcome;
 use crate::text::Text;
 use crate::time::SystemClock;
@@ -255,7 +256,7 @@ fn what_may_have_been_started_is_unknown_until_it_is_to_be_run_again() {
     bench.age();
     let unknown = answers(recall(&bench.open(), RUN));
     assert_eq!(
-        unknown.error.as_ref().unwrap().line(),
+        unknown.error.as_ref().unwrap().line(Language::English),
         "unknown: an earlier process was about to start the run, and left no execute_id \
          (look at Coze before running it again; --rerun unknown runs it again)"
     );

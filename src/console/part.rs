@@ -1,0 +1,136 @@
+//! `-g PATH`: the part of a result at a path such as `data.images.0.url`. A string on the way that
+//! holds JSON is read as JSON, as Coze packs results. Gives text or an error, prints nothing.
+
+use serde_json::value::RawValue;
+
+use crate::coze::fields;
+use crate::error::{Error, Kind};
+
+/// The text of a string at `path`, or the JSON of any other value, on one line.
+pub(super) fn find(output: &str, path: &str) -> Result<String, Error> {
+    let mut value = output.to_owned();
+    let mut place = "the result".to_owned();
+    // A dot in a key is written `\.`, and no argument holds a zero byte.
+    for key in path.replace("\\.", "\0").split('.') {
+        let key = key.replace('\0', ".");
+        value = step(&value, &key).map_err(|what| {
+            let message = format!("there is no {key:?}: {place} is {what}");
+            Error::new(Kind::Io, message).hint(
+                "the run succeeded, its response is on standard error: correct the PATH of -g",
+                "运行已成功，响应在标准错误上：请改正 -g 的路径",
+            )
+        })?;
+        place = key;
+    }
+    Ok(value)
+}
+
+/// One step down; or what there is instead.
+fn step(value: &str, key: &str) -> Result<String, String> {
+    let (found, what) = if let Some(entries) = fields::entries(value) {
+        let keys: Vec<_> = entries.iter().map(|(key, _)| key.as_str()).collect();
+        let what = format!("an object of {}", begin(&keys.join(", ")));
+        // As everywhere in JSON, the last of two counts.
+        let found = entries.iter().rfind(|(name, _)| name == key);
+        (found.map(|(_, value)| *value), what)
+    } else if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value) {
+        let place = key.parse().ok();
+        let found = place.and_then(|place: usize| items.get(place).copied());
+        (found, format!("an array of length {}", items.len()))
+    } else {
+        (None, format!("no object or array, but {:?}", begin(value)))
+    };
+    let found = found.ok_or(what)?;
+    // A string's text, or what else it is as JSON.
+    Ok(serde_json::from_str(found.get())
+        .unwrap_or_else(|_| fields::one_line(found.into()).get().to_owned()))
+}
+
+/// Some hundred letters of it.
+fn begin(text: &str) -> String {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => text[..end].to_owned() + "…",
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESULT: &str = r#"{"data":"{\"images\":[{\"url\":\"https:\/\/x\/1\"},{\"url\":null}]}",
+        "n":12345678901234567890.50,"a.b":{"":[ 1,
+        2]},"twice":1,"twice":2,"text":"line\n"}"#;
+
+    #[track_caller]
+    fn gives(path: &str, expected: &str) {
+        assert_eq!(find(RESULT, path).unwrap(), expected);
+    }
+
+    #[track_caller]
+    fn lacks(output: &str, path: &str, sentence: &str) {
+        let error = find(output, path).unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (Kind::Io, sentence));
+    }
+
+    #[test]
+    fn a_path_goes_through_objects_arrays_and_strings_that_hold_json() {
+        gives("data.images.0.url", "https://x/1");
+        gives("data.images.1.url", "null");
+        gives("data", r#"{"images":[{"url":"https://x/1"},{"url":null}]}"#);
+        gives("text", "line\n");
+    }
+
+    #[test]
+    fn what_is_no_string_is_its_json_digit_for_digit_on_one_line() {
+        gives("n", "12345678901234567890.50");
+        gives(r"a\.b", r#"{"":[ 1,         2]}"#);
+        gives(r"a\.b..1", "2");
+    }
+
+    #[test]
+    fn the_last_of_two_keys_counts() {
+        gives("twice", "2");
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_what_is() {
+        lacks(
+            RESULT,
+            "date",
+            r#"there is no "date": the result is an object of data, n, a.b, twice, twice, text"#,
+        );
+        lacks(
+            RESULT,
+            "data.images.2",
+            r#"there is no "2": images is an array of length 2"#,
+        );
+        lacks(
+            RESULT,
+            "data.images.x",
+            r#"there is no "x": images is an array of length 2"#,
+        );
+        lacks(
+            RESULT,
+            "n.x",
+            r#"there is no "x": n is no object or array, but "12345678901234567890.50""#,
+        );
+        lacks(
+            RESULT,
+            "text.x",
+            r#"there is no "x": text is no object or array, but "line\n""#,
+        );
+        lacks(
+            "",
+            "x",
+            r#"there is no "x": the result is no object or array, but """#,
+        );
+    }
+
+    #[test]
+    fn of_many_keys_some_are_named() {
+        let keys: Vec<_> = (0..500).map(|key| format!("\"{key}\":0")).collect();
+        let error = find(&format!("{{{}}}", keys.join(",")), "x").unwrap_err();
+        assert!(error.message.len() < 300 && error.message.ends_with('…'));
+    }
+}

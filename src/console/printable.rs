@@ -1,0 +1,112 @@
+//! Text for a terminal: nothing in it commands the terminal, and JSON is laid out for the eye. Gives
+//! text, prints nothing.
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::coze::fields;
+
+/// On one line.
+pub(super) fn line(text: &str) -> String {
+    escape(text, "", plain)
+}
+
+/// On as many lines as it has.
+pub(super) fn text(text: &str) -> String {
+    escape(&text.replace("\r\n", "\n"), "\n\t", plain)
+}
+
+/// JSON, which is the same JSON afterwards: outside its strings it has none but line breaks.
+pub(super) fn json(json: &str) -> String {
+    escape(json, "\n\t\r", |char| format!("\\u{:04x}", u32::from(char)))
+}
+
+fn plain(char: char) -> String {
+    char.escape_default().to_string()
+}
+
+/// `kept`: control characters that may stay.
+fn escape(text: &str, kept: &str, escaped: fn(char) -> String) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for char in text.chars() {
+        // Bidirectional overrides would show other words than there are.
+        let is_override = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if is_override || char.is_control() && !kept.contains(char) {
+            safe.push_str(&escaped(char));
+        } else {
+            safe.push(char);
+        }
+    }
+    safe
+}
+
+/// An object or array with one value a line, each as it was written; nothing for any other text.
+pub(super) fn layout(text: &str) -> Option<String> {
+    let is_collection = text.trim_start().starts_with(['{', '[']);
+    let json = is_collection.then(|| serde_json::from_str(text).ok())??;
+    serde_json::to_string_pretty(&Layout(json)).ok()
+}
+
+struct Layout<'a>(&'a RawValue);
+
+impl Serialize for Layout<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json = self.0.get();
+        if let Some(entries) = fields::entries(json) {
+            let entries = entries.into_iter();
+            serializer.collect_map(entries.map(|(key, value)| (key, Layout(value))))
+        } else if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json) {
+            serializer.collect_seq(items.into_iter().map(Layout))
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(
+            line("a\u{1b}[2J\nb\u{9b}\u{7f}你"),
+            "a\\u{1b}[2J\\nb\\u{9b}\\u{7f}你"
+        );
+        assert_eq!(line("a\u{202e}b"), "a\\u{202e}b");
+    }
+
+    #[test]
+    fn a_text_keeps_its_lines_and_a_line_break_of_windows_is_one() {
+        assert_eq!(text("a\r\nb\tc\rd\u{1b}"), "a\nb\tc\\rd\\u{1b}");
+    }
+
+    #[test]
+    fn escaped_json_is_the_same_json() {
+        let value = "a\u{9b}\u{7f}\u{2066}\u{202e}你";
+        let written = serde_json::to_string(value).unwrap();
+        assert_eq!(json(&written), r#""a\u009b\u007f\u2066\u202e你""#);
+        let again: String = serde_json::from_str(&json(&written)).unwrap();
+        assert_eq!(again, value);
+    }
+
+    #[test]
+    fn json_is_laid_out_one_value_a_line_and_not_altered() {
+        let laid_out = layout(r#" {"b":1.50,"a":[ ],"c":{"\"{,":[true,{}]},"d":"x, \\"} "#);
+        let expected = r#"{
+  "b": 1.50,
+  "a": [],
+  "c": {
+    "\"{,": [
+      true,
+      {}
+    ]
+  },
+  "d": "x, \\"
+}"#;
+        assert_eq!(laid_out.as_deref().map(str::trim), Some(expected));
+        for none in ["", "text", "7", "\"a\"", "{", "[1,]", "{} {}"] {
+            assert_eq!(layout(none), None, "{none}");
+        }
+    }
+}

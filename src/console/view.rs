@@ -1,0 +1,262 @@
+//! What a person at a terminal is shown instead of JSON: the text of one run as it arrives, how it
+//! ended and what to do; of many, a line each. Nothing depends on the width of the terminal. Gives
+//! text, whose foreign parts are escaped; prints nothing.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{part, printable};
+use crate::cli::Options;
+use crate::coze::call::Mode;
+use crate::coze::event::Interrupt;
+use crate::coze::fields;
+use crate::error::Kind;
+use crate::input::answer;
+use crate::language::Language;
+use crate::response::Response;
+use crate::text::Text;
+
+/// How much of an output is shown where a run has one line.
+const START: usize = 60;
+
+/// More choices than a person reads.
+const CHOICES: usize = 100;
+
+/// The text of one run, as far as it is on the terminal.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    shown: String,
+    /// How much of the run's text was looked at.
+    seen: usize,
+    /// It looks like JSON, which is shown when it is whole.
+    is_held: bool,
+}
+
+impl Live {
+    /// What is to be shown now that the text has come so far.
+    pub(super) fn advance(&mut self, text: &Text) -> String {
+        if self.is_held || text.len() <= self.seen {
+            return String::new();
+        }
+        let piece = text.slice(self.seen, text.len());
+        let piece = piece.plain();
+        let start = piece.trim_start();
+        self.is_held = self.shown.is_empty() && start.starts_with(['{', '[']);
+        if self.is_held || self.shown.is_empty() && start.is_empty() {
+            return String::new();
+        }
+        self.seen = text.len();
+        self.shown += &piece;
+        printable::text(&piece)
+    }
+
+    pub(super) fn is_in_line(&self) -> bool {
+        !self.shown.is_empty() && !self.shown.ends_with('\n')
+    }
+
+    /// What is left to be shown of the whole text, without the break of its last line.
+    fn rest(&self, output: &str) -> Option<String> {
+        let laid_out = printable::layout(output);
+        let whole = laid_out.as_deref().unwrap_or(output);
+        let rest = if self.shown.is_empty() {
+            printable::text(whole)
+        } else if let Some(rest) = output.strip_prefix(&*self.shown) {
+            printable::text(rest)
+        } else {
+            // What was shown turned out to be something else.
+            format!("\n\n{}", printable::text(whole))
+        };
+        let is_line = self.is_in_line() || !rest.is_empty();
+        is_line.then(|| rest.strip_suffix('\n').unwrap_or(&rest).to_owned())
+    }
+}
+
+/// How things are shown.
+#[derive(Debug)]
+pub(super) struct View {
+    language: Language,
+    has_colours: bool,
+    /// The program, and the option that tells which server it asks.
+    command: String,
+}
+
+/// What ANSI calls its colours.
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "1;31";
+const GREEN: &str = "1;32";
+
+impl View {
+    pub(super) fn new(language: Language, has_colours: bool, options: &Options) -> Self {
+        let base_url = options.base_url.as_deref();
+        let base_url = base_url.map(|url| format!(" --base-url {}", quoted(url)));
+        Self {
+            language,
+            has_colours,
+            command: "coze-workflow".to_owned() + &base_url.unwrap_or_default(),
+        }
+    }
+
+    /// The rest of a run's page, of which `live` is there already.
+    pub(super) fn page(&self, response: &Response, elapsed: Duration, live: &Live) -> String {
+        let question = response.interrupt.as_ref().map(Question::read);
+        let output = response.output.plain();
+        // Where the End node has said nothing, the output is what the others said.
+        let said = response
+            .messages
+            .iter()
+            .map(|message| message.content.plain());
+        let is_twice = !output.is_empty() && said.collect::<String>() == output;
+        let shown = if is_twice && question.is_some() {
+            ""
+        } else {
+            &*output
+        };
+        let mut page = Vec::from_iter(live.rest(shown));
+        let is_output = is_twice && question.is_none();
+        for message in &response.messages {
+            let content = message.content.plain();
+            // Coze Studio asks in a message as well.
+            let is_asked = question.as_ref().is_some_and(|asked| asked.raw == content);
+            if !is_asked && !is_output {
+                let title = self.paint(BOLD, &printable::line(&message.node_title));
+                page.push(format!("{title}: {}", printable::text(content.trim_end())));
+            }
+        }
+        page.push(self.end(response, elapsed, None));
+        if let (Some(name), Some(bytes)) = (&response.output_file, response.output_bytes) {
+            page.push(printable::line(&format!("→ {name} ({bytes} bytes)")));
+        }
+        let next = self.next(response, question.as_ref());
+        match &response.error {
+            Some(error) if next.is_some() => page.push(printable::line(&error.message)),
+            Some(error) => page.push(printable::line(&error.advice())),
+            None => {}
+        }
+        page.extend(question.into_iter().flat_map(|question| question.lines));
+        page.extend(next.map(|next| printable::line(&format!("→ {next}"))));
+        page.join("\n") + "\n"
+    }
+
+    /// One of many runs, in one line.
+    pub(super) fn row(&self, response: &Response, elapsed: Duration, number: u64) -> String {
+        let id = response.id.as_deref().map(RawValue::get);
+        let id = id.map_or_else(|| number.to_string(), |id| id.trim_matches('"').to_owned());
+        let output = response.output.plain();
+        let what = match (&response.error, output.char_indices().nth(START)) {
+            (Some(error), _) => error.advice(),
+            (None, Some((end, _))) => output[..end].to_owned() + "…",
+            (None, None) => output.into_owned(),
+        };
+        let end = self.end(response, elapsed, Some(&id));
+        format!("{end}  {}\n", printable::line(&what))
+    }
+
+    /// How it ended, in one line: the mark, the kind, the seconds, the run.
+    fn end(&self, response: &Response, elapsed: Duration, id: Option<&str>) -> String {
+        let (mark, colour, word) = match response.kind() {
+            None => ("✓", GREEN, self.language.pick("success", "成功")),
+            Some(kind) => ("✗", RED, kind.label(self.language)),
+        };
+        let id = id.map(|id| format!(" {id}")).unwrap_or_default();
+        let head = printable::line(&format!("{mark}{id} {word}"));
+        let unit = self.language.pick("s", "秒");
+        let mut facts = vec![format!("{:.1} {unit}", elapsed.as_secs_f64())];
+        facts.push(response.execute_id.clone());
+        if response.is_from_journal {
+            facts.push(
+                self.language
+                    .pick("from the journal", "取自运行记录")
+                    .to_owned(),
+            );
+        }
+        if id.is_empty() {
+            facts.push(response.debug_url.clone());
+        }
+        facts.retain(|fact| !fact.is_empty());
+        let facts = printable::line(&facts.join("  "));
+        format!("{}  {}", self.paint(colour, &head), self.paint(DIM, &facts))
+    }
+
+    /// The command that goes on with a run.
+    fn next(&self, response: &Response, question: Option<&Question>) -> Option<String> {
+        let workflow_id = json(response.workflow_id.as_ref()?);
+        let rest = match (response.kind()?, &response.interrupt) {
+            (Kind::Interrupted, Some(interrupt)) => format!(
+                r#""interrupt":{{"event_id":{},"type":{},"mode":{}}},"resume_data":{}"#,
+                json(&interrupt.event_id),
+                interrupt.r#type,
+                json(&interrupt.mode.unwrap_or(Mode::Stream)),
+                question?.answer,
+            ),
+            (Kind::Running, _) if !response.execute_id.is_empty() => {
+                format!(r#""execute_id":{}"#, json(&response.execute_id))
+            }
+            _ => return None,
+        };
+        let request = quoted(&format!(r#"{{"workflow_id":{workflow_id},{rest}}}"#));
+        Some(format!("{} --request {request}", self.command))
+    }
+
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.has_colours {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// As a shell reads it as one word.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("a text is JSON")
+}
+
+/// What a run asks.
+struct Question {
+    /// As it came.
+    raw: String,
+    /// As it is shown.
+    lines: Vec<String>,
+    /// An answer, as JSON, to be put right.
+    answer: String,
+}
+
+impl Question {
+    fn read(interrupt: &Interrupt) -> Self {
+        let data = interrupt.data.as_deref().map(Into::into);
+        let raw = fields::text(data).unwrap_or_default().into_owned();
+        let inputs = answer::inputs(interrupt);
+        if !inputs.is_empty() {
+            let names = inputs.iter().map(|input| json(&input.name) + ":\"…\"");
+            let names: Vec<_> = names.collect();
+            let lines = inputs.iter();
+            let lines = lines.map(|input| printable::line(&format!("  {}", input.describe())));
+            return Self {
+                lines: lines.collect(),
+                answer: format!("{{{}}}", names.join(",")),
+                raw,
+            };
+        }
+        let at = |path: &str| part::find(&raw, path).ok();
+        let asked = at("messages.0.content.question").or_else(|| at("messages.0.content"));
+        let asked = asked.unwrap_or_else(|| printable::layout(&raw).unwrap_or(raw.clone()));
+        let choice = |n: usize| at(&format!("messages.0.content.options.{n}.name"));
+        let choices: Vec<_> = (0..CHOICES).map_while(choice).collect();
+        let shown = choices
+            .iter()
+            .map(|choice| printable::line(&format!("  {choice}")));
+        let lines = (!asked.is_empty()).then(|| printable::text(&asked));
+        Self {
+            lines: lines.into_iter().chain(shown).collect(),
+            answer: json(&choices.first().map_or("…", String::as_str)),
+            raw,
+        }
+    }
+}

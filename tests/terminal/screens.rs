@@ -1,0 +1,411 @@
+//! One test for each thing that a person may be shown.
+
+use std::sync::mpsc::channel;
+
+use crate::support::program::Program;
+use crate::support::server::{Exchange, Server};
+use crate::support::terminal;
+use crate::{CHINESE, RUN, WIDTH, done, said, show, show_both, stream_run};
+
+/// The log id by which Coze Studio is known.
+const STUDIO: (&str, &str) = ("X-Log-Id", "0f8fad5b-d9cb-469f-a165-70867728950e");
+
+#[test]
+fn a_result_that_is_json_is_laid_out() {
+    let pieces = [r#"{\"b\":\"你好\","#, r#"\"a\":1.50}"#];
+    let stream = said(0, pieces[0]) + &said(1, pieces[1]) + &done(2);
+    let [english, chinese] = show_both(&[], || vec![stream_run().sse(&stream)], RUN);
+    let result = "{\n  \"b\": \"你好\",\n  \"a\": 1.50\n}\n";
+    let run = "9  https://coze.example/w?execute_id=9";
+    english.is(0, &format!("{result}✓ success  T s  {run}"));
+    chinese.is(0, &format!("{result}✓ 成功  T 秒  {run}"));
+}
+
+#[test]
+fn a_text_is_shown_as_it_arrives() {
+    let (go_on, gate) = channel();
+    let server = Server::start(vec![
+        stream_run()
+            .sse(said(0, r"Once upon\n"))
+            .piece(said(1, "a ti"))
+            .wait(gate)
+            .piece(said(2, "me") + &done(3)),
+    ]);
+    let (terminal, end) = terminal::open(WIDTH);
+    let program = Program::at(&server.url()).stdout_to(end);
+    let mut running = program.start();
+    running.write(RUN);
+    terminal.await_text("Once upon\na ti");
+    go_on.send(()).unwrap();
+    running.finish().is(0, "", "");
+    let (screen, _) = terminal.finish();
+    assert!(
+        screen.starts_with("Once upon\na time\n✓ success  "),
+        "{screen}"
+    );
+}
+
+#[test]
+fn a_text_that_ends_with_a_line_break_gets_no_other() {
+    let stream = said(0, r"one\n") + &done(1);
+    let [english, _] = show_both(&[], || vec![stream_run().sse(&stream)], RUN);
+    english.is(
+        0,
+        "one\n✓ success  T s  9  https://coze.example/w?execute_id=9",
+    );
+}
+
+#[test]
+fn coze_studios_text_is_shown_when_its_history_has_confirmed_it() {
+    let (go_on, gate) = channel();
+    let server = Server::start(vec![
+        stream_run()
+            .header(STUDIO.0, STUDIO.1)
+            .sse(said(0, "not yet"))
+            .wait(gate)
+            .piece(done(1)),
+        Exchange::get("/v1/workflow/get_run_history?workflow_id=7&execute_id=9").json(
+            200,
+            r#"{"data":[{"execute_id":9,"execute_status":"Success","output":"{\"output\":\"not yet\"}"}]}"#,
+        ),
+    ]);
+    let (terminal, end) = terminal::open(80);
+    let program = Program::at(&server.url());
+    let mut running = program
+        .stdout_to(end.try_clone().unwrap())
+        .stderr_to(end)
+        .start();
+    running.write(RUN);
+    terminal.await_text("receiving from End");
+    assert!(!terminal.screen().contains("not yet"));
+    go_on.send(()).unwrap();
+    assert_eq!(running.finish().code, 0);
+    let (screen, _) = terminal.finish();
+    assert!(screen.starts_with("not yet\n✓ success"), "{screen}");
+    server.finish();
+}
+
+#[test]
+fn a_text_that_was_shown_with_a_hole_is_shown_whole_again() {
+    let hole = said(0, "one ") + &said(2, "three") + &done(3);
+    let history = r#"{"code":0,"data":[{"execute_status":"Success","execute_id":"9","output":"{\"Output\":\"one two three\",\"node_status\":\"{}\"}"}]}"#;
+    let look = || Exchange::get("/v1/workflows/7/run_histories/9").json(200, history);
+    let [english, _] = show_both(&[], || vec![stream_run().sse(&hole), look()], RUN);
+    english.is(
+        0,
+        "one three\n\none two three\n✓ success  T s  9  https://coze.example/w?execute_id=9",
+    );
+}
+
+#[test]
+fn a_failure_is_told_once_with_the_text_so_far() {
+    let error = r#"{"error_code":5000,"error_message":"node 3: no such city","debug_url":"https://coze.example/w?execute_id=9"}"#;
+    let stream = said(0, "so far") + &format!("id: 1\nevent: Error\ndata: {error}\n\n");
+    let [english, chinese] = show_both(&[], || vec![stream_run().sse(&stream)], RUN);
+    let run = "9  https://coze.example/w?execute_id=9";
+    let message = "node 3: no such city (code 5000";
+    for (shown, end) in [(english, "✗ failed  T s"), (chinese, "✗ 失败  T 秒")] {
+        let expected = format!("so far\n{end}  {run}\n{message}");
+        assert!(shown.screen.starts_with(&expected), "{}", shown.screen);
+        assert_eq!((shown.code, shown.screen.lines().count()), (1, 3));
+    }
+}
+
+#[test]
+fn a_refusal_is_told_once_with_its_hint() {
+    let refusal = r#"{"code":4008,"msg":"no more today"}"#;
+    let script = || vec![stream_run().json(200, refusal)];
+    let [english, chinese] = show_both(&[], script, RUN);
+    english.is(
+        4,
+        "✗ refused  T s\nno more today (code 4008; the daily limit is used up; try again tomorrow)",
+    );
+    assert!(
+        chinese
+            .screen
+            .starts_with("✗ 被拒绝  T 秒\nno more today (code 4008; ")
+    );
+    assert_eq!(chinese.screen.lines().count(), 2);
+}
+
+#[test]
+fn a_mistake_in_the_arguments_is_told_once() {
+    let bad = || Program::bare().args(&["--time-out=3"]);
+    show(bad(), "").is(
+        2,
+        "✗ usage  T s\nunknown option --time-out (did you mean --timeout?)",
+    );
+    show(bad().env("LANG", CHINESE), "").is(
+        2,
+        "✗ 用法有误  T 秒\nunknown option --time-out (您是想写 --timeout 吗？)",
+    );
+}
+
+#[test]
+fn the_clouds_question_is_its_message_and_a_command_answers_it() {
+    let asked = r#"id: 0
+event: Message
+data: {"content":"哪个城市？","node_is_finish":true,"node_seq_id":"0","node_title":"问答","node_type":"Question"}
+
+id: 1
+event: Interrupt
+data: {"interrupt_data":{"data":"","event_id":"9/27","type":2},"node_title":"问答"}
+
+"#;
+    let [english, chinese] = show_both(&[], || vec![stream_run().sse(asked)], RUN);
+    let command = r#"→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'"#;
+    english.is(
+        7,
+        &format!("问答: 哪个城市？\n✗ interrupted  T s  9\n{command}"),
+    );
+    chinese.is(
+        7,
+        &format!("问答: 哪个城市？\n✗ 等待回答  T 秒  9\n{command}"),
+    );
+}
+
+#[test]
+fn a_choice_is_told_with_its_options_and_not_as_json() {
+    let data = r#"{\"messages\":[{\"type\":\"question\",\"content_type\":\"option\",\"content\":{\"options\":[{\"name\":\"red\"},{\"name\":\"it's\"}],\"question\":\"Which one?\"}}]}"#;
+    let asked = format!(
+        "id: 0\nevent: Message\ndata: {{\"content\":\"{data}\",\"node_is_finish\":true,\"node_seq_id\":\"0\",\"node_title\":\"Q\",\"node_type\":\"Question\"}}\n\n\
+         id: 1\nevent: Interrupt\ndata: {{\"interrupt_data\":{{\"data\":\"{data}\",\"event_id\":\"9/27\",\"type\":2}}}}\n\n"
+    );
+    let script = || vec![stream_run().header(STUDIO.0, STUDIO.1).sse(&asked)];
+    let [english, _] = show_both(&[], script, RUN);
+    english.is(
+        7,
+        r#"✗ interrupted  T s  9
+Which one?
+  red
+  it's
+→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"red"}'"#,
+    );
+}
+
+#[test]
+fn what_no_end_node_has_said_is_shown_once() {
+    let message = said(0, "only this").replace("\"End\"", "\"Out\"");
+    let [english, _] = show_both(
+        &[],
+        || vec![stream_run().sse(message.clone() + &done(1))],
+        RUN,
+    );
+    english.is(
+        0,
+        "only this\n✓ success  T s  9  https://coze.example/w?execute_id=9",
+    );
+}
+
+#[test]
+fn a_form_is_told_by_its_names() {
+    let asked = r#"event: Interrupt
+data: {"interrupt_data":{"event_id":"9/27","type":5,"data":"","required_parameters":{"image":{"type":"image","required":true},"age":{"type":"integer"}}}}
+
+"#;
+    let [english, _] = show_both(&[], || vec![stream_run().sse(asked)], RUN);
+    english.is(
+        7,
+        r#"✗ interrupted  T s  9
+  image (image)
+  age (integer, optional)
+→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":5,"mode":"stream"},"resume_data":{"image":"…","age":"…"}}'"#,
+    );
+}
+
+/// What the command of a screen does when it is typed.
+#[test]
+fn the_command_that_answers_is_understood() {
+    let server = Server::start(vec![
+        Exchange::post("/v1/workflow/stream_resume").sse(said(0, "red it is") + &done(1)),
+    ]);
+    let request = r#"{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"red"}"#;
+    let program = Program::at(&server.url()).args(&["--request", request]);
+    show(program, "").is(
+        0,
+        "red it is\n✓ success  T s  9  https://coze.example/w?execute_id=9",
+    );
+    server.finish();
+}
+
+#[test]
+fn a_background_run_is_told_with_the_command_that_watches_it() {
+    let submitted = r#"{"code":0,"execute_id":"9","debug_url":"https://coze.example/w"}"#;
+    let script = || vec![Exchange::post("/v1/workflow/run").json(200, submitted)];
+    let [english, chinese] = show_both(&["--async", "--no-wait"], script, RUN);
+    let command = r#"→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","execute_id":"9"}'"#;
+    let message = "the run was started in the background";
+    let first = "coze-workflow: started execute_id 9";
+    english.is(
+        6,
+        &format!("{first}\n✗ running  T s  9  https://coze.example/w\n{message}\n{command}"),
+    );
+    chinese.is(
+        6,
+        &format!("{first}\n✗ 仍在运行  T 秒  9  https://coze.example/w\n{message}\n{command}"),
+    );
+}
+
+#[test]
+fn many_requests_have_a_line_each() {
+    let long = "x".repeat(100);
+    let script = || {
+        vec![
+            stream_run().sse(said(0, &long) + &done(1)),
+            stream_run().json(200, r#"{"code":4008,"msg":"no more today"}"#),
+            stream_run().sse(said(0, r"a\nb") + &done(1)),
+        ]
+    };
+    let requests = r#"{"workflow_id":"7"}{"workflow_id":"7","id":"row 2"}{"workflow_id":"7"}"#;
+    let [english, chinese] = show_both(&[], script, requests);
+    let start = "x".repeat(60);
+    english.is(
+        1,
+        &format!(
+            "✓ 0 success  T s  9  {start}…\n\
+             ✗ row 2 refused  T s  no more today (code 4008; the daily limit is used up; try again tomorrow)\n\
+             ✓ 2 success  T s  9  a\\nb\n\
+             coze-workflow: 3 requests: 2 succeeded, 1 refused"
+        ),
+    );
+    // A letter of two columns that does not fit ends a line.
+    let screen = chinese.screen.replace('\n', "");
+    assert!(
+        screen.contains("✗ row 2 被拒绝  T 秒  no more today"),
+        "{screen}"
+    );
+    assert!(
+        screen.ends_with("coze-workflow: 3 个请求：2 个成功，1 个被拒绝"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn requests_that_come_one_by_one_are_each_shown_whole() {
+    let run = || stream_run().sse(said(0, "hello") + &done(1));
+    let server = Server::start(vec![run(), run()]);
+    let (terminal, end) = terminal::open(WIDTH);
+    let mut running = Program::at(&server.url()).stdout_to(end).arg("-q").start();
+    running.write(RUN);
+    terminal.await_text("execute_id=9");
+    running.write(RUN);
+    assert_eq!(running.finish().code, 0);
+    let (screen, _) = terminal.finish();
+    assert_eq!(screen.matches("hello\n✓ success").count(), 2, "{screen}");
+}
+
+#[test]
+fn a_check_is_the_same_json_at_a_terminal() {
+    let script = || vec![Exchange::get("/").json(404, "")];
+    let [english, _] = show_both(&["--check"], script, "");
+    let report: serde_json::Value = serde_json::from_str(&english.screen).unwrap();
+    assert_eq!((english.code, &report["reachable"]), (0, &true.into()));
+}
+
+#[test]
+fn whoever_gives_nothing_is_shown_what_to_do_first() {
+    for (locale, greeting) in [
+        ("C", include_str!("../../src/console/greeting/en.txt")),
+        (CHINESE, include_str!("../../src/console/greeting/zh.txt")),
+    ] {
+        let (_keyboard, end) = terminal::open(WIDTH);
+        let program = Program::bare().env("LC_ALL", locale).stdin_from(end);
+        show(program, "").is(2, greeting);
+        assert!(greeting.lines().count() <= 23);
+        for line in greeting.lines() {
+            let width = |char: char| 1 + usize::from(char >= '\u{2e80}');
+            let columns: usize = line.chars().map(width).sum();
+            assert!(columns <= usize::from(WIDTH), "{columns} columns: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_gives_nothing_gets_its_response() {
+    let (_keyboard, end) = terminal::open(WIDTH);
+    let ended = Program::bare().stdin_from(end).run("");
+    assert_eq!((ended.code, ended.responses().len()), (2, 1));
+    assert_eq!(ended.responses()[0]["error"]["kind"], "usage");
+}
+
+#[test]
+fn nothing_that_the_service_says_commands_the_terminal() {
+    let text = r"a\u001b[2Jb\u009bc\u202ed\u007f\r\ne\rf";
+    let stream = said(0, text)
+        + "id: 1\nevent: Message\ndata: {\"content\":\"x\\u001b\",\"node_title\":\"\\u001bT\",\"node_type\":\"Message\",\"node_seq_id\":\"0\",\"node_is_finish\":true}\n\n"
+        + &done(2);
+    let [english, _] = show_both(&[], || vec![stream_run().sse(&stream)], RUN);
+    english.is(
+        0,
+        "a\\u{1b}[2Jb\\u{9b}c\\u{202e}d\\u{7f}\ne\\rf\n\\u{1b}T: x\\u{1b}\n✓ success  T s  9  https://coze.example/w?execute_id=9",
+    );
+    let refused = r#"{"code":4008,"msg":"a\u001b]0;x\u0007"}"#;
+    let [english, _] = show_both(&[], || vec![stream_run().json(200, refused)], RUN);
+    for command in ['\u{1b}', '\u{9b}', '\u{7}', '\u{202e}'] {
+        assert!(!english.bytes.contains(command), "{:?}", english.bytes);
+    }
+}
+
+#[test]
+fn json_that_is_asked_for_is_the_same_json_and_commands_no_terminal() {
+    let stream = said(0, r"a\u009b\u202eb") + &done(1);
+    let [english, _] = show_both(&["--json"], || vec![stream_run().sse(&stream)], RUN);
+    assert!(
+        english.bytes.contains(r"a\u009b\u202eb"),
+        "{}",
+        english.bytes
+    );
+    let raw = "id: 0\nevent: Message\ndata: {\"content\":\"a\u{9b}\u{202e}b\",\"node_title\":\"End\",\"node_seq_id\":\"0\",\"node_is_finish\":true}\n\n".to_owned() + &done(1);
+    let [english, _] = show_both(&["--json"], || vec![stream_run().sse(&raw)], RUN);
+    let response: serde_json::Value = serde_json::from_str(english.bytes.trim()).unwrap();
+    assert_eq!(response["output"], "a\u{9b}\u{202e}b");
+    assert!(!english.bytes.contains('\u{9b}'));
+    for arguments in [&["-r"][..], &["--events", "-q"]] {
+        let [english, _] = show_both(arguments, || vec![stream_run().sse(&raw)], RUN);
+        assert!(
+            !english.bytes.contains(['\u{9b}', '\u{202e}']),
+            "{}",
+            english.bytes
+        );
+        assert!(english.screen.starts_with(['a', '{']), "{}", english.screen);
+    }
+}
+
+#[test]
+fn colours_are_seen_only_by_those_who_want_them() {
+    for (variables, has_colours) in [
+        (&[("TERM", "xterm")][..], true),
+        (&[("TERM", "xterm"), ("NO_COLOR", "")], true),
+        (&[("TERM", "xterm"), ("NO_COLOR", "1")], false),
+        (&[("TERM", "dumb")], false),
+    ] {
+        let server = Server::start(vec![stream_run().sse(said(0, "text") + &done(1))]);
+        let (terminal, end) = terminal::open(WIDTH);
+        let program = variables
+            .iter()
+            .fold(Program::at(&server.url()), |program, (name, value)| {
+                program.env(name, value)
+            });
+        program.stdout_to(end).run(RUN);
+        let (_, bytes) = terminal.finish();
+        assert!(bytes.starts_with("text\r\n"), "{bytes:?}");
+        assert_eq!(
+            bytes.contains("\x1b["),
+            has_colours,
+            "{variables:?} {bytes:?}"
+        );
+    }
+}
+
+#[test]
+fn no_screen_depends_on_the_width() {
+    let stream = said(0, &"word ".repeat(30)) + &done(1);
+    let screens = [20, WIDTH, 300].map(|width| {
+        let server = Server::start(vec![stream_run().sse(&stream)]);
+        let (terminal, end) = terminal::open(width);
+        Program::at(&server.url()).stdout_to(end).run(RUN);
+        crate::without_times(&terminal.finish().0)
+    });
+    assert_eq!(screens[0], screens[2]);
+    assert_eq!(screens[1], screens[2]);
+}
