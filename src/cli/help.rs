@@ -28,7 +28,7 @@ pub(crate) fn short(language: Language) -> String {
         "All of it, with examples: coze-workflow --help",
         "完整说明和示例：coze-workflow --help",
     );
-    format!("{title}\n\n{usage}\n\n{options}\n\n{codes}\n{rest}\n")
+    format!("{title}\n{usage}\n\n{options}\n\n{codes}\n{rest}\n")
 }
 
 /// The long names of all options, without their dashes. They are the same in every language.

@@ -25,7 +25,9 @@ const ENDS_INPUT: Mistake = (
     "它从前面的行开始，因此其后的内容不再读取",
 );
 
-const READ_SIZE: usize = 64 << 10;
+/// How much is read at a time: as much as is held already, between these. Most requests are small, and
+/// what is asked for is first filled with zeros.
+const READ_SIZES: (usize, usize) = (4 << 10, 64 << 10);
 
 /// The requests of one input, one by one.
 #[derive(Debug)]
@@ -284,7 +286,8 @@ impl<R: Read> Source<R> {
         self.place = self.place.saturating_sub(self.start);
         self.start = 0;
         let filled = self.buffer.len();
-        self.buffer.resize(filled + READ_SIZE, 0);
+        let (least, most) = READ_SIZES;
+        self.buffer.resize(filled + filled.clamp(least, most), 0);
         let count = loop {
             match self.input.read(&mut self.buffer[filled..]) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
