@@ -129,9 +129,8 @@ pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
         .or_else(|| run_of_interrupt(fields.interrupt_data).map(Cow::Owned))
         // Broken JSON may name the run all the same.
         .or_else(|| {
-            fields::execute_id_of_tail(data.as_bytes())
-                .filter(|_| !is_object)
-                .map(Cow::Owned)
+            let broken = (!is_object).then_some(data.as_bytes());
+            broken.and_then(fields::execute_id_of_tail).map(Cow::Owned)
         });
     Some(Event {
         kind,
