@@ -412,7 +412,10 @@ fn write_output(response: &mut Response, file: OutputFile) {
         }
         Err(error) => {
             let error = Error::new(Kind::Io, format!("cannot write {name}: {error}"));
-            response.error = Some(error.hint("output holds the text", "文本在 output 中"));
+            add_fault(
+                response,
+                error.hint("output holds the text", "文本在 output 中"),
+            );
         }
     }
 }
@@ -421,7 +424,7 @@ fn write_output(response: &mut Response, file: OutputFile) {
 fn add_fault(response: &mut Response, fault: Error) {
     match &mut response.error {
         None => response.error = Some(fault),
-        Some(error) if error.kind != Kind::Io => {
+        Some(error) if !error.message.contains(&fault.message) => {
             error.message = format!("{}; {}", error.message, fault.message);
             error.kind = Kind::Io;
         }

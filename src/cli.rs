@@ -74,7 +74,7 @@ pub(crate) type Limit = Option<Duration>;
 
 impl Options {
     /// Whether a place is named where requests are.
-    pub(crate) fn name_requests(&self) -> bool {
+    pub(crate) fn names_requests(&self) -> bool {
         !self.files.is_empty() || self.request.is_some() || self.workflow.is_some()
     }
 }
@@ -184,13 +184,26 @@ struct Value<'a> {
 }
 
 impl Value<'_> {
-    fn path(&mut self) -> Result<PathBuf, Error> {
-        let value = self.parser.value().map(PathBuf::from);
+    fn value(&mut self) -> Result<OsString, Error> {
+        let value = self.parser.value();
         value.map_err(|_| see_help(format!("{} needs a value", self.option)))
     }
 
+    fn path(&mut self) -> Result<PathBuf, Error> {
+        let path = PathBuf::from(self.value()?);
+        if path.as_os_str().is_empty() {
+            return Err(self.empty("leave it out, or give a path", "请去掉该选项，或给出路径"));
+        }
+        Ok(path)
+    }
+
+    /// A variable that somebody forgot to set; no default is what they meant.
+    fn empty(&self, english: &'static str, chinese: &'static str) -> Error {
+        Error::usage(format!("{} is empty", self.option)).hint(english, chinese)
+    }
+
     fn text(&mut self) -> Result<String, Error> {
-        let value = self.path()?.into_os_string();
+        let value = self.value()?;
         let not_text = |_| see_help(format!("the value of {} is not UTF-8", self.option));
         value.into_string().map_err(not_text)
     }
@@ -216,12 +229,10 @@ impl Value<'_> {
         )
     }
 
-    /// An empty one is a variable that somebody forgot to set, and no default is what they meant.
     fn filled(&mut self, english: &'static str, chinese: &'static str) -> Result<String, Error> {
         let text = self.text()?;
         if text.trim().is_empty() {
-            let message = format!("{} is empty", self.option);
-            return Err(Error::usage(message).hint(english, chinese));
+            return Err(self.empty(english, chinese));
         }
         Ok(text)
     }
@@ -347,7 +358,15 @@ fn contradiction(options: &Options) -> Option<Error> {
     let are_given = |((is_one, _), (is_other, _)): &_| *is_one && *is_other;
     if let Some(((_, one), (_, other))) = pairs.into_iter().find(are_given) {
         let message = format!("{one} and {other} can't be used together");
-        return Some(Error::usage(message).hint("leave one of them out", "请去掉其中一个"));
+        let is_file = (one, other) == (workflow.1, files.1);
+        return Some(if is_file {
+            Error::usage(message).hint(
+                "whatever is no option is a FILE; a parameter needs its -p",
+                "不是选项的内容都算作文件；参数前面要有 -p",
+            )
+        } else {
+            Error::usage(message).hint("leave one of them out", "请去掉其中一个")
+        });
     }
     if !options.params.is_empty() && options.workflow.is_none() {
         return Some(Error::usage("--param needs --workflow").hint(
@@ -628,7 +647,7 @@ mod tests {
     #[test]
     fn a_check_takes_requests_by_every_door() {
         for args in [&["--check", "f"][..], &["--check", "--request", "{}"]] {
-            assert!(matches!(command(args), Command::Work(options) if options.name_requests()));
+            assert!(matches!(command(args), Command::Work(options) if options.names_requests()));
         }
         assert!(matches!(command(&["--check", "-v"]), Command::Work(options) if options.check));
     }

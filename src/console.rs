@@ -1,7 +1,7 @@
 //! Standard output and standard error: one line for each response, one for each failure, what
 //! `--events` and `-v` show; or, where a person looks at standard output, the view, and the status
-//! line. Masks the key where the service's words quote it, and lets nothing command a terminal. The
-//! only file beside `main` that prints.
+//! line. Masks the key where the service's words quote it, and lets nothing command a terminal. Nobody
+//! else prints.
 
 mod parameters;
 mod part;
@@ -90,7 +90,7 @@ impl<'a> Console<'a> {
     /// One response and one line for what was found before any request was read. Gives the exit code.
     pub(crate) fn refuse(&self, error: Error) -> u8 {
         let mut response = Response::new(Outcome::Error(error));
-        self.taken(true);
+        self.lock().live = self.view.is_some().then(Live::default);
         if self.respond(&mut response, self.clock.now()) {
             response.exit_code()
         } else {
@@ -175,7 +175,7 @@ impl<'a> Console<'a> {
     }
 
     /// One JSON value on a line of standard output, flushed. False when it can't be written.
-    pub(crate) fn print(&self, value: &impl Serialize) -> bool {
+    fn print(&self, value: &impl Serialize) -> bool {
         self.print_line(printable::json, |line| {
             Ok(serde_json::to_writer(line, value)?)
         })
@@ -259,13 +259,20 @@ impl<'a> Console<'a> {
     fn print_response(&self, response: &mut Response, elapsed: Duration) -> bool {
         if let Some(view) = &self.view {
             let mut screen = self.screen();
-            let page = if let Some(live) = screen.live.take() {
-                view.page(response, elapsed, &live)
+            let live = screen.live.take();
+            let shown = if let Some(live) = &live {
+                view.page(response, elapsed, live)
             } else {
                 screen.rows += 1;
                 view.row(response, elapsed, screen.rows - 1)
             };
-            return screen.write(|out| out.write_all(page.as_bytes()));
+            let written = screen.write(|out| out.write_all(shown.as_bytes()));
+            drop(screen);
+            // A row has no room for a text that nothing else holds.
+            if written && live.is_none() && response.kind() == Some(Kind::Io) {
+                self.print_aside(response);
+            }
+            return written;
         }
         let options = self.options;
         if !options.raw_output && options.get.is_none() {
@@ -340,12 +347,12 @@ impl Output for Console<'_> {
         report.error = error.map(|error| error.translate(self.language));
         let warnings = report.warnings.drain(..);
         report.warnings = warnings.map(|one| one.in_language(self.language)).collect();
-        let written = match report.workflow {
-            Some(workflow) if self.view.is_some() => {
-                let lines = parameters::lines(report, workflow, self.language).join("\n");
-                self.print_line(printable::text, |out| out.write_all(lines.as_bytes()))
-            }
-            _ => self.print(report),
+        let written = if self.view.is_some() {
+            let lines = parameters::lines(report, self.language).join("\n");
+            lines.is_empty()
+                || self.print_line(printable::text, |out| out.write_all(lines.as_bytes()))
+        } else {
+            self.print(report)
         };
         if let Some(line) = report.complaint(self.language) {
             self.complain(&line);
@@ -400,7 +407,7 @@ impl Output for Console<'_> {
     fn note(&self, note: &Note<'_>) {
         let mut screen = self.lock();
         if let Some(status) = &mut screen.status {
-            status.note(note);
+            status.note(note, |words| self.masked(words));
         }
         // Lines of `-v` would come into the middle of it.
         if let (Note::Text(text), Some(live), false) =

@@ -60,7 +60,7 @@ impl Kind {
 }
 
 /// So many characters of a message are shown on standard error.
-const LINE_LIMIT: usize = 300;
+const LINE_LIMIT: usize = 500;
 
 /// Why a request did not end in plain success: the response's `error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +122,7 @@ impl Error {
     }
 
     /// `words (code 4200; hint)`. Of a message with many lines, such as a stack of the service's, the
-    /// first one will do: the response has it whole.
+    /// first one will do: JSON has it whole.
     pub(crate) fn advice(&self) -> String {
         let message = self.message.trim();
         let first = message.lines().next().unwrap_or_default();

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 }
 
 fn work(options: &Options, env: &Env, console: Console<'_>, clock: &SystemClock) -> u8 {
-    if !options.check && !options.name_requests() && io::stdin().is_terminal() {
+    if !options.check && !options.names_requests() && io::stdin().is_terminal() {
         let error = Error::usage("there is no request, and standard input is a terminal");
         return console.greet(error);
     }

@@ -36,7 +36,7 @@ pub(crate) fn run(
         is_written = output.report(&mut report);
     }
     if totals.all() == 0 {
-        if options.name_requests() {
+        if options.names_requests() {
             return Err(no_request());
         }
         let mut report = rehearsal.connection();

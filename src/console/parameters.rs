@@ -1,14 +1,27 @@
-//! What a workflow takes, for a person at a terminal: one parameter a line. Only the text of it;
-//! `console` escapes and prints it.
+//! What `--check` found, for a person at a terminal: configuration and connection, or what a workflow
+//! takes, one parameter a line. Only the text of it; `console` escapes and prints it.
 
-use crate::coze::description::{Parameter, Workflow};
+use crate::coze::description::Parameter;
 use crate::language::Language;
 use crate::run::rehearse::Report;
 
-/// The lines of one report on a request; none where nothing is known.
-pub(super) fn lines(report: &Report<'_>, workflow: &Workflow, language: Language) -> Vec<String> {
+/// The lines of one report; none where nothing is known.
+pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(parameters) = &workflow.parameters {
+    if let Some(connection) = &report.connection {
+        let origins = connection.config.iter();
+        lines.extend(origins.map(|one| format!("{} {} ({})", one.field, one.value, one.source)));
+        if connection.reachable {
+            let time = connection.milliseconds;
+            lines.push(language.pick(
+                format!("✓ the server answers ({time} ms); the key was not tried"),
+                format!("✓ 服务器有应答（{time} 毫秒）；没有检验密钥"),
+            ));
+        }
+    }
+    if let Some(workflow) = report.workflow
+        && let Some(parameters) = &workflow.parameters
+    {
         let [name, description] = workflow.title();
         let workflow_id = report.workflow_id.unwrap_or_default();
         lines.push(format!("{name} ({workflow_id})"));
@@ -97,7 +110,8 @@ mod tests {
         let mut report = Report::default();
         report.workflow_id = Some("7");
         report.warnings = warnings;
-        lines(&report, &workflow, language)
+        report.workflow = Some(&workflow);
+        lines(&report, language)
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Status {
 
     /// A request was taken up. The time of many goes on from the first.
     pub(super) fn taken(&mut self, now: Duration) {
-        if self.taken == 0 || self.total.is_none() && self.taken == self.answered.all() {
+        if self.taken == 0 {
             self.began = now;
         }
         self.taken += 1;
@@ -50,7 +50,8 @@ impl Status {
         self.answered = totals;
     }
 
-    pub(super) fn note(&mut self, note: &Note<'_>) {
+    /// `mask`: the service's words may quote the key.
+    pub(super) fn note(&mut self, note: &Note<'_>, mask: impl Fn(&str) -> String) {
         let mut detail = String::new();
         let (english, chinese) = match note {
             Note::Calling(_) if self.step.is_empty() => ("sending", "正在发送"),
@@ -70,7 +71,7 @@ impl Status {
             Note::Polling { .. } => ("still running, looking again", "仍在运行，继续查看"),
             Note::Calling(_) | Note::Text(_) => return,
         };
-        self.step = self.language.pick(english, chinese).to_owned() + &detail;
+        self.step = self.language.pick(english, chinese).to_owned() + &mask(&detail);
     }
 
     /// The line, at most 79 columns wide; nothing between two requests, nor for a moment's work.
@@ -199,15 +200,16 @@ mod tests {
     #[test]
     fn every_step_has_words() {
         let mut status = Status::new(Language::Chinese, None);
-        status.note(&Note::Retrying {
+        let retrying = Note::Retrying {
             pause: Duration::from_millis(1500),
-            why: "connection refused",
-        });
-        assert_eq!(status.step, "稍后重试：connection refused");
-        status.note(&Note::FallingBack { why: "" });
+            why: "refused pat_xxx",
+        };
+        status.note(&retrying, |words| words.replace("pat_xxx", "***"));
+        assert_eq!(status.step, "稍后重试：refused ***");
+        status.note(&Note::FallingBack { why: "" }, str::to_owned);
         assert_eq!(status.step, "正在查询结果");
         // What the run says is shown by others.
-        status.note(&Note::Text(&crate::text::Text::default()));
+        status.note(&Note::Text(&crate::text::Text::default()), str::to_owned);
         assert_eq!(status.step, "正在查询结果");
     }
 

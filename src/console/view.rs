@@ -2,6 +2,7 @@
 //! ended and what to do; of many, a line each. Nothing depends on the width of the terminal. Gives
 //! text, whose foreign parts are escaped; prints nothing.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -78,7 +79,7 @@ impl Live {
 pub(super) struct View {
     language: Language,
     has_colours: bool,
-    /// The program, and the option that tells which server it asks.
+    /// The program, and the options that tell which server it asks, and what it keeps.
     command: String,
 }
 
@@ -90,12 +91,26 @@ const GREEN: &str = "1;32";
 
 impl View {
     pub(super) fn new(language: Language, has_colours: bool, options: &Options) -> Self {
-        let base_url = options.base_url.as_deref();
-        let base_url = base_url.map(|url| format!(" --base-url {}", quoted(url)));
+        let path = |path: &Option<PathBuf>| Some(path.as_ref()?.to_string_lossy().into_owned());
+        let given = [
+            ("-c", path(&options.config)),
+            ("--base-url", options.base_url.clone()),
+            (
+                "--service",
+                options.service.map(|name| name.word().to_owned()),
+            ),
+            ("--cacert", path(&options.cacert)),
+            ("--journal", path(&options.journal)),
+        ];
+        let mut command = "coze-workflow".to_owned();
+        for (option, value) in given {
+            command +=
+                &value.map_or_else(String::new, |value| format!(" {option} {}", quoted(&value)));
+        }
         Self {
             language,
             has_colours,
-            command: "coze-workflow".to_owned() + &base_url.unwrap_or_default(),
+            command,
         }
     }
 
@@ -135,6 +150,11 @@ impl View {
             Some(error) => page.push(printable::line(&error.advice())),
             None => {}
         }
+        let logid = response
+            .error
+            .as_ref()
+            .and_then(|error| error.logid.as_ref());
+        page.extend(logid.map(|logid| printable::line(&format!("logid {logid}"))));
         page.extend(question.into_iter().flat_map(|question| question.lines));
         page.extend(next.map(|next| printable::line(&format!("→ {next}"))));
         page.join("\n") + "\n"
@@ -151,7 +171,11 @@ impl View {
             (None, None) => output.into_owned(),
         };
         let end = self.end(response, elapsed, Some(&id));
-        format!("{end}  {}\n", printable::line(&what))
+        let row = format!("{end}  {}\n", printable::line(&what));
+        let question = response.interrupt.as_ref().map(Question::read);
+        let next = self.next(response, question.as_ref());
+        let next = next.map(|next| printable::line(&format!("  → {next}")) + "\n");
+        row + &next.unwrap_or_default()
     }
 
     /// How it ended, in one line: the mark, the kind, the seconds, the run.
@@ -184,7 +208,8 @@ impl View {
     fn next(&self, response: &Response, question: Option<&Question>) -> Option<String> {
         let workflow_id = json(response.workflow_id.as_ref()?);
         let rest = match (response.kind()?, &response.interrupt) {
-            (Kind::Interrupted, Some(interrupt)) => format!(
+            // Also where the journal could not take it.
+            (Kind::Interrupted | Kind::Io, Some(interrupt)) => format!(
                 r#""interrupt":{{"event_id":{},"type":{},"mode":{}}},"resume_data":{}"#,
                 json(&interrupt.event_id),
                 interrupt.r#type,
@@ -234,7 +259,10 @@ impl Question {
         let raw = fields::text(data).unwrap_or_default().into_owned();
         let inputs = answer::inputs(interrupt);
         if !inputs.is_empty() {
-            let names = inputs.iter().map(|input| json(&input.name) + ":\"…\"");
+            let names = inputs.iter().map(|input| {
+                let answer = if input.is_text() { "\"…\"" } else { "…" };
+                format!("{}:{answer}", json(&input.name))
+            });
             let names: Vec<_> = names.collect();
             let lines = inputs.iter();
             let lines = lines.map(|input| printable::line(&format!("  {}", input.describe())));

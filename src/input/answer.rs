@@ -70,6 +70,17 @@ impl Input {
         })
     }
 
+    /// A text, as far as it is told.
+    pub(crate) fn is_text(&self) -> bool {
+        let other = ["integer", "number", "boolean", "object", "array", "float"];
+        let r#type = self
+            .r#type
+            .as_deref()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        !other.iter().any(|word| r#type.starts_with(word))
+    }
+
     /// `name (type, optional)`.
     pub(crate) fn describe(&self) -> String {
         let optional = (!self.required).then_some("optional");

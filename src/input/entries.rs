@@ -109,8 +109,17 @@ pub(super) fn unwrapped(json: &str) -> Cow<'_, str> {
     fields::text(Some(Json(json))).unwrap_or(Cow::Borrowed(json))
 }
 
-/// Ids become parts of a path and are shown to a terminal.
+/// Ids become parts of a path and are shown to a terminal. One such as `7xxx` was never put in.
 pub(super) fn plain_id(key: &str, id: &str) -> Result<(), Error> {
+    let unknown = id.trim_start_matches(|char: char| char.is_ascii_digit());
+    if unknown.len() > 2
+        && unknown
+            .bytes()
+            .all(|byte| matches!(byte, b'x' | b'X' | b'*'))
+    {
+        return Err(Error::usage(format!("{key} {id} is a placeholder"))
+            .hint("put the id itself in its place", "请换成真正的 ID"));
+    }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if id.bytes().all(plain) {
         return Ok(());

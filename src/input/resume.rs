@@ -28,6 +28,12 @@ pub(super) fn resume(
         ));
     }
     let resume_data = resume_data(entries)?;
+    // It stands where an answer is to be put, in the command that a person is shown. A run takes one
+    // answer only.
+    if resume_data == "…" || resume_data.contains(r#""…""#) {
+        return Err(Error::usage(r#"resume_data is still "…""#)
+            .hint("put the answer in its place", "请在那里填上回答"));
+    }
     answer::check(&interrupt, &resume_data)?;
     let mut body = Body::default();
     body.push("workflow_id", &quoted(workflow_id));

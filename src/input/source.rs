@@ -41,11 +41,16 @@ pub(crate) fn open(options: &Options) -> Result<(Vec<Input>, Vec<FileParameter>)
 }
 
 /// How many requests there are, where they can be read ahead of their own reading: in regular files
-/// that are not too large.
+/// that are not too large together.
 pub(crate) fn count(files: &[PathBuf]) -> Option<usize> {
-    let is_small = |data: fs::Metadata| data.is_file() && data.len() <= COUNTED;
-    let mut data = files.iter().map(fs::metadata);
-    if files.is_empty() || !data.all(|data| data.is_ok_and(is_small)) {
+    let length = |path: &PathBuf| {
+        let data = fs::metadata(path).ok()?;
+        // Standard input, whatever file is called so, is read once.
+        let is_file = data.is_file() && path.as_path() != Path::new("-");
+        is_file.then_some(data.len())
+    };
+    let total: u64 = files.iter().map(length).sum::<Option<_>>()?;
+    if files.is_empty() || total > COUNTED {
         return None;
     }
     let count = |path: &PathBuf| {

@@ -34,20 +34,21 @@ pub(crate) struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workflow: Option<&'a Workflow>,
     #[serde(flatten)]
-    connection: Option<Connection<'a>>,
+    pub(crate) connection: Option<Connection<'a>>,
     pub(crate) warnings: Vec<Hint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Error>,
 }
 
+/// How configuration and connection look.
 #[derive(Debug, Serialize)]
-struct Connection<'a> {
-    reachable: bool,
+pub(crate) struct Connection<'a> {
+    pub(crate) reachable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
-    milliseconds: u64,
+    pub(crate) milliseconds: u64,
     key: &'static str,
-    config: &'a [Origin],
+    pub(crate) config: &'a [Origin],
 }
 
 impl Report<'_> {

@@ -575,16 +575,15 @@ fn json_that_is_none_is_refused() {
 
 #[test]
 fn other_requests_beside_it_are_refused() {
-    let hint = "leave one of them out";
     refuses(
-        &["-w", "7", "notes.txt"],
+        &["-w", "7", "city=Hangzhou"],
         "--workflow and FILE can't be used together",
-        hint,
+        "whatever is no option is a FILE; a parameter needs its -p",
     );
     refuses(
         &["-w", "7", "--request", RUN],
         "--workflow and --request can't be used together",
-        hint,
+        "leave one of them out",
     );
 }
 

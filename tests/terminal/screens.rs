@@ -209,7 +209,7 @@ data: {"interrupt_data":{"event_id":"9/27","type":5,"data":"","required_paramete
         r#"✗ interrupted  T s  9
   image (image)
   age (integer, optional)
-→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":5,"mode":"stream"},"resume_data":{"image":"…","age":"…"}}'"#,
+→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":5,"mode":"stream"},"resume_data":{"image":"…","age":…}}'"#,
     );
 }
 
@@ -295,11 +295,27 @@ fn requests_that_come_one_by_one_are_each_shown_whole() {
 }
 
 #[test]
-fn a_check_is_the_same_json_at_a_terminal() {
+fn a_check_is_a_list_at_a_terminal_and_json_where_it_is_asked_for() {
     let script = || vec![Exchange::get("/").json(404, "")];
-    let [english, _] = show_both(&["--check"], script, "");
-    let report: serde_json::Value = serde_json::from_str(&english.screen).unwrap();
-    assert_eq!((english.code, &report["reachable"]), (0, &true.into()));
+    let [english, chinese] = show_both(&["--check"], script, "");
+    let [asked, _] = show_both(&["--check", "--json"], script, "");
+    assert!(
+        english.screen.contains("✓ the server answers ("),
+        "{}",
+        english.screen
+    );
+    assert!(
+        english.screen.contains("\nretries 2 (default)\n"),
+        "{}",
+        english.screen
+    );
+    assert!(
+        chinese.screen.contains("✓ 服务器有应答（"),
+        "{}",
+        chinese.screen
+    );
+    let report: serde_json::Value = serde_json::from_str(&asked.screen).unwrap();
+    assert_eq!((asked.code, &report["reachable"]), (0, &true.into()));
 }
 
 #[test]

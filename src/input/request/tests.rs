@@ -211,6 +211,25 @@ fn a_misspelt_answer_is_not_taken_for_a_wish_to_watch() {
 }
 
 #[test]
+fn an_id_or_an_answer_that_was_never_put_in_is_refused() {
+    refused(
+        r#"{"workflow_id":"7xxxxxxxxxxxxxxxxxx"}"#,
+        "workflow_id 7xxxxxxxxxxxxxxxxxx is a placeholder (put the id itself in its place)",
+    );
+    for answer in [r#""…""#, r#"{"city":"…"}"#] {
+        refused(
+            &format!(
+                r#"{{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":{answer}}}"#
+            ),
+            r#"resume_data is still "…" (put the answer in its place)"#,
+        );
+    }
+    let answer =
+        r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":"这个……"}"#;
+    assert!(parse(answer).task.is_ok());
+}
+
+#[test]
 fn a_response_with_an_interrupt_is_resumed_when_resume_data_is_added() {
     let response = r#"{"execute_id":"740","workflow_id":"7","interrupt":{"event_id":"740/27","type":2,"data":"","mode":"async"},"resume_data":"杭州"}"#;
     let request = parse(response);
