@@ -50,6 +50,8 @@ const SHARED_FILES: usize = 4;
 pub(crate) trait Output: Sync {
     /// A request was taken up. `is_last`: no other one is known to follow.
     fn taken(&self, is_last: bool);
+    /// No other request will be taken up.
+    fn all_taken(&self) {}
     /// Nothing more can be written to standard output.
     fn is_broken(&self) -> bool;
     /// Masks the key where the service's words quote it.
@@ -266,7 +268,10 @@ impl<'a> Batch<'a> {
                 Next::Request(self.understand(&mut queue, item))
             }
             Next::NotYet => Next::NotYet,
-            Next::End => Next::End,
+            Next::End => {
+                self.settings.output.all_taken();
+                Next::End
+            }
         }
     }
 

@@ -398,6 +398,12 @@ impl Output for Console<'_> {
         }
     }
 
+    fn all_taken(&self) {
+        if let Some(status) = &mut self.lock().status {
+            status.all_taken();
+        }
+    }
+
     fn answered(&self, totals: &Totals) {
         if let Some(status) = &mut self.lock().status {
             status.answered(totals.clone());

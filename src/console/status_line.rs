@@ -46,6 +46,11 @@ impl Status {
         self.step.clear();
     }
 
+    /// The end of the input tells how many there are.
+    pub(super) fn all_taken(&mut self) {
+        self.total = Some(self.taken);
+    }
+
     pub(super) fn answered(&mut self, totals: Totals) {
         self.answered = totals;
     }
@@ -189,6 +194,17 @@ mod tests {
             let line = many(language, total).line(MINUTE);
             assert_eq!(line.as_deref(), Some(told));
         }
+    }
+
+    #[test]
+    fn the_end_of_the_input_tells_what_is_left() {
+        let mut status = many(Language::English, None);
+        status.all_taken();
+        let line = status.line(MINUTE).unwrap();
+        assert!(
+            line.contains("4/7 done, 3 running") && line.ends_with("00:45 left"),
+            "{line}"
+        );
     }
 
     #[test]
