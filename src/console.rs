@@ -24,7 +24,7 @@ use self::screen::{Out, Screen, standard_output, tell};
 use self::status_line::Status;
 use self::view::{Live, View};
 use crate::batch::Output;
-use crate::batch::totals::Totals;
+use crate::batch::totals::{TOLD, Totals};
 use crate::cli::Options;
 use crate::config::{self, Config, Env, Key};
 use crate::coze::fields;
@@ -465,14 +465,16 @@ fn sum(totals: &Totals, language: Language) -> String {
         format!("{all} requests: {succeeded} succeeded"),
         format!("{all} 个请求：{succeeded} 个成功"),
     );
-    for (kind, word) in SUMMED {
-        let count = totals.of(kind);
-        if count > 0 {
-            line += &language.pick(
-                format!(", {count} {word}"),
-                format!("，{count} 个{}", kind.label(language)),
-            );
-        }
+    for kind in TOLD.into_iter().filter(|&kind| totals.of(kind) > 0) {
+        let (count, label) = (totals.of(kind), kind.label(language));
+        let word = match kind {
+            Kind::Running => "still running",
+            Kind::Usage => "not valid",
+            Kind::Config => "not configured",
+            Kind::Io => "not written",
+            _ => label,
+        };
+        line += &language.pick(format!(", {count} {word}"), format!("，{count} 个{label}"));
     }
     if totals.from_journal > 0 {
         let count = totals.from_journal;
@@ -483,18 +485,6 @@ fn sum(totals: &Totals, language: Language) -> String {
     }
     line
 }
-
-const SUMMED: [(Kind, &str); 9] = [
-    (Kind::Failed, "failed"),
-    (Kind::Refused, "refused"),
-    (Kind::Unreachable, "unreachable"),
-    (Kind::Unknown, "unknown"),
-    (Kind::Interrupted, "interrupted"),
-    (Kind::Running, "still running"),
-    (Kind::Usage, "not valid"),
-    (Kind::Config, "not configured"),
-    (Kind::Io, "not written"),
-];
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,19 @@ pub(crate) struct Totals {
     has_lost: bool,
 }
 
+/// All kinds, in the order in which they are told.
+pub(crate) const TOLD: [Kind; 9] = [
+    Failed,
+    Refused,
+    Unreachable,
+    Unknown,
+    Interrupted,
+    Running,
+    Usage,
+    Config,
+    Io,
+];
+
 const NOT_STARTED: [Kind; 4] = [Usage, Config, Refused, Unreachable];
 
 impl Totals {
@@ -55,16 +68,7 @@ impl Totals {
             return Io.exit_code();
         }
         let order: &[Kind] = if self.all() == 1 {
-            &[
-                Failed,
-                Usage,
-                Config,
-                Refused,
-                Unreachable,
-                Running,
-                Interrupted,
-                Unknown,
-            ]
+            &TOLD
         } else if has_journal || !self.has_started {
             &[
                 Running,
@@ -89,18 +93,7 @@ impl Totals {
 
     /// For the logs of whoever reads no sentences.
     pub(crate) fn json(&self, exit_code: u8) -> String {
-        let kinds = [
-            Failed,
-            Refused,
-            Unreachable,
-            Unknown,
-            Interrupted,
-            Running,
-            Usage,
-            Config,
-            Io,
-        ];
-        let counts = kinds.map(|kind| (kind.label(Language::English), self.of(kind)));
+        let counts = TOLD.map(|kind| (kind.label(Language::English), self.of(kind)));
         let first = [("requests", self.all()), ("succeeded", self.succeeded())];
         let last = [
             ("journal", self.from_journal),
@@ -128,18 +121,7 @@ mod tests {
     }
 
     fn kind(code: u8) -> Option<Kind> {
-        let kinds = [
-            Failed,
-            Usage,
-            Config,
-            Refused,
-            Unreachable,
-            Running,
-            Interrupted,
-            Unknown,
-            Io,
-        ];
-        kinds.into_iter().find(|kind| kind.exit_code() == code)
+        TOLD.into_iter().find(|kind| kind.exit_code() == code)
     }
 
     #[test]
