@@ -126,7 +126,7 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
                 // What is missing may name the run; and what has a page on it was started.
                 _ if !is_whole || has_debug_url => Proof::Unknown,
                 Meaning::RateLimited if has_proved_end && !mentions_run => Proof::RateLimited,
-                Meaning::Refused if is_of_missing_path => Proof::NoSuchPath,
+                Meaning::Refused if is_of_missing_path && !mentions_run => Proof::NoSuchPath,
                 Meaning::Refused => Proof::Refused,
                 Meaning::RateLimited | Meaning::Unclear => Proof::Unknown,
             }
@@ -226,10 +226,8 @@ mod tests {
             } => {
                 let is_rate = meaning == Meaning::RateLimited;
                 let is_refused_path = meaning == Meaning::Refused && is_of_missing_path;
-                let rate_proves = is_rate && has_proved_end && says_nothing_of_a_run;
-                is_whole
-                    && !has_debug_url
-                    && (rate_proves || is_refused_path && !evidence.names_run)
+                let may_pass = is_rate && has_proved_end || is_refused_path;
+                is_whole && !has_debug_url && may_pass && says_nothing_of_a_run
             }
             Reply::Error {
                 meaning,
