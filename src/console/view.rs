@@ -171,11 +171,11 @@ impl View {
             (None, None) => output.into_owned(),
         };
         let end = self.end(response, elapsed, Some(&id));
-        let row = format!("{end}  {}\n", printable::line(&what));
+        let row = format!("{end}  {}", printable::line(&what));
         let question = response.interrupt.as_ref().map(Question::read);
         let next = self.next(response, question.as_ref());
         let next = next.map(|next| printable::line(&format!("  → {next}")) + "\n");
-        row + &next.unwrap_or_default()
+        format!("{}\n{}", row.trim_end(), next.unwrap_or_default())
     }
 
     /// How it ended, in one line: the mark, the kind, the seconds, the run.

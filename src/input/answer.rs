@@ -70,7 +70,7 @@ impl Input {
         })
     }
 
-    /// A text, as far as it is told.
+    /// Whether it takes a text, as far as the run says.
     pub(crate) fn is_text(&self) -> bool {
         let other = ["integer", "number", "boolean", "object", "array", "float"];
         let r#type = self

@@ -109,7 +109,7 @@ pub(super) fn unwrapped(json: &str) -> Cow<'_, str> {
     fields::text(Some(Json(json))).unwrap_or(Cow::Borrowed(json))
 }
 
-/// Ids become parts of a path and are shown to a terminal. One such as `7xxx` was never put in.
+/// Ids become parts of a path and are shown to a terminal. One such as `7xxx` is an example's.
 pub(super) fn plain_id(key: &str, id: &str) -> Result<(), Error> {
     let unknown = id.trim_start_matches(|char: char| char.is_ascii_digit());
     if unknown.len() > 2

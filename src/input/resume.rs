@@ -28,8 +28,8 @@ pub(super) fn resume(
         ));
     }
     let resume_data = resume_data(entries)?;
-    // It stands where an answer is to be put, in the command that a person is shown. A run takes one
-    // answer only.
+    // This stands where the answer is to be put, in the command that a person is shown. A question
+    // can be answered once only.
     if resume_data == "…" || resume_data.contains(r#""…""#) {
         return Err(Error::usage(r#"resume_data is still "…""#)
             .hint("put the answer in its place", "请在那里填上回答"));

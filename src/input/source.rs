@@ -45,7 +45,7 @@ pub(crate) fn open(options: &Options) -> Result<(Vec<Input>, Vec<FileParameter>)
 pub(crate) fn count(files: &[PathBuf]) -> Option<usize> {
     let length = |path: &PathBuf| {
         let data = fs::metadata(path).ok()?;
-        // Standard input, whatever file is called so, is read once.
+        // `-` is standard input, which can be read once only, even where a file has that name.
         let is_file = data.is_file() && path.as_path() != Path::new("-");
         is_file.then_some(data.len())
     };

@@ -281,6 +281,40 @@ fn many_requests_have_a_line_each() {
 }
 
 #[test]
+fn a_line_of_many_keeps_the_way_back() {
+    let asked = "event: Interrupt\ndata: {\"interrupt_data\":{\"event_id\":\"9/27\",\"type\":2,\"data\":\"\"}}\n\n";
+    let script = || {
+        vec![
+            stream_run().sse(asked),
+            stream_run().sse(said(0, "b") + &done(1)),
+        ]
+    };
+    let requests = r#"{"workflow_id":"7"}{"workflow_id":"7"}"#;
+    let [english, _] = show_both(&["-q"], script, requests);
+    english.is(
+        7,
+        r#"✗ 0 interrupted  T s  9
+  → coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'
+✓ 1 success  T s  9  b"#,
+    );
+}
+
+#[test]
+fn the_command_goes_to_the_server_that_the_run_is_on() {
+    let submitted = r#"{"code":0,"execute_id":"9"}"#;
+    let script = || vec![Exchange::post("/v1/workflow/run").json(200, submitted)];
+    let options = ["-q", "--async", "--no-wait", "--service", "coze"];
+    let [english, _] = show_both(&options, script, RUN);
+    assert!(
+        english.screen.contains(
+            "→ coze-workflow --base-url 'http://127.0.0.1:PORT' --service 'coze' --request '"
+        ),
+        "{}",
+        english.screen
+    );
+}
+
+#[test]
 fn requests_that_come_one_by_one_are_each_shown_whole() {
     let run = || stream_run().sse(said(0, "hello") + &done(1));
     let server = Server::start(vec![run(), run()]);
