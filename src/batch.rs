@@ -21,10 +21,11 @@ use self::intake::{Intake, Item, Next};
 use self::journal::{Journal, Patience, Recall, Ticket};
 use self::output_file::OutputFile;
 use self::totals::Totals;
+use crate::cli::Options;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
 use crate::http::Http;
-use crate::input::request::{Defaults, Request, Task};
+use crate::input::request::{Request, Task};
 use crate::input::source::Input;
 use crate::response::{Response, Status};
 use crate::run::rehearse::Report;
@@ -89,7 +90,7 @@ pub(crate) struct Batch<'a> {
 
 /// What a batch needs beside its inputs.
 pub(crate) struct Settings<'a> {
-    pub(crate) defaults: Defaults,
+    pub(crate) options: &'a Options,
     pub(crate) rules: Rules,
     /// Whether a request without an `id` gets its number instead.
     pub(crate) numbered: bool,
@@ -278,7 +279,7 @@ impl<'a> Batch<'a> {
     fn understand(&self, queue: &mut Queue, Item { text, is_followed }: Item) -> Taken {
         let number = queue.taken - 1;
         let mut request = match text {
-            Ok(text) => Request::parse(&text, self.settings.defaults),
+            Ok(text) => Request::parse(&text, self.settings.options),
             Err(error) => Request::refused(error),
         };
         let is_one_of_many = number > 0 || is_followed;

@@ -99,7 +99,7 @@ fn answer_all(
         Journal::open(path, base_url, options.rerun, clock)
     });
     let settings = Settings {
-        defaults: options.into(),
+        options,
         rules: Rules::new(options, config),
         numbered: jobs > 1,
         clock,

@@ -204,7 +204,7 @@ impl TryFrom<String> for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::request::Defaults;
+    use crate::cli::Options;
 
     const BASE: &str = "https://api.coze.cn";
 
@@ -215,7 +215,7 @@ mod tests {
 
     #[track_caller]
     fn identity_at(base_url: &str, request: &str) -> Identity {
-        let request = Request::parse(request, Defaults::default());
+        let request = Request::parse(request, &Options::default());
         assert_eq!(request.task.as_ref().err(), None);
         Identity::of(&request, base_url).unwrap()
     }
@@ -357,7 +357,7 @@ mod tests {
     fn a_watch_has_no_name() {
         let watch = Request::parse(
             r#"{"workflow_id":"7","execute_id":"9"}"#,
-            Defaults::default(),
+            &Options::default(),
         );
         assert_eq!(Identity::of(&watch, BASE), None);
     }

@@ -23,7 +23,7 @@ pub(crate) fn run(
     let mut is_written = true;
     while is_written && let Some(item) = requests.next() {
         let request = match item {
-            Ok(text) => Request::parse(&text, options.into()),
+            Ok(text) => Request::parse(&text, options),
             Err(error) => Request::refused(error),
         };
         let witness = Witness {

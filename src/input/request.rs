@@ -31,27 +31,6 @@ pub(super) const RUN_KEYS: [&str; 8] = [
     "workflow_version",
 ];
 
-/// What the command line says about all requests.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Defaults {
-    /// `--allow-unknown-fields`: forward keys of a run that we don't know.
-    pub(crate) allow_unknown_fields: bool,
-    /// `--async`: start every run in the background.
-    pub(crate) asynchronous: bool,
-    /// `--no-wait`: refuse what can only be waited for.
-    pub(crate) no_wait: bool,
-}
-
-impl From<&Options> for Defaults {
-    fn from(options: &Options) -> Self {
-        Self {
-            allow_unknown_fields: options.allow_unknown_fields,
-            asynchronous: options.asynchronous,
-            no_wait: options.no_wait,
-        }
-    }
-}
-
 /// One request, as far as it could be understood.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -108,7 +87,7 @@ pub(crate) struct Resume {
 
 impl Request {
     /// Understands the text of one JSON object.
-    pub(crate) fn parse(text: &str, defaults: Defaults) -> Self {
+    pub(crate) fn parse(text: &str, options: &Options) -> Self {
         let Some(entries) = Entries::parse(text) else {
             let sentence = "a request is a JSON object with plain keys";
             return Self::refused(Error::usage(sentence));
@@ -123,7 +102,7 @@ impl Request {
             id,
             workflow_id: workflow_id.clone().ok().flatten(),
             facts: facts(&entries),
-            task: task(&entries, workflow_id, defaults),
+            task: task(&entries, workflow_id, options),
         }
     }
 
@@ -181,25 +160,25 @@ fn facts(entries: &Entries<'_>) -> RunFacts {
 fn task(
     entries: &Entries<'_>,
     workflow_id: Result<Option<String>, Error>,
-    defaults: Defaults,
+    options: &Options,
 ) -> Result<Task, Error> {
     refuse_report(entries)?;
     if entries.has("resume_data") {
         let workflow_id = workflow_id?.ok_or_else(missing_workflow_id)?;
-        return resume::resume(entries, &workflow_id, defaults).map(Task::Resume);
+        return resume::resume(entries, &workflow_id, options).map(Task::Resume);
     }
     if entries.has("execute_id") {
         return watch(entries, workflow_id?).map(Task::Watch);
     }
-    check_run_keys(entries, defaults)?;
+    check_run_keys(entries, options)?;
     let workflow_id = workflow_id?.ok_or_else(missing_workflow_id)?;
-    run(entries, &workflow_id, defaults).map(Task::Run)
+    run(entries, &workflow_id, options).map(Task::Run)
 }
 
-fn run(entries: &Entries<'_>, workflow_id: &str, defaults: Defaults) -> Result<Start, Error> {
+fn run(entries: &Entries<'_>, workflow_id: &str, options: &Options) -> Result<Start, Error> {
     refuse_bot_with_app(entries)?;
-    let background = defaults.asynchronous || entries.boolean("is_async")?;
-    if defaults.no_wait && !background {
+    let background = options.asynchronous || entries.boolean("is_async")?;
+    if options.no_wait && !background {
         return Err(
             Error::usage("--no-wait can't be used on a streamed run").hint(
                 "start it in the background: --async",
@@ -296,7 +275,7 @@ fn missing_workflow_id() -> Error {
 }
 
 /// An unknown key of a run may be a misspelt `parameters`, and the run would be paid for.
-fn check_run_keys(entries: &Entries<'_>, defaults: Defaults) -> Result<(), Error> {
+fn check_run_keys(entries: &Entries<'_>, options: &Options) -> Result<(), Error> {
     if entries.has("additional_messages") || entries.has("conversation_id") {
         let sentence = "this is a chatflow's call, which this program does not make";
         return Err(Error::usage(sentence).hint(
@@ -306,7 +285,7 @@ fn check_run_keys(entries: &Entries<'_>, defaults: Defaults) -> Result<(), Error
     }
     let known = |key: &str| key == "id" || RUN_KEYS.contains(&key);
     let unknown = entries.keys().find(|key| !known(key));
-    let Some(key) = unknown.filter(|_| !defaults.allow_unknown_fields) else {
+    let Some(key) = unknown.filter(|_| !options.allow_unknown_fields) else {
         return Ok(());
     };
     if entries.has("status") && entries.has("debug_url") {

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use super::answer;
 use super::body::{Body, quoted};
 use super::entries::Entries;
-use super::request::{Defaults, RUN_KEYS, Resume, refuse_bot_with_app, refuse_keys};
+use super::request::{RUN_KEYS, Resume, refuse_bot_with_app, refuse_keys};
+use crate::cli::Options;
 use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
@@ -16,13 +17,13 @@ use crate::error::Error;
 pub(super) fn resume(
     entries: &Entries<'_>,
     workflow_id: &str,
-    defaults: Defaults,
+    options: &Options,
 ) -> Result<Resume, Error> {
     refuse_keys(entries, &RUN_KEYS[1..3], "resume_data")?;
     refuse_bot_with_app(entries)?;
     let interrupt = question(entries)?;
     let mode = interrupt.mode.unwrap_or(Mode::Stream);
-    if defaults.no_wait && mode == Mode::Stream {
+    if options.no_wait && mode == Mode::Stream {
         return Err(Error::usage(
             "--no-wait can't be used on a resume that is streamed",
         ));
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Resume, Error> {
-        let task = Request::parse(text, Defaults::default()).task?;
+        let task = Request::parse(text, &Options::default()).task?;
         match task {
             Task::Resume(resume) => Ok(resume),
             other => panic!("{other:?}"),
@@ -131,7 +132,7 @@ mod tests {
     }
 
     fn question_of(text: &str) -> Interrupt {
-        let request = Request::parse(text, Defaults::default());
+        let request = Request::parse(text, &Options::default());
         request.facts.interrupt.unwrap()
     }
 
@@ -257,7 +258,7 @@ mod tests {
             (r#","execute_id":"0""#, None),
             (r#","execute_id":"9""#, Some("9")),
         ] {
-            let request = Request::parse(&zeros(rest), Defaults::default());
+            let request = Request::parse(&zeros(rest), &Options::default());
             assert_eq!(request.facts.execute_id.as_deref(), run, "{rest}");
             assert!(matches!(request.task, Ok(Task::Resume(resume)) if resume.event_id == "000/1"));
         }
@@ -288,17 +289,17 @@ mod tests {
 
     #[test]
     fn not_to_wait_is_refused_of_a_resume_that_is_streamed() {
-        let defaults = Defaults {
+        let options = Options {
             no_wait: true,
-            ..Defaults::default()
+            ..Options::default()
         };
-        let error = Request::parse(&by_hand(""), defaults).task.unwrap_err();
+        let error = Request::parse(&by_hand(""), &options).task.unwrap_err();
         assert_eq!(
             error.to_string(),
             "--no-wait can't be used on a resume that is streamed"
         );
         let background = fed_back(r#"{"event_id":"9/1","type":2,"mode":"async"}"#);
-        assert!(Request::parse(&background, defaults).task.is_ok());
+        assert!(Request::parse(&background, &options).task.is_ok());
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::io::Write;
 
 use super::tests::{Notes, Pieces, failure};
 use super::*;
+use crate::cli::Options;
 use crate::http::{Cause, Reach};
-use crate::input::request::Defaults;
 use crate::language::Language;
 use crate::support::oracle::{self, Story};
 use crate::support::session::{History, Session, sessions};
@@ -229,7 +229,7 @@ fn answer_of(world: &World<'_>) -> Response {
         },
         shared: &shared,
     };
-    let request = Request::parse(&world.session.request("7"), Defaults::default());
+    let request = Request::parse(&world.session.request("7"), &Options::default());
     runner.answer(&request, &request.task, &notes)
 }
 

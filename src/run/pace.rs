@@ -341,9 +341,10 @@ impl Drop for Probe<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Options;
     use crate::coze::call::Call;
     use crate::http::{Cause, Failure, Http, HttpResponse, Limits, Reach};
-    use crate::input::request::{Defaults, Request};
+    use crate::input::request::Request;
     use crate::run::tests::{Notes, Pieces, failure};
     use crate::run::{Rules, Runner, Shared};
     use crate::time::Clock;
@@ -408,7 +409,7 @@ mod tests {
             },
             shared: &shared,
         };
-        let request = Request::parse(r#"{"workflow_id":"7"}"#, Defaults::default());
+        let request = Request::parse(r#"{"workflow_id":"7"}"#, &Options::default());
         let answer = |_| runner.answer(&request, &request.task, &Notes::default());
         let errors = (0..count).map(answer).map(|response| response.error);
         let messages = errors.map(|error| error.unwrap().message).collect();

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
+use crate::cli::Options;
 use crate::http::{Body, Cause, Reach};
-use crate::input::request::Defaults;
 use crate::language::Language;
 use crate::time::scripted::ScriptedClock;
 
@@ -201,7 +201,7 @@ struct Answered {
 }
 
 struct Case {
-    defaults: Defaults,
+    options: Options,
     rules: Rules,
     for_ever: Option<fn() -> Reply>,
 }
@@ -209,7 +209,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         Self {
-            defaults: Defaults::default(),
+            options: Options::default(),
             rules: Rules {
                 timeout: Some(Duration::from_secs(660)),
                 idle_timeout: Some(Duration::from_secs(300)),
@@ -229,7 +229,7 @@ impl Case {
 
     fn no_wait(mut self) -> Self {
         self.rules.no_wait = true;
-        self.defaults.no_wait = true;
+        self.options.no_wait = true;
         self
     }
 
@@ -261,7 +261,7 @@ impl Case {
             shared: &shared,
         };
         let answers = requests.iter().map(|request| {
-            let request = Request::parse(request, self.defaults);
+            let request = Request::parse(request, &self.options);
             runner.answer(&request, &request.task, observer)
         });
         let response = answers.last().expect("a request");
@@ -1318,7 +1318,7 @@ fn only_the_signature_of_coze_studio_makes_its_answers_refusals() {
             rules: Case::new().rules,
             shared: &shared,
         };
-        let request = Request::parse(RUN, Defaults::default());
+        let request = Request::parse(RUN, &Options::default());
         runner.answer(&request, &request.task, &notes).exit_code()
     };
     assert_eq!((case(LOGID), case("-"), case(UUID)), (8, 8, 4));

@@ -3,7 +3,8 @@
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use super::*;
-use crate::input::request::{Defaults, Request};
+use crate::cli::Options;
+use crate::input::request::Request;
 use crate::response::Outcome;
 use crate::text::Text;
 
@@ -18,7 +19,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let request = r#"{"id":"x","workflow_id":"7","parameters":{"a":1}}"#;
-        let request = Request::parse(request, Defaults::default());
+        let request = Request::parse(request, &Options::default());
         Self {
             root: tempfile::tempdir().unwrap(),
             identity: Identity::of(&request, BASE).unwrap(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::*;
+use crate::cli::Options;
 use crate::coze::event::Interrupt;
-use crate::input::request::Defaults;
 use crate::language::Language;
 use crate::response::Outcome;
 use crate::text::Text;
@@ -109,7 +109,7 @@ impl Bench {
 }
 
 fn parse(request: &str) -> Request {
-    let request = Request::parse(request, Defaults::default());
+    let request = Request::parse(request, &Options::default());
     assert_eq!(request.task.as_ref().err(), None);
     request
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn parse(text: &str) -> Request {
-    Request::parse(text, Defaults::default())
+    Request::parse(text, &Options::default())
 }
 
 #[track_caller]
@@ -102,11 +102,11 @@ fn is_async_starts_in_the_background() {
         r#"{"workflow_id":"7","is_async":1}"#,
         "is_async must be true or false",
     );
-    let defaults = Defaults {
+    let options = Options {
         asynchronous: true,
-        ..Defaults::default()
+        ..Options::default()
     };
-    let request = Request::parse(r#"{"workflow_id":"7","is_async":false}"#, defaults);
+    let request = Request::parse(r#"{"workflow_id":"7","is_async":false}"#, &options);
     assert!(matches!(
         request.task,
         Ok(Task::Run(Start {
@@ -150,11 +150,11 @@ fn what_could_cost_a_run_by_mistake_is_refused() {
 
 #[test]
 fn unknown_fields_are_forwarded_verbatim_when_that_is_asked_for() {
-    let defaults = Defaults {
+    let options = Options {
         allow_unknown_fields: true,
-        ..Defaults::default()
+        ..Options::default()
     };
-    let request = Request::parse(r#"{"workflow_id":"7","new_field":{"a":1e2}}"#, defaults);
+    let request = Request::parse(r#"{"workflow_id":"7","new_field":{"a":1e2}}"#, &options);
     let Ok(Task::Run(start)) = request.task else {
         panic!("no run")
     };
@@ -274,18 +274,18 @@ fn an_answer_without_its_question_is_refused() {
 
 #[test]
 fn not_to_wait_is_refused_where_waiting_is_all_there_is() {
-    let defaults = Defaults {
+    let options = Options {
         no_wait: true,
-        ..Defaults::default()
+        ..Options::default()
     };
-    let error = Request::parse(r#"{"workflow_id":"7"}"#, defaults)
+    let error = Request::parse(r#"{"workflow_id":"7"}"#, &options)
         .task
         .unwrap_err();
     assert_eq!(
         error.to_string(),
         "--no-wait can't be used on a streamed run (start it in the background: --async)"
     );
-    let watch = Request::parse(r#"{"workflow_id":"7","execute_id":"9"}"#, defaults);
+    let watch = Request::parse(r#"{"workflow_id":"7","execute_id":"9"}"#, &options);
     assert!(watch.task.is_ok());
 }
 
@@ -308,11 +308,11 @@ fn null_counts_as_absent_but_for_a_key_that_is_not_known() {
         r#"{"workflow_id":"7"}"#
     );
     assert!(parse(r#"{"id":null,"workflow_id":"7"}"#).id.is_none());
-    let defaults = Defaults {
+    let options = Options {
         allow_unknown_fields: true,
-        ..Defaults::default()
+        ..Options::default()
     };
-    let request = Request::parse(r#"{"workflow_id":"7","new_field":null}"#, defaults);
+    let request = Request::parse(r#"{"workflow_id":"7","new_field":null}"#, &options);
     let Ok(Task::Run(start)) = request.task else {
         panic!("no run")
     };
@@ -346,11 +346,11 @@ fn a_chatflow_s_call_is_refused_whatever_is_allowed() {
     for key in [r#""additional_messages":[]"#, r#""conversation_id":"1""#] {
         let text = format!(r#"{{"workflow_id":"7","parameters":{{}},{key}}}"#);
         refused(&text, sentence);
-        let defaults = Defaults {
+        let options = Options {
             allow_unknown_fields: true,
-            ..Defaults::default()
+            ..Options::default()
         };
-        let error = Request::parse(&text, defaults).task.unwrap_err();
+        let error = Request::parse(&text, &options).task.unwrap_err();
         assert_eq!(error.to_string(), sentence);
     }
 }
