@@ -20,7 +20,12 @@ const ODD_NAMES: [&str; 6] = [
     "* ? [a] ~ #!",
     "技能 ü",
 ];
-const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+const SHELLS: [&[&str]; 4] = [
+    &["dash"],
+    &["bash"],
+    &["bash", "--posix"],
+    &["busybox", "sh"],
+];
 const REQUEST: &str = r#"{"workflow_id":"7000000000000000001","parameters":{"city":"北京"}}"#;
 const ECHOED: &str = r#"{"output":{"city":"北京"}}"#;
 
