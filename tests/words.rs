@@ -205,6 +205,26 @@ fn the_short_help_fits_a_screen_and_the_long_one_its_width() {
     }
 }
 
+/// They could not be copied from the page.
+#[test]
+fn the_manual_breaks_no_name_in_two() {
+    for locale in [ENGLISH, CHINESE] {
+        let page = Program::other("groff").env("PATH", std::env::var("PATH").unwrap());
+        let page = page.args(&["-man", "-Kutf8", "-Tutf8", "-P-c", "-rLL=60n"]);
+        let page = page.file("page", manual(locale)).arg("page");
+        match Command::new("groff").arg("--version").output() {
+            Ok(_) => {
+                let page = page.run("").stdout;
+                assert!(
+                    page.contains("execute_id") && !page.contains('\u{2010}'),
+                    "{page}"
+                );
+            }
+            Err(_) => eprintln!("skipped: there is no groff"),
+        }
+    }
+}
+
 #[test]
 fn the_first_locale_variable_that_is_not_empty_decides() {
     let help_in = |variables: &[(&str, &str)]| {
