@@ -1,6 +1,7 @@
-//! The words of the program. Its help in two lengths and two languages, the manual pages, README.md
-//! and SKILL.md each tell options, exit codes and environment variables: here they are held to what
-//! the program's own sources have. And what it says of itself is in the reader's language.
+//! The words of the program. Its help in two lengths and two languages and the manual pages tell all
+//! options, exit codes and environment variables, README.md and the other pages some of them: here
+//! they are held to what the program's own sources have. And what it says of itself is in the
+//! reader's language.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,6 +23,17 @@ const ENGLISH: &str = "C";
 const CHINESE: &str = "zh_CN.UTF-8";
 
 const SKILL: &str = include_str!("../src/skill/SKILL.md");
+/// The pages for people, each in two languages.
+const PAGES: &[(&str, &str)] = &[
+    ("README.md", include_str!("../README.md")),
+    ("SKILL.md", SKILL),
+    (
+        "the page of the skill",
+        include_str!("../src/skill/README.md"),
+    ),
+    ("the page of engines", include_str!("engines/README.md")),
+    ("the page of the benchmark", include_str!("bench/README.md")),
+];
 
 #[test]
 fn every_text_tells_the_options_of_the_program() {
@@ -87,12 +99,6 @@ fn every_text_tells_the_variables_that_the_program_reads() {
         texts.push((format!("--help in {locale}"), help(locale, "--help")));
         texts.push((format!("manual in {locale}"), manual(locale)));
     }
-    for (name, part) in ["README in English", "README in Chinese"]
-        .into_iter()
-        .zip(readme())
-    {
-        texts.push((name.to_owned(), part));
-    }
     texts.push(("SKILL.md".to_owned(), SKILL.to_owned()));
     for (name, text) in texts {
         let words: BTreeSet<_> = words(&text).collect();
@@ -102,35 +108,81 @@ fn every_text_tells_the_variables_that_the_program_reads() {
             .filter(|variable| !is_told(variable))
             .collect();
         assert!(untold.is_empty(), "{name} lacks {untold:?}");
-        let is_ours = |word: &&&str| word.starts_with("COZE_") || word.starts_with("OPENCLAW_");
-        let unread: Vec<_> = words
-            .iter()
-            .filter(is_ours)
-            .filter(|word| !program.contains(**word))
-            .collect();
-        assert!(unread.is_empty(), "{name} tells of {unread:?}");
+        tells_only(&program, &name, &text);
+    }
+    for (name, page) in PAGES {
+        tells_only(&program, name, page);
     }
 }
 
-/// Beside its table of exit codes it tells a few options and no more.
+/// No variable of ours but these.
+#[track_caller]
+fn tells_only(program: &BTreeSet<String>, name: &str, text: &str) {
+    // The tests have variables of their own.
+    let is_ours = |word: &&str| {
+        (word.starts_with("COZE_") || word.starts_with("OPENCLAW_"))
+            && !word.starts_with("COZE_WORKFLOW_SKILL")
+    };
+    let unread: Vec<_> = words(text)
+        .filter(is_ours)
+        .filter(|word| !program.contains(*word))
+        .collect();
+    assert!(unread.is_empty(), "{name} tells of {unread:?}");
+}
+
+/// What is told of the program as code: options of other programs are in blocks, and are left alone.
 #[test]
-fn the_skill_names_only_options_that_there_are() {
+fn the_pages_name_only_options_that_there_are() {
     let program = options_of_the_program();
     let is_known = |word: &str| program.iter().any(|option| option.is_called(word));
+    for (name, page) in PAGES {
+        let mut is_in_block = false;
+        for line in page.lines() {
+            is_in_block ^= line.starts_with("```");
+            let code = line.split('`').skip(1).step_by(2);
+            let words = code
+                .filter(|code| code.starts_with('-'))
+                .flat_map(|code| code.split(' '));
+            for word in words.filter(|word| !is_in_block && word.starts_with('-')) {
+                let is_of_others = OF_OTHERS.contains(&word);
+                assert!(is_of_others || is_known(word), "{name} names {word}");
+            }
+        }
+    }
     for word in SKILL.split(|char: char| !char.is_ascii_alphanumeric() && char != '-') {
         let name = word.trim_start_matches('-');
         let is_option =
             word.len() > name.len() && name.starts_with(|char: char| char.is_ascii_alphabetic());
         assert!(!is_option || is_known(word), "SKILL.md names {word}");
     }
+}
+
+/// Options of engines, and of curl.
+const OF_OTHERS: &[&str] = &["--resume-failed", "--requeue", "--retry"];
+
+/// Beside the help README.md and SKILL.md have a table of them.
+#[test]
+fn the_pages_have_every_exit_code_in_each_language() {
     let codes = |table: &str| {
         let rows = rows(table).filter_map(|row| row[0].parse::<u8>().ok());
         rows.collect::<Vec<_>>()
     };
-    let mut tables: Vec<_> = SKILL.split("\n\n").map(codes).collect();
-    tables.retain(|codes| !codes.is_empty());
-    let all: Vec<_> = (0..10).collect();
-    assert_eq!(tables, [all.clone(), all], "one table in each language");
+    for (name, page) in &PAGES[..2] {
+        let mut tables: Vec<_> = page.split("\n\n").map(codes).collect();
+        tables.retain(|codes| !codes.is_empty());
+        let all: Vec<_> = (0..10).collect();
+        assert_eq!(tables, [all.clone(), all], "{name}");
+    }
+    for part in readme() {
+        let kinds = rows(&part).filter_map(|row| {
+            let kind = row[1].trim_matches('`').replace('–', SUCCESS);
+            Some((row[0].parse().ok()?, kind))
+        });
+        assert_eq!(
+            kinds.collect::<BTreeMap<_, _>>(),
+            exit_codes_of_the_program()
+        );
+    }
 }
 
 #[test]
@@ -138,8 +190,8 @@ fn the_short_help_fits_a_screen_and_the_long_one_its_width() {
     for (locale, option, lines) in [
         (ENGLISH, "-h", 23),
         (CHINESE, "-h", 23),
-        (ENGLISH, "--help", 200),
-        (CHINESE, "--help", 200),
+        (ENGLISH, "--help", 320),
+        (CHINESE, "--help", 320),
     ] {
         let help = help(locale, option);
         assert!(help.lines().count() <= lines, "{help}");
@@ -149,6 +201,26 @@ fn the_short_help_fits_a_screen_and_the_long_one_its_width() {
             let width = |char: char| 1 + usize::from(char >= '\u{2e80}');
             let columns: usize = line.chars().map(width).sum();
             assert!(columns <= 79, "{columns} columns: {line}");
+        }
+    }
+}
+
+/// They could not be copied from the page.
+#[test]
+fn the_manual_breaks_no_name_in_two() {
+    for locale in [ENGLISH, CHINESE] {
+        let page = Program::other("groff").env("PATH", std::env::var("PATH").unwrap());
+        let page = page.args(&["-man", "-Kutf8", "-Tutf8", "-P-c", "-rLL=60n"]);
+        let page = page.file("page", manual(locale)).arg("page");
+        match Command::new("groff").arg("--version").output() {
+            Ok(_) => {
+                let page = page.run("").stdout;
+                assert!(
+                    page.contains("execute_id") && !page.contains('\u{2010}'),
+                    "{page}"
+                );
+            }
+            Err(_) => eprintln!("skipped: there is no groff"),
         }
     }
 }
@@ -399,12 +471,6 @@ fn texts() -> Vec<(String, Text)> {
             of_entries(&entries_of_manual(&manual(locale))),
         ));
     }
-    for (name, part) in ["README in English", "README in Chinese"]
-        .into_iter()
-        .zip(readme())
-    {
-        texts.push((name.to_owned(), of_tables(&part)));
-    }
     texts
 }
 
@@ -509,33 +575,6 @@ fn entries_of_manual(manual: &str) -> Vec<(String, String)> {
         (term.to_owned(), words.collect::<Vec<_>>().join(" "))
     };
     pieces.map(entry).collect()
-}
-
-/// Of README: the section of options, with their defaults, and the table of exit codes and kinds.
-fn of_tables(part: &str) -> Text {
-    let is_of_options = |section: &&str| {
-        ["Options\n", "选项\n"]
-            .iter()
-            .any(|title| section.starts_with(title))
-    };
-    let section = part.split("\n### ").find(is_of_options).unwrap();
-    let mut options = Vec::new();
-    for row in rows(section).filter(|row| row[0].starts_with('`')) {
-        let default = row[1].trim_matches('`');
-        for term in row[0].split(" · ") {
-            let default = (!default.is_empty()).then(|| default.to_owned());
-            options.push((term.trim_matches('`').to_owned(), default));
-        }
-    }
-    let codes = rows(part).filter_map(|row| {
-        let kind = row[1].trim_matches('`').replace('–', SUCCESS);
-        Some((row[0].parse().ok()?, kind))
-    });
-    Text {
-        options,
-        exit_codes: codes.collect(),
-        has_defaults: true,
-    }
 }
 
 /// The cells of every table's rows.

@@ -1,15 +1,30 @@
 #!/bin/sh
-# Runs the coze-workflow for this machine's architecture, which lies in ../bin:
+# Runs the coze-workflow for this machine's architecture, which is in ../bin:
 #   sh "{baseDir}/scripts/coze-workflow.sh" --request '{"workflow_id":"…"}'
-# Sets its run bit when an archive has dropped it. Where it can't be run, answers with exit code 3 as
+# It may be called through symbolic links, and its directory may have any name. Sets the program's
+# run bit when an archive has dropped it. Where the program can't be run, answers with exit code 3 as
 # the program itself would, and says what to do: never with 126, which names no way out. Writes
-# nothing else to disk; needs a shell, uname and chmod, from wherever the system keeps them.
+# nothing else to disk; needs a shell, uname and chmod, and readlink where it is a link itself, from
+# wherever the system keeps them.
 
-case $0 in
-  */*) here=${0%/*} ;;
-  *) here=. ;;
+# `.` keeps line breaks at the end of a name, which $() takes away.
+file=$0
+while [ -L "$file" ] && link=$(command -p readlink -- "$file" && printf .); do
+  link=${link%??}
+  case $file in
+    */*) here=${file%/*} ;;
+    *) here=. ;;
+  esac
+  case $link in
+    /*) file=$link ;;
+    *) file=$here/$link ;;
+  esac
+done
+case $file in
+  */*) here=${file%/*}/ ;;
+  *) here=./ ;;
 esac
-skill=$(CDPATH='' cd -- "$here/.." && pwd)
+skill=$(CDPATH='' cd -P -- "$here.." && printf '%s.' "$PWD") && skill=${skill%.} || skill=$here..
 machine=$(command -p uname -sm 2>&1)
 [ "$machine" != 'Linux arm64' ] || machine='Linux aarch64'
 program=$skill/bin/coze-workflow-${machine#Linux }
@@ -35,16 +50,16 @@ case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in
   [Zz][Hh]*) hint=$hint_zh ;;
 esac
 
-# A text, as it stands inside a JSON string.
-quoted() {
+# A text on one line. With a second argument its quotes are escaped, as inside a JSON string.
+line() {
   rest=$1 done=
   while [ -n "$rest" ]; do
     first=${rest%"${rest#?}"} rest=${rest#?}
     case $first in
-      [\"\\]) done=$done\\$first ;;
-      [[:cntrl:]]) done="$done " ;;
-      *) done=$done$first ;;
+      [[:cntrl:]]) first=' ' ;;
+      [\"\\]) first=${2:+\\}$first ;;
     esac
+    done=$done$first
   done
   printf '%s' "$done"
 }
@@ -52,12 +67,12 @@ quoted() {
 raw='' quiet=''
 for word; do
   case $word in
-    -r | --raw-output) raw=1 ;;
+    -r | --raw-output | -g* | --get | --get=*) raw=1 ;;
     -q | --quiet) quiet=1 ;;
   esac
 done
-error="{\"kind\":\"config\",\"message\":\"$(quoted "$message")\",\"hint\":\"$(quoted "$hint")\"}"
+error="{\"kind\":\"config\",\"message\":\"$(line "$message" json)\",\"hint\":\"$(line "$hint" json)\"}"
 response="{\"execute_id\":\"\",\"status\":\"Fail\",\"output\":\"\",\"debug_url\":\"\",\"error\":$error}"
 if [ "$raw" ]; then printf '%s\n' "$response" >&2; else printf '%s\n' "$response"; fi
-[ "$quiet" ] || printf 'coze-workflow: config: %s (%s)\n' "$message" "$hint" >&2
+[ "$quiet" ] || printf 'coze-workflow: config: %s (%s)\n' "$(line "$message")" "$hint" >&2
 exit 3

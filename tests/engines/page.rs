@@ -5,6 +5,7 @@ const PAGE: &str = include_str!("README.md");
 /// What tells a block from all others. Every block has a test that runs it.
 const MARKS: &[&str] = &[
     ANSWERS,
+    SCRIPT,
     ONE_MACHINE,
     HOSTS,
     SBATCH,
@@ -17,6 +18,8 @@ const MARKS: &[&str] = &[
     REPORT,
 ];
 pub(crate) const ANSWERS: &str = "> answers.jsonl";
+/// The tests of documents run it.
+const SCRIPT: &str = "while [ $status -eq 6 ]";
 pub(crate) const ONE_MACHINE: &str = "split -d";
 pub(crate) const HOSTS: &str = "--sshlogin";
 pub(crate) const SBATCH: &str = "#SBATCH";

@@ -1,358 +1,217 @@
-//! Every command of README.md and SKILL.md, run by a shell in the language it stands in, against the
-//! stand-in Coze. A block that names the program is run, or it is marked, just before it, with
-//! `<!-- not run by the tests: reason -->`.
+//! Every command of the documents, run by a shell in the language it is told in, against the stand-in
+//! Coze: README.md, SKILL.md and the page of the skill, the examples of the help, the script of the
+//! page of engines. A block that names the program is run, or it is marked, just before it, with
+//! `<!-- not run by the tests: reason -->`. What a terminal shows is compared as well.
 
 use std::env;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::assembled::{can, program, skill, skip};
 use crate::support::coze::{self, Counts, Coze, Options};
 use crate::support::program::{Ended, KEY, Program};
+use crate::support::terminal;
+use crate::trials::{self, Trial};
 
-/// What a reader puts in where a document says `7xxxxxxxxxxxxxxxxxx`, by the text that marks a block,
-/// and what must come of it.
-struct Trial {
-    /// Stands in one block of each language, perhaps of both documents.
-    mark: &'static str,
-    workflow_id: &'static str,
-    /// What the reader did before, in a shell.
-    before: &'static str,
-    files: &'static [(&'static str, &'static str)],
-    argument: &'static str,
-    /// The key lacks the permission `listRunHistory`.
-    may_not_look: bool,
-    /// How many times in a row it is run.
-    times: usize,
-    /// How many runs that starts in all.
-    starts: u64,
-    check: fn(&Outcome),
-}
-
-const TRIAL: Trial = Trial {
-    mark: "",
-    workflow_id: coze::ECHO,
-    before: "",
-    files: &[],
-    argument: "",
-    may_not_look: false,
-    times: 1,
-    starts: 1,
-    check: |_| (),
-};
-
-const PROMPT: &str = "一只\"猫\"，坐在'窗台'上\nit's \\raining\\ $HOME";
-const QUESTION: &str = r#"{"workflow_id":"7xxxxxxxxxxxxxxxxxx"}"#;
-const WITH_QUOTES: &str =
-    r#"{"workflow_id":"7xxxxxxxxxxxxxxxxxx","parameters":{"text":"\"a\"\nb"}}"#;
-
-const README: &[Trial] = &[
-    Trial {
-        mark: "cp -r dist/coze-workflow",
-        before: "mkdir -p ~/.openclaw/skills",
-        starts: 0,
-        check: |outcome| {
-            let page = outcome.read(".openclaw/skills/coze-workflow/SKILL.md");
-            assert!(page.starts_with("---\nname: coze-workflow\n"));
-            outcome.ended.is(0, "", "");
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: "--check requests.jsonl",
-        workflow_id: coze::TYPED,
-        files: &[(
-            "requests.jsonl",
-            r#"{"workflow_id":"7xxxxxxxxxxxxxxxxxx","parameters":{"inptu":"hi"}}"#,
-        )],
-        starts: 0,
-        check: |outcome| {
-            let report = &outcome.responses()[0];
-            assert!(report["workflow"]["input"]["parameters"]["input"].is_object());
-            let message = report["error"]["message"].as_str().unwrap();
-            assert!(message.contains(r#"the nearest is "input""#), "{message}");
-            assert_eq!((outcome.ended.code, outcome.counts.describes), (2, 1));
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: "--check   ",
-        check: |outcome| {
-            let [report, response] = &outcome.responses()[..] else {
-                panic!("two lines")
-            };
-            assert_eq!(
-                (&report["reachable"], &report["http_status"]),
-                (&json!(true), &json!(404))
-            );
-            outcome.is_echo(response, &json!({"input": outcome.hello()}));
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: "while [ $status -eq 6 ]",
-        argument: PROMPT,
-        check: |outcome| {
-            let result: Value = serde_json::from_str(&outcome.ended.stdout).unwrap();
-            assert_eq!(result, json!({"output": {"text": PROMPT}}));
-            assert_eq!((outcome.counts.run, outcome.ended.code), (1, 0));
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: "while [ $status -eq 6 ]",
-        workflow_id: coze::FAILS,
-        check: |outcome| {
-            assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (1, ""));
-            assert!(tells_failure(&outcome.ended.stderr));
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: "while [ $status -eq 6 ]",
-        may_not_look: true,
-        check: |outcome| {
-            assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (6, ""));
-            assert_eq!((outcome.counts.run, outcome.counts.stream_run), (1, 0));
-            assert!(!outcome.read("run.json").contains(r#""execute_id":"""#));
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: "*/10 6-8 * * *",
-        before: "mkdir -p var/lib/report",
-        files: &[
-            ("etc/coze.json", r#"{"api_key":"pat_no_real_key"}"#),
-            (
-                "etc/report.json",
-                r#"{"id":"report","workflow_id":"7xxxxxxxxxxxxxxxxxx","parameters":{"day":1}}"#,
-            ),
-        ],
-        times: 2,
-        check: |outcome| {
-            let report = outcome.read("var/lib/report/2026-01-31.txt");
-            assert_eq!(report, r#"{"output":{"day":1}}"#);
-            let journal = outcome
-                .ended
-                .path()
-                .join("var/lib/report/2026-01-31.journal");
-            assert_eq!(fs::read_dir(journal).unwrap().count(), 1);
-            let response = outcome.read("var/lib/report/2026-01-31.response");
-            assert!(response.contains(r#""status":"Success""#), "{response}");
-            outcome.ended.is(0, "", "");
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: "-r --request",
-        check: |outcome| {
-            let prompt = outcome.in_language("a cat", "一只猫");
-            outcome
-                .ended
-                .is(0, &format!(r#"{{"output":{{"prompt":"{prompt}"}}}}"#), "");
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: "*/10 6-8 * * *",
-        workflow_id: coze::FAILS,
-        before: "mkdir -p var/lib/report",
-        files: &[
-            ("etc/coze.json", r#"{"api_key":"pat_no_real_key"}"#),
-            ("etc/report.json", QUESTION),
-        ],
-        times: 2,
-        check: |outcome| {
-            outcome.ended.is(1, "", "");
-            let told = outcome.read("var/lib/report/2026-01-31.log");
-            assert!(tells_failure(&told), "{told}");
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: ".image_url // empty",
-        workflow_id: coze::ECHO,
-        argument: PROMPT,
-        check: |outcome| {
-            assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (1, ""));
-            assert!(outcome.ended.stderr.starts_with("no image_url in {"));
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: ".image_url // empty",
-        workflow_id: coze::IMAGE,
-        argument: PROMPT,
-        check: |outcome| {
-            outcome
-                .ended
-                .is(0, "https://image.example/cat.png?size=1024&sign=abc", "");
-            let request: Value = serde_json::from_str(outcome.only_request()).unwrap();
-            assert_eq!(request["parameters"], json!({"prompt": PROMPT}));
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: ".image_url // empty",
-        workflow_id: coze::UNPUBLISHED,
-        starts: 0,
-        check: |outcome| assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (4, "")),
-        ..TRIAL
-    },
-    Trial {
-        mark: "rows.tsv",
-        files: &[("rows.tsv", "id\ttext\r\nr1\t\"hello\"\r\nr2\t你好\r\n")],
-        times: 2,
-        starts: 2,
-        check: |outcome| {
-            let answers = outcome.read("answers.jsonl");
-            let mut answers: Vec<Value> = answers
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect();
-            answers.sort_by_key(|answer| answer["id"].to_string());
-            let ids: Vec<_> = answers.iter().map(|answer| &answer["id"]).collect();
-            assert_eq!(ids, ["r1", "r2"]);
-            outcome.is_echo(&answers[0], &json!({"text": "\"hello\""}));
-            outcome.is_echo(&answers[1], &json!({"text": "你好"}));
-        },
-        ..TRIAL
-    },
-    // As comma-separated values, and in another encoding.
-    Trial {
-        mark: "rows.tsv",
-        files: &[("rows.tsv", "id,text\nr1,hello\n")],
-        starts: 0,
-        check: |outcome| assert_ne!(outcome.ended.code, 0),
-        ..TRIAL
-    },
-    Trial {
-        mark: "rows.tsv",
-        before: r"printf 'id\ttext\nr1\t\304\343\272\303\n' > rows.tsv",
-        starts: 0,
-        check: |outcome| assert!(outcome.ended.stderr.contains("not two columns of UTF-8")),
-        ..TRIAL
-    },
-    Trial {
-        mark: "--events request.json",
-        files: &[("request.json", WITH_QUOTES)],
-        check: |outcome| {
-            let spoken = r#"正在处理，请稍候……{"output":{"text":"\"a\"\nb"}}"#;
-            let response = outcome.ended.stdout.strip_prefix(spoken).unwrap();
-            let response: Value = serde_json::from_str(response).unwrap();
-            outcome.is_echo(&response, &json!({"text": "\"a\"\nb"}));
-        },
-        ..TRIAL
-    },
-    Trial {
-        mark: "question.json",
-        workflow_id: coze::QUESTION,
-        files: &[("request.json", QUESTION)],
-        check: |outcome| {
-            let city = outcome.in_language("Hangzhou", "杭州");
-            assert_eq!(
-                outcome.responses()[0]["output"],
-                format!(r#"{{"answer":"{city}"}}"#)
-            );
-            assert_eq!(outcome.counts.resumed.len(), 1);
-        },
-        ..TRIAL
-    },
-    // One that asks nothing.
-    Trial {
-        mark: "question.json",
-        workflow_id: coze::FAILS,
-        files: &[("request.json", QUESTION)],
-        check: |outcome| {
-            assert_eq!((outcome.ended.code, &*outcome.ended.stdout), (1, ""));
-            assert!(outcome.read("question.json").contains("failed"));
-        },
-        ..TRIAL
-    },
+const PAGES: [&str; 6] = [
+    "README.md",
+    "src/README.md",
+    "src/skill/README.md",
+    "src/skill/SKILL.md",
+    "tests/bench/README.md",
+    "tests/engines/README.md",
 ];
-
-fn says_hello(outcome: &Outcome) {
-    let [response] = &outcome.responses()[..] else {
-        panic!("one line")
-    };
-    outcome.is_echo(response, &json!({"input": outcome.hello()}));
-}
-
-const SKILL: &[Trial] = &[
-    Trial {
-        mark: "--request",
-        check: says_hello,
-        ..TRIAL
-    },
-    Trial {
-        mark: "echo '",
-        check: says_hello,
-        ..TRIAL
-    },
-    Trial {
-        mark: "-o result.txt",
-        files: &[("request.json", WITH_QUOTES)],
-        check: |outcome| {
-            assert_eq!(
-                outcome.read("result.txt"),
-                r#"{"output":{"text":"\"a\"\nb"}}"#
-            );
-            let response = &outcome.responses()[0];
-            assert_eq!(
-                (&response["output"], &response["output_file"]),
-                (&json!(""), &json!("result.txt"))
-            );
-        },
-        ..TRIAL
-    },
-    // A run that goes on.
-    Trial {
-        mark: "response.json",
-        before: "coze-workflow -q --async --no-wait request.json > response.json; test $? -eq 6",
-        files: &[("request.json", WITH_QUOTES)],
-        check: |outcome| {
-            outcome.is_echo(&outcome.responses()[0], &json!({"text": "\"a\"\nb"}));
-            assert_eq!((outcome.counts.run, outcome.counts.stream_run), (1, 0));
-        },
-        ..TRIAL
-    },
-    // One that asks, with the answer put in.
-    Trial {
-        mark: "response.json",
-        workflow_id: coze::QUESTION,
-        before: r#"coze-workflow request.json | sed 's/}$/,"resume_data":"Hangzhou"}/' > response.json"#,
-        files: &[("request.json", QUESTION)],
-        check: |outcome| {
-            assert_eq!(outcome.responses()[0]["output"], r#"{"answer":"Hangzhou"}"#);
-            assert_eq!(outcome.counts.resumed.len(), 1);
-        },
-        ..TRIAL
-    },
-];
-
-/// In the language of the commands that were typed.
-fn tells_failure(stderr: &str) -> bool {
-    ["failed", "失败"]
-        .iter()
-        .any(|word| stderr.contains(&format!("coze-workflow: {word}: ")))
-}
 
 #[test]
 fn every_command_of_the_readme_does_what_it_says() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    try_all(&fs::read_to_string(readme).unwrap(), README);
+    try_all(&page("README.md"), trials::README);
 }
 
 #[test]
 fn every_command_of_the_skills_page_does_what_it_says() {
     try_all(
         &fs::read_to_string(skill().join("SKILL.md")).unwrap(),
-        SKILL,
+        trials::SKILL,
     );
+    try_all(&page("src/skill/README.md"), trials::SKILL_PAGE);
+}
+
+#[test]
+fn every_example_of_the_help_does_what_it_says() {
+    for (language, file, heading) in [
+        (Language::English, "en.txt", "\nExamples:\n"),
+        (Language::Chinese, "zh.txt", "\n示例：\n"),
+    ] {
+        let help = page(&format!("src/cli/help/{file}"));
+        let (_, examples) = help.split_once(heading).unwrap();
+        let of_code = |block: &&str| block.starts_with("    ");
+        let blocks = examples.split("\n\n").filter(of_code).map(|text| Block {
+            text: text.to_owned() + "\n",
+            is_marked: false,
+        });
+        try_blocks(language, blocks.collect(), trials::HELP);
+    }
+}
+
+/// The tests beside that page run its other blocks.
+#[test]
+fn the_script_of_the_page_of_engines_does_what_it_says() {
+    let page = page("tests/engines/README.md");
+    for (language, part) in in_languages(&page) {
+        let mut blocks = blocks(part);
+        blocks.retain(|block| block.text.contains(trials::SCRIPT));
+        try_blocks(language, blocks, trials::ENGINES);
+    }
+}
+
+#[test]
+fn the_recipe_for_a_killed_run_finds_it_after_a_kill() {
+    let page = page("README.md");
+    for (language, part) in in_languages(&page) {
+        let mut blocks = blocks(part);
+        blocks.retain(|block| block.text.contains(trials::KILLED));
+        let block = blocks.remove(0).text.replace(PLACEHOLDER, coze::SLOW);
+        let coze = Coze::start(Options::default());
+        let tools = tools();
+        let directory = TempDir::new().unwrap();
+        let command = format!("cd {} && exec {block}", directory.path().display());
+        let shell = || reader(language, &coze, &tools).args(&["-c", &command]);
+        let mut running = shell().start();
+        let journal = directory.path().join("journal");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !contains(&journal, r#""started""#) {
+            assert!(Instant::now() < deadline, "no execute_id in the journal");
+            thread::sleep(Duration::from_millis(5));
+        }
+        running.kill();
+        drop(running);
+        let ended = shell().run("");
+        assert_eq!(ended.responses()[0]["status"], "Success", "{block}");
+        assert_eq!((ended.code, coze.counts().run), (0, 1));
+    }
+}
+
+#[test]
+fn a_terminal_shows_what_the_readme_shows() {
+    let page = page("README.md");
+    for (language, part) in in_languages(&page) {
+        let mut lines = part
+            .lines()
+            .skip_while(|line| *line != "```console")
+            .skip(1);
+        let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+        assert!(!lines.any(|line| line == "```console"), "only one is tried");
+        let coze = Coze::start(Options::default());
+        let tools = tools();
+        let mut exchanges = block.split(|line| line.starts_with("$ ")).skip(1);
+        for command in block.iter().filter_map(|line| line.strip_prefix("$ ")) {
+            let expected = exchanges.next().unwrap();
+            let (terminal, end) = terminal::open(400);
+            let shell = reader(language, &coze, &tools).args(&["-c", command]);
+            let shell = shell
+                .env("TERM", "dumb")
+                .stdout_to(end.try_clone().unwrap());
+            shell.stderr_to(end).run("");
+            let (screen, _) = terminal.finish();
+            let shown: Vec<_> = screen.lines().collect();
+            assert_eq!(shown.len(), expected.len(), "{command}: {screen}");
+            for (shown, expected) in shown.into_iter().zip(expected) {
+                let (shown, expected) = (without_time(shown), without_time(expected));
+                let is_it = match expected.strip_suffix('…') {
+                    Some(beginning) => shown.starts_with(beginning),
+                    None => shown == expected,
+                };
+                assert!(is_it, "{command}: {shown} for {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_is_short_and_begins_with_what_can_be_tried() {
+    let page = page("README.md");
+    assert!(page.lines().count() <= 250);
+    for (_, part) in in_languages(&page) {
+        let beginning: Vec<_> = part.lines().take(25).collect();
+        for command in ["$ coze-workflow ", "make demo ", "make test "] {
+            let is_there = beginning.iter().any(|line| line.starts_with(command));
+            assert!(is_there, "{command}");
+        }
+    }
+}
+
+#[test]
+fn both_languages_of_the_readme_have_the_same_commands() {
+    let page = page("README.md");
+    let commands = in_languages(&page).map(|(_, part)| {
+        let code = blocks(part).into_iter().flat_map(|block| {
+            let lines = block
+                .text
+                .lines()
+                .map(|line| line.split(" # ").next().unwrap().trim_end());
+            let commands = lines.filter(|line| line.starts_with("make") || names_program(line));
+            let first =
+                commands.map(|line| line.split(['"', '=', '你']).next().unwrap().to_owned());
+            first.collect::<Vec<_>>()
+        });
+        code.collect::<Vec<_>>()
+    });
+    assert_eq!(commands[0], commands[1]);
+    assert!(commands[0].len() > 12, "{commands:?}");
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in PAGES {
+        let text = page(name);
+        for link in text
+            .split("](")
+            .skip(1)
+            .map(|rest| rest.split(')').next().unwrap())
+        {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => root.join(name),
+                path => root.join(name).parent().unwrap().join(path),
+            };
+            assert!(target.exists(), "{name} links {link}");
+            if !heading.is_empty() {
+                let target = fs::read_to_string(target).unwrap().to_lowercase();
+                let is_there = target.contains(&format!("\n## {heading}\n"));
+                assert!(is_there, "{name} links {link}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_target_of_make_that_is_told_is_there() {
+    let makefile = page("Makefile");
+    let mut found = 0;
+    for name in PAGES {
+        let text = page(name);
+        let inline = text.split('`').skip(1).step_by(2);
+        let commands = inline.chain(text.lines());
+        for command in commands.filter_map(|code| code.strip_prefix("make ")) {
+            let target = command.split(' ').next().unwrap();
+            assert!(
+                makefile.contains(&format!("\n{target}:")),
+                "{name}: make {target}"
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 20, "{found}");
 }
 
 #[test]
@@ -384,62 +243,93 @@ fn try_all(page: &str, trials: &[Trial]) {
         None,
         "a command in a line is not run: give it a block"
     );
-    let (english, chinese) = page.split_once("\n## 中文\n").unwrap();
-    for (language, part) in [(Language::English, english), (Language::Chinese, chinese)] {
-        let mut blocks = blocks(part);
-        blocks.retain(|block| names_program(&block.text) && !block.is_marked);
-        for block in &blocks {
-            let tried = trials.iter().any(|trial| block.text.contains(trial.mark));
-            assert!(tried, "neither run nor marked:\n{}", block.text);
-        }
-        for trial in trials {
-            let fits: Vec<_> = blocks
-                .iter()
-                .filter(|block| block.text.contains(trial.mark))
-                .collect();
-            let [block] = fits[..] else {
-                panic!("{} blocks for {:?}", fits.len(), trial.mark)
-            };
-            if block.text.contains("jq ") && !can("jq", &["--version"]) {
-                skip(&format!("{:?} in a document", trial.mark), "there is no jq");
-            } else {
-                run(language, &block.text, trial);
-            }
+    for (language, part) in in_languages(page) {
+        try_blocks(language, blocks(part), trials);
+    }
+}
+
+#[track_caller]
+fn try_blocks(language: Language, mut blocks: Vec<Block>, trials: &[Trial]) {
+    // Another test compares what a terminal shows.
+    let is_screen = |block: &Block| block.text.starts_with("$ ");
+    blocks.retain(|block| names_program(&block.text) && !block.is_marked && !is_screen(block));
+    for block in &blocks {
+        let tried = trials.iter().any(|trial| block.text.contains(trial.mark));
+        assert!(tried, "neither run nor marked:\n{}", block.text);
+    }
+    for trial in trials {
+        let fits: Vec<_> = blocks
+            .iter()
+            .filter(|block| block.text.contains(trial.mark))
+            .collect();
+        let [block] = fits[..] else {
+            panic!("{} blocks for {:?}", fits.len(), trial.mark)
+        };
+        if block.text.contains("jq ") && !can("jq", &["--version"]) {
+            skip(&format!("{:?} in a document", trial.mark), "there is no jq");
+        } else {
+            run(language, &block.text, trial);
         }
     }
 }
 
+fn in_languages(page: &str) -> [(Language, &str); 2] {
+    let (english, chinese) = page.split_once("\n## 中文\n").unwrap();
+    [(Language::English, english), (Language::Chinese, chinese)]
+}
+
+/// A file of the project.
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// Whether a file of the directory holds this.
+fn contains(directory: &Path, text: &str) -> bool {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+    texts.any(|content| content.contains(text))
+}
+
+/// `✓ success  0.6 s  7…` without the number: how long it took is nobody's promise.
+fn without_time(line: &str) -> String {
+    let parts = line.split("  ").map(|part| match part.split_once(' ') {
+        Some((number, unit @ ("s" | "秒"))) if number.parse::<f64>().is_ok() => unit,
+        _ => part,
+    });
+    parts.collect::<Vec<_>>().join("  ")
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Language {
+pub(crate) enum Language {
     English,
     Chinese,
 }
 
 /// What came of a block.
-struct Outcome {
-    language: Language,
-    ended: Ended,
-    counts: Counts,
+pub(crate) struct Outcome {
+    pub(crate) language: Language,
+    pub(crate) ended: Ended,
+    pub(crate) counts: Counts,
 }
 
 impl Outcome {
-    fn in_language<'a>(&self, english: &'a str, chinese: &'a str) -> &'a str {
+    pub(crate) fn in_language<'a>(&self, english: &'a str, chinese: &'a str) -> &'a str {
         match self.language {
             Language::English => english,
             Language::Chinese => chinese,
         }
     }
 
-    fn hello(&self) -> &'static str {
+    pub(crate) fn hello(&self) -> &'static str {
         self.in_language("hello", "你好")
     }
 
-    fn responses(&self) -> Vec<Value> {
+    pub(crate) fn responses(&self) -> Vec<Value> {
         self.ended.responses()
     }
 
     #[track_caller]
-    fn is_echo(&self, response: &Value, parameters: &Value) {
+    pub(crate) fn is_echo(&self, response: &Value, parameters: &Value) {
         let output = response["output"].as_str().unwrap();
         assert_eq!(response["status"], "Success");
         assert_eq!(
@@ -449,11 +339,11 @@ impl Outcome {
         assert_eq!(self.ended.code, 0);
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.ended.path().join(name)).unwrap()
     }
 
-    fn only_request(&self) -> &str {
+    pub(crate) fn only_request(&self) -> &str {
         assert_eq!(self.counts.started.len(), 1);
         self.counts.started.keys().next().unwrap()
     }
@@ -466,26 +356,18 @@ fn run(language: Language, block: &str, trial: &Trial) {
         may_look: !trial.may_not_look,
         ..Options::default()
     });
-    let filled = |text: &str| text.replace("7xxxxxxxxxxxxxxxxxx", trial.workflow_id);
+    let filled = |text: &str| {
+        let filled = text.replace(PLACEHOLDER, trial.workflow_id);
+        filled.replace("7…", trial.workflow_id)
+    };
     let tools = tools();
-    let path = format!("{}:{}", tools.path().display(), env::var("PATH").unwrap());
-    let mut shell = Program::other("/bin/sh")
-        .env("PATH", path)
-        .env("COZE_API_KEY", KEY)
-        .env("COZE_BASE_URL", coze.url())
-        .env(
-            "LANG",
-            match language {
-                Language::English => "en_US.UTF-8",
-                Language::Chinese => "zh_CN.UTF-8",
-            },
-        );
+    let mut shell = reader(language, &coze, &tools);
     for (name, content) in trial.files {
         shell = shell.file(name, filled(content));
     }
     let home = shell.path().display().to_string();
     let block = as_script(&filled(block), &home, tools.path()).repeat(trial.times);
-    let script = format!("{}\n{block}", trial.before);
+    let script = format!("{}\n{block}", filled(trial.before));
     // Shown when the test fails.
     eprintln!("{language:?}:\n{script}");
     let ended = shell.args(&["-c", &script, "sh", trial.argument]).run("");
@@ -498,6 +380,23 @@ fn run(language: Language, block: &str, trial: &Trial) {
         ended,
         counts,
     });
+}
+
+/// What a document says where its reader has an id.
+const PLACEHOLDER: &str = "7xxxxxxxxxxxxxxxxxx";
+
+/// A reader's shell, with the key of this Coze.
+fn reader(language: Language, coze: &Coze, tools: &TempDir) -> Program {
+    let path = format!("{}:{}", tools.path().display(), env::var("PATH").unwrap());
+    let locale = match language {
+        Language::English => "en_US.UTF-8",
+        Language::Chinese => "zh_CN.UTF-8",
+    };
+    Program::other("/bin/sh")
+        .env("PATH", path)
+        .env("COZE_API_KEY", KEY)
+        .env("COZE_BASE_URL", coze.url())
+        .env("LANG", locale)
 }
 
 /// The program by its name, and a date that never changes.
@@ -521,7 +420,7 @@ fn as_script(block: &str, home: &str, tools: &Path) -> String {
         .replace("/var/lib/", &format!("{home}/var/lib/"))
         .replace("/etc/", &format!("{home}/etc/"))
         .replace("dist/coze-workflow", skill().to_str().unwrap())
-        .replace("{baseDir}/..", skill().parent().unwrap().to_str().unwrap())
+        .replace("{baseDir}/../coze_workflow", skill().to_str().unwrap())
         .replace("{baseDir}", skill().to_str().unwrap())
         .replace("=pat_xxx", &format!("={KEY}"))
 }

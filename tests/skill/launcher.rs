@@ -2,7 +2,8 @@
 //! that is here: it runs the program, or says what to do and ends with 3.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -10,7 +11,21 @@ use crate::assembled::{Copy, can, set_mode, skip};
 use crate::support::coze::{self, Coze, Options};
 use crate::support::program::{Ended, KEY, Program};
 
-const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+/// With everything that a shell might take for something else.
+const ODD_NAMES: [&str; 6] = [
+    "-r",
+    "a skill's \"own\" \\ directory",
+    "line\nbreaks\n",
+    "$(exit 1) `exit 1` ${HOME} %s",
+    "* ? [a] ~ #!",
+    "技能 ü",
+];
+const SHELLS: [&[&str]; 4] = [
+    &["dash"],
+    &["bash"],
+    &["bash", "--posix"],
+    &["busybox", "sh"],
+];
 const REQUEST: &str = r#"{"workflow_id":"7000000000000000001","parameters":{"city":"北京"}}"#;
 const ECHOED: &str = r#"{"output":{"city":"北京"}}"#;
 
@@ -82,6 +97,102 @@ fn it_needs_no_path_and_finds_itself_from_within_its_directory() {
 }
 
 #[test]
+fn it_may_be_called_through_symbolic_links() {
+    let coze = Coze::start(Options::default());
+    let copy = Copy::new();
+    let parent = copy.skill.parent().unwrap();
+    let links = [
+        ("by its path", copy.launcher()),
+        ("again", "by its path".to_owned()),
+        (
+            "relative",
+            "coze-workflow/scripts/coze-workflow.sh".to_owned(),
+        ),
+        ("a\nbreak\n", "-dash".to_owned()),
+        ("-dash", "relative".to_owned()),
+    ];
+    for (name, target) in &links {
+        symlink(target, parent.join(name)).unwrap();
+    }
+    symlink("coze-workflow", parent.join("skill")).unwrap();
+    symlink("skill/scripts", parent.join("scripts")).unwrap();
+    let in_links = ["skill/scripts/coze-workflow.sh", "scripts/coze-workflow.sh"];
+    for shell in shells() {
+        for called in links.iter().map(|(name, _)| *name).chain(in_links) {
+            let path = parent.join(called);
+            runs(shell, &path, &coze);
+            runs_in(shell, parent, called, &coze);
+        }
+    }
+    // As a command of its own, by its first line.
+    let command = parent.join("again");
+    Program::other(command)
+        .env("COZE_API_KEY", KEY)
+        .env("COZE_BASE_URL", coze.url())
+        .arg("-r")
+        .run(REQUEST)
+        .is(0, ECHOED, "");
+}
+
+#[test]
+fn its_directory_may_have_any_name() {
+    let coze = Coze::start(Options::default());
+    for name in ODD_NAMES {
+        let copy = Copy::named(name).without_run_bits();
+        for shell in shells() {
+            runs(shell, Path::new(&copy.launcher()), &coze);
+            let called = format!("{name}/scripts/coze-workflow.sh");
+            runs_in(shell, copy.skill.parent().unwrap(), &called, &coze);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_one_line_in_a_directory_of_any_name() {
+    for name in ODD_NAMES {
+        let copy = Copy::named(name);
+        fs::remove_file(copy.program()).unwrap();
+        for shell in shells() {
+            let ended = Program::other(shell[0])
+                .args(&shell[1..])
+                .arg(&copy.launcher())
+                .run("");
+            let (message, _) = refusal(&ended);
+            let directory = copy.skill.join("bin").display().to_string();
+            let shown = directory.replace('\n', " ");
+            assert!(message.ends_with(&format!(" in {shown}")), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_read_only_mount_is_no_hindrance_where_the_run_bit_is_there() {
+    let Some(namespace) = mount_namespace("the launcher on a read-only mount") else {
+        return;
+    };
+    let mount = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
+    let coze = Coze::start(Options::default());
+    for shell in shells() {
+        for copy in [Copy::new(), Copy::new().without_run_bits()] {
+            let has_bit = fs::metadata(copy.program()).unwrap().permissions().mode() & 0o111 != 0;
+            let program = Program::other("unshare")
+                .args(namespace)
+                .args(&["sh", "-c", mount, copy.skill.to_str().unwrap()])
+                .args(shell)
+                .arg(&copy.launcher())
+                .env("COZE_API_KEY", KEY)
+                .env("COZE_BASE_URL", coze.url());
+            let ended = program.run(REQUEST);
+            if has_bit {
+                assert_eq!((ended.code, &*ended.stderr), (0, ""));
+            } else {
+                cannot_run(&ended, &copy);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_another_user_may_not_make_runnable_is_said_and_is_3() {
     if !can(
         "setpriv",
@@ -102,18 +213,14 @@ fn what_another_user_may_not_make_runnable_is_said_and_is_3() {
 
 #[test]
 fn a_mount_that_lets_nothing_run_is_said_and_is_3() {
-    let namespace = ["--user", "--map-root-user", "--mount"];
-    if !can("unshare", &[&namespace[..], &["true"]].concat()) {
-        return skip(
-            "the launcher on a noexec mount",
-            "no mount namespace may be made here",
-        );
-    }
+    let Some(namespace) = mount_namespace("the launcher on a noexec mount") else {
+        return;
+    };
     let mount = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro,noexec "$0" && exec "$@""#;
     for shell in shells() {
         for copy in [Copy::new(), Copy::new().without_run_bits()] {
             let program = Program::other("unshare")
-                .args(&namespace)
+                .args(namespace)
                 .args(&["sh", "-c", mount, copy.skill.to_str().unwrap()])
                 .args(shell)
                 .arg(&copy.launcher());
@@ -159,11 +266,11 @@ fn a_refusal_keeps_to_raw_output_and_quiet() {
         (quiet.code, quiet.stdout.lines().count(), &*quiet.stderr),
         (3, 1, "")
     );
-    let raw = run(&["-q", "-r"]);
-    assert_eq!(
-        (raw.code, &*raw.stdout, raw.stderr.lines().count()),
-        (3, "", 1)
-    );
+    for option in ["-r", "--raw-output", "-g", "-ga.b", "--get=a.b"] {
+        let raw = run(&["-q", option]);
+        let lines = raw.stderr.lines().count();
+        assert_eq!((raw.code, &*raw.stdout, lines), (3, "", 1), "{option}");
+    }
 }
 
 #[test]
@@ -195,6 +302,45 @@ fn shells() -> impl Iterator<Item = &'static [&'static str]> {
         }
         there
     })
+}
+
+/// The arguments of `unshare` with which mounts can be made; none, once that is said, where they can't.
+fn mount_namespace(what: &str) -> Option<&'static [&'static str]> {
+    let namespace = &["--user", "--map-root-user", "--mount"];
+    if can("unshare", &[&namespace[..], &["true"]].concat()) {
+        return Some(namespace);
+    }
+    skip(what, "no mount namespace may be made here");
+    None
+}
+
+/// Called by its whole path.
+#[track_caller]
+fn runs(shell: &[&str], launcher: &Path, coze: &Coze) {
+    let program = Program::other(shell[0])
+        .args(&shell[1..])
+        .arg(launcher.to_str().unwrap());
+    is_run(program, coze);
+}
+
+/// Called by a name in `directory`.
+#[track_caller]
+fn runs_in(shell: &[&str], directory: &Path, launcher: &str, coze: &Coze) {
+    let script = r#"cd -- "$0" && exec "$@""#;
+    let program = Program::other("sh")
+        .args(&["-c", script, directory.to_str().unwrap()])
+        .args(shell)
+        // A name may begin with a dash.
+        .args(&["--", launcher]);
+    is_run(program, coze);
+}
+
+#[track_caller]
+fn is_run(program: Program, coze: &Coze) {
+    let program = program
+        .env("COZE_API_KEY", KEY)
+        .env("COZE_BASE_URL", coze.url());
+    program.arg("-r").run(REQUEST).is(0, ECHOED, "");
 }
 
 fn launch(shell: &[&str], copy: &Copy, coze: &Coze) -> Program {

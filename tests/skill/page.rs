@@ -58,7 +58,7 @@ fn every_variable_that_is_read_is_declared_and_no_other() {
 #[test]
 fn the_page_is_short_and_speaks_both_languages_alike() {
     let page = page();
-    assert!(page.lines().count() < 120);
+    assert!(page.lines().count() < 150);
     let (english, chinese) = page.split_once("\n## 中文\n").unwrap();
     for part in [english, chinese] {
         let codes: Vec<_> = part

@@ -35,8 +35,9 @@ function end_example() {
 NR == 1 {
   split($0, title, " - ")
   print ".TH COZE\\-WORKFLOW 1 \"\" \"" title[1] " " version "\""
-  # Ragged, for Chinese can't be stretched, and without hyphens in names.
-  print ".ad l\n.nh"
+  # Ragged, for Chinese can't be stretched, and without hyphens in names: every .SH and .TP sets
+  # hyphenation anew, to HY.
+  print ".ad l\n.nr HY 0"
   print ".SH " (name ? name : "NAME")
   print escaped(title[1]) " \\- " escaped(title[2])
   next
