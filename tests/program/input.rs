@@ -75,8 +75,8 @@ fn the_address_of_a_workflow_s_page_is_sent_as_its_id() {
 
 #[test]
 fn a_request_of_many_megabytes_is_sent() {
-    let parameters = "x".repeat(19 << 20);
-    let request = format!(r#"{{"workflow_id":"7","parameters":"{parameters}"}}"#);
+    let text = "x".repeat(19 << 20);
+    let request = format!(r#"{{"workflow_id":"7","parameters":{{"text":"{text}"}}}}"#);
     sends(&request, &request);
 }
 
@@ -299,7 +299,10 @@ fn an_id_that_would_leave_its_path_is_refused() {
 #[test]
 fn parameters_that_are_no_object_are_refused() {
     let message = r#""message":"parameters must be an object, or the text of one","hint":"such as {\"city\":\"北京\"}""#;
-    refuses_of_7(r#"{"workflow_id":"7","parameters":["北京"]}"#, message);
+    for parameters in [r#"["北京"]"#, r#""北京""#, r#""""#] {
+        let request = format!(r#"{{"workflow_id":"7","parameters":{parameters}}}"#);
+        refuses_of_7(&request, message);
+    }
 }
 
 #[test]
