@@ -101,7 +101,6 @@ fn answer_all(
     let settings = Settings {
         options,
         rules: Rules::new(options, config),
-        numbered: jobs > 1,
         clock,
         output: console,
         shared: Shared::new(Found::new(config.service), files),

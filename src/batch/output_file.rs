@@ -57,13 +57,11 @@ impl OutputFile {
     }
 
     fn open(name: &Path) -> io::Result<Self> {
-        let metadata = match fs::metadata(name) {
+        let existing = match OpenOptions::new().write(true).open(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            other => Some(other?),
+            opened => Some(opened?),
         };
-        let existing = metadata
-            .as_ref()
-            .map(|_| OpenOptions::new().write(true).open(name));
+        let metadata = existing.as_ref().map(File::metadata).transpose()?;
         let new = match &metadata {
             None => Some(NewFile::beside(name.to_owned())?),
             // A symbolic link stays, and the file that it names is replaced.
@@ -78,7 +76,7 @@ impl OutputFile {
         };
         Ok(Self {
             name: name.to_owned(),
-            existing: existing.transpose()?,
+            existing,
             new,
         })
     }
@@ -138,10 +136,8 @@ impl NewFile {
 fn names_descriptor(name: &Path) -> bool {
     let streams = ["/dev/stdin", "/dev/stdout", "/dev/stderr"];
     let directories = ["/dev/fd", "/proc/self/fd"];
-    streams.iter().any(|stream| name == Path::new(stream))
-        || directories
-            .iter()
-            .any(|directory| name.starts_with(directory))
+    let mut places = streams.into_iter().chain(directories);
+    places.any(|place| name.starts_with(place))
 }
 
 #[cfg(test)]

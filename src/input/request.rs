@@ -8,7 +8,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::body::{Body, quoted};
 use super::entries::{Entries, unwrapped};
@@ -106,6 +106,20 @@ impl Request {
         }
     }
 
+    /// Of what a reader gives.
+    pub(crate) fn of(text: Result<String, Error>, options: &Options) -> Self {
+        match text {
+            Ok(text) => Self::parse(&text, options),
+            Err(error) => Self::refused(error),
+        }
+    }
+
+    /// Its `id`, or else its number where responses have to be told apart.
+    pub(crate) fn id_or(&self, number: Option<u64>) -> Option<Box<RawValue>> {
+        let number = || to_raw_value(&number?).ok();
+        self.id.clone().or_else(number)
+    }
+
     /// A request of which nothing could be understood.
     pub(crate) fn refused(error: Error) -> Self {
         Self {
@@ -190,11 +204,11 @@ fn run(entries: &Entries<'_>, workflow_id: &str, options: &Options) -> Result<St
         if matches!(key, "workflow_id" | "is_async" | "id") {
             continue;
         }
-        if !RUN_KEYS.contains(&key) {
+        if RUN_KEYS.contains(&key) {
+            entries.forward(key, &mut body)?;
+        } else {
             // Even `null` may mean something there.
             body.push(key, value.get());
-        } else {
-            entries.forward(key, &mut body)?;
         }
     }
     let mode = if background {
