@@ -145,10 +145,7 @@ impl<'a> Batch<'a> {
         let needed = jobs * (FILES + journal_files) + SHARED_FILES;
         let mut files = Vec::new();
         let opened = io::pipe().and_then(|(file, _)| {
-            for _ in 0..needed {
-                files.push(file.try_clone()?);
-            }
-            Ok(())
+            (0..needed).try_for_each(|_| file.try_clone().map(|file| files.push(file)))
         });
         opened.map_err(|error| {
             let had = files.len();
@@ -209,7 +206,9 @@ impl<'a> Batch<'a> {
             if let Some(mut taken) = lock(&self.aside).pop_front() {
                 let deadline = match taken.patience {
                     // Its time counts from when it is waited for.
-                    Patience::None => self.deadline(),
+                    Patience::None => {
+                        Deadline::after(self.settings.clock, self.settings.rules.timeout)
+                    }
                     Patience::Look(deadline) | Patience::Until(deadline) => deadline,
                 };
                 taken.patience = if may_wait {
@@ -220,10 +219,6 @@ impl<'a> Batch<'a> {
                 return Some(taken);
             }
         }
-    }
-
-    fn deadline(&self) -> Deadline {
-        Deadline::after(self.settings.clock, self.settings.rules.timeout)
     }
 
     /// The next request; the end (`Disconnected`) also when nothing more can be written. With some put
@@ -251,11 +246,9 @@ impl<'a> Batch<'a> {
     }
 
     fn understand(&self, item: Item) -> Taken {
-        let Settings { options, .. } = self.settings;
-        let is_one_of_many = item.is_one_of_many();
-        let number = item.number;
-        let mut request = Request::of(item.text, options);
-        if is_one_of_many && options.output.is_some() {
+        let (number, is_one_of_many) = (item.number, item.is_one_of_many());
+        let mut request = Request::of(item.text, self.settings.options);
+        if is_one_of_many && self.settings.options.output.is_some() {
             let error = Error::usage("-o takes one request, and there are several");
             request.task = Err(error.hint(
                 "leave out -o, or run them one by one",
@@ -274,25 +267,42 @@ impl<'a> Batch<'a> {
 
     /// The response; nothing while another process works on the request.
     fn answer(&self, http: &dyn Http, taken: &Taken) -> Option<Response> {
-        let own = &taken.request.task;
+        let settings = &self.settings;
         loop {
             let (task, ticket) = match self.recall(taken) {
-                Recall::Unkept => return Some(self.run_task(http, taken, own, None)),
-                Recall::Refuse(error) => {
-                    return Some(self.run_task(http, taken, &Err(error), None));
-                }
+                Recall::Unkept => (None, None),
+                Recall::Refuse(error) => (Some(Err(error)), None),
+                Recall::Run(ticket) => (None, Some(ticket)),
+                Recall::Watch(watch, ticket) => (Some(Ok(Task::Watch(watch))), Some(ticket)),
                 Recall::Answer(response) => return Some(*response),
                 Recall::Busy => return None,
-                Recall::Run(ticket) => (None, ticket),
-                Recall::Watch(watch, ticket) => (Some(Ok(Task::Watch(watch))), ticket),
             };
-            let task = task.as_ref().unwrap_or(own);
-            let mut response = self.run_task(http, taken, task, Some(&ticket));
+            let mut rules = settings.rules;
+            rules.batch |= taken.is_one_of_many;
+            if let Patience::Look(deadline) | Patience::Until(deadline) = taken.patience {
+                rules.timeout = deadline.left(settings.clock);
+            }
+            let runner = Runner {
+                http,
+                clock: settings.clock,
+                rules,
+                shared: &settings.shared,
+            };
+            let witness = Witness {
+                output: settings.output,
+                request: taken.id.as_deref(),
+                ticket: ticket.as_ref(),
+            };
+            let task = task.as_ref().unwrap_or(&taken.request.task);
+            let mut response = runner.answer(&taken.request, task, &witness);
+            let Some(ticket) = ticket else {
+                return Some(response);
+            };
             // Where another process began it in the meantime, nothing was sent.
             if ticket.is_lost() {
                 continue;
             }
-            self.settings.output.mask(&mut response);
+            settings.output.mask(&mut response);
             if let Err(error) = ticket.settle(&mut response) {
                 add_fault(&mut response, error);
             }
@@ -313,33 +323,6 @@ impl<'a> Batch<'a> {
             );
         }
         recall
-    }
-
-    fn run_task(
-        &self,
-        http: &dyn Http,
-        taken: &Taken,
-        task: &Result<Task, Error>,
-        ticket: Option<&Ticket<'_>>,
-    ) -> Response {
-        let settings = &self.settings;
-        let mut rules = settings.rules;
-        rules.batch |= taken.is_one_of_many;
-        if let Patience::Look(deadline) | Patience::Until(deadline) = taken.patience {
-            rules.timeout = deadline.left(settings.clock);
-        }
-        let runner = Runner {
-            http,
-            clock: settings.clock,
-            rules,
-            shared: &settings.shared,
-        };
-        let witness = Witness {
-            output: settings.output,
-            request: taken.id.as_deref(),
-            ticket,
-        };
-        runner.answer(&taken.request, task, &witness)
     }
 
     fn deliver(&self, mut response: Response, taken: Taken) {
@@ -386,20 +369,14 @@ fn no_threads(count: usize, error: &io::Error) -> Error {
 fn write_output(response: &mut Response, file: OutputFile) {
     let name = file.name();
     let output = response.output.plain().into_owned();
-    match file.write(output.as_bytes()) {
-        Ok(()) => {
-            response.output_bytes = Some(output.len() as u64);
-            response.output_file = Some(name);
-            response.output = Text::default();
-        }
-        Err(error) => {
-            let error = Error::new(Kind::Io, format!("cannot write {name}: {error}"));
-            add_fault(
-                response,
-                error.hint("output holds the text", "文本在 output 中"),
-            );
-        }
+    if let Err(error) = file.write(output.as_bytes()) {
+        let error = Error::new(Kind::Io, format!("cannot write {name}: {error}"));
+        let error = error.hint("output holds the text", "文本在 output 中");
+        return add_fault(response, error);
     }
+    response.output_bytes = Some(output.len() as u64);
+    response.output_file = Some(name);
+    response.output = Text::default();
 }
 
 /// The run is what it is; that the journal could not take its end is said as well.

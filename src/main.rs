@@ -91,7 +91,7 @@ fn answer_all(
     let (inputs, files) = source::open(options)?;
     if options.check {
         let rehearsal = Rehearsal::new(&clients[0], clock, options, config);
-        return rehearsal::run(inputs, rehearsal, options, console);
+        return console.with_status(|| rehearsal::run(inputs, rehearsal, options, console));
     }
     let output_file = options.output.as_deref().map(OutputFile::prepare);
     let journal = options.journal.as_deref().map(|path| {

@@ -21,6 +21,7 @@ pub(crate) fn run(
     let mut items = Items::of(inputs);
     let mut is_written = true;
     while is_written && let Some(item) = items.next() {
+        output.taken(item.is_last);
         let number = item.is_one_of_many().then_some(item.number);
         let mut request = Request::of(item.text, options);
         request.id = request.id_or(number);
@@ -32,8 +33,10 @@ pub(crate) fn run(
         let mut report = rehearsal.request(&request, &witness);
         totals.count(report.kind(), false);
         is_written = output.report(&mut report);
+        output.answered(&totals);
     }
     if totals.all() == 0 && !options.names_requests() {
+        output.taken(true);
         let mut report = rehearsal.connection();
         totals.count(report.kind(), false);
         is_written = output.report(&mut report);

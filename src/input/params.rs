@@ -90,10 +90,10 @@ fn read(name: &str, path: &str) -> Result<String, Error> {
 fn json(name: &str, text: &str) -> Result<String, Error> {
     let text = text.trim_start_matches('\u{feff}');
     if text.trim_ascii().is_empty() {
-        let error = Error::usage(format!("--param {name}: there is no JSON after :="));
+        let error = Error::usage(format!("--param {name}: the JSON is missing"));
         return Err(error.hint(
-            format!("a variable that is not set leaves nothing; an empty text is {name}="),
-            format!("未设置的变量不会留下任何内容；空文本请写作 {name}="),
+            format!("a variable may not be set; an empty text is given as {name}="),
+            format!("可能有变量未设置；空文本请写作 {name}="),
         ));
     }
     let parsed = serde_json::from_str::<&RawValue>(text);

@@ -116,28 +116,25 @@ impl<R: Read> Requests<R> {
         };
         let text = text.to_owned();
         self.source.advance(length);
-        match first {
-            b'{' => return Ok(Some(text)),
-            b'[' => {
-                let error = Error::usage(self.at("an array is not a request"));
-                return Err(error.hint(
-                    "send its elements one by one: jq -c '.[]'",
-                    "请逐个发送其中的元素：jq -c '.[]'",
-                ));
-            }
-            b'"' => {}
-            // What follows a number or a word without a space, as in `12{…}`, is no request of its own.
-            _ => {
-                if !self.source.value.iter().all(|byte| SPACE.contains(byte)) {
-                    self.skip_line();
-                }
-            }
+        // What follows a number or a word without a space, as in `12{…}`, is no request of its own. Of
+        // other values nothing more was read.
+        if !self.source.value.iter().all(|byte| SPACE.contains(byte)) {
+            self.skip_line();
         }
-        let error = Error::usage(self.at("a request is a JSON object"));
-        Err(error.hint(
-            r#"such as {"workflow_id":"…","parameters":{}}"#,
-            r#"例如 {"workflow_id":"…","parameters":{}}"#,
-        ))
+        let (what, english, chinese) = match first {
+            b'{' => return Ok(Some(text)),
+            b'[' => (
+                "an array is not a request",
+                "send its elements one by one: jq -c '.[]'",
+                "请逐个发送其中的元素：jq -c '.[]'",
+            ),
+            _ => (
+                "a request is a JSON object",
+                r#"such as {"workflow_id":"…","parameters":{}}"#,
+                r#"例如 {"workflow_id":"…","parameters":{}}"#,
+            ),
+        };
+        Err(Error::usage(self.at(what)).hint(english, chinese))
     }
 
     /// Says what is wrong with the value, and goes to where reading can go on: after the line, when

@@ -257,17 +257,18 @@ fn watch(entries: &Entries<'_>, workflow_id: Option<String>) -> Result<Watch, Er
 }
 
 fn nothing_to_watch(entries: &Entries<'_>) -> Error {
-    let error = Error::usage("execute_id is empty: there is nothing to watch");
-    if entries.value("status") == Some(Json("\"Fail\"")) {
-        return error.hint(
+    let (english, chinese) = if entries.value("status") == Some(Json("\"Fail\"")) {
+        (
             "a response is never run again; send the request itself",
             "响应不会被重新运行；请发送原来的请求",
-        );
-    }
-    error.hint(
-        "the run may have been started; look at Coze before running it again",
-        "可能已经开始运行；重新运行之前，请先到扣子上查看",
-    )
+        )
+    } else {
+        (
+            "the run may have been started; look at Coze before running it again",
+            "可能已经开始运行；重新运行之前，请先到扣子上查看",
+        )
+    };
+    Error::usage("execute_id is empty: there is nothing to watch").hint(english, chinese)
 }
 
 fn workflow_id(entries: &Entries<'_>) -> Result<Option<String>, Error> {

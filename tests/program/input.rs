@@ -156,6 +156,29 @@ fn files_are_all_opened_before_anything_is_sent() {
 }
 
 #[test]
+fn what_is_no_file_may_be_an_id_or_a_word() {
+    for (file, hint) in [
+        (
+            "7550000000000000001",
+            "to run a workflow by its id: -w 7550000000000000001",
+        ),
+        (
+            "https://www.coze.cn/work_flow?space_id=1&workflow_id=7",
+            "to run a workflow by its id: -w https://www.coze.cn/work_flow?space_id=1&workflow_id=7",
+        ),
+        ("help", "whatever is no option is a FILE: see --help"),
+        ("version", "whatever is no option is a FILE: see --help"),
+        ("run", "whatever is no option is a FILE: see --help"),
+        ("{}", "to give a request as an argument: --request"),
+    ] {
+        let message = format!(
+            r#""message":"cannot read {file}: No such file or directory (os error 2)","hint":"{hint}""#
+        );
+        refuses(unsent().arg(file), "", 2, &message);
+    }
+}
+
+#[test]
 fn no_request_at_all_is_refused() {
     for input in ["", " \n\t\r\n", "\u{feff}"] {
         refuses(
