@@ -2,6 +2,7 @@
 //! is made before anything is sent, so that a run is not paid for and then has nowhere to go.
 
 use std::fs::{self, File, OpenOptions, Permissions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -109,26 +110,19 @@ impl OutputFile {
 }
 
 impl NewFile {
-    /// What an earlier process left under such a name does not stand in the way.
+    /// Under a name of its own, so that nothing that an earlier process left is in the way.
     fn beside(target: PathBuf) -> io::Result<Self> {
         target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let process = std::process::id();
-        let mut number = 0_u32;
-        loop {
-            // Not from the target's name, which may be as long as names can be.
-            let path = target.with_file_name(format!(".coze-workflow-{process}-{number}.tmp"));
-            let mut options = OpenOptions::new();
-            match options.write(true).create_new(true).mode(0o600).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                opened => {
-                    return Ok(Self {
-                        file: opened?,
-                        path: Temporary(path),
-                        target,
-                    });
-                }
-            }
-        }
+        // Not from the target's name, which may be as long as names can be.
+        let random = RandomState::new().hash_one(std::process::id());
+        let path = target.with_file_name(format!(".coze-workflow-{random:016x}.tmp"));
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        Ok(Self {
+            file: options.open(&path)?,
+            path: Temporary(path),
+            target,
+        })
     }
 }
 
@@ -220,10 +214,9 @@ mod tests {
     fn what_an_earlier_process_left_does_not_stand_in_the_way() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
-        let process = std::process::id();
-        for number in 0..3 {
-            let left = format!(".coze-workflow-{process}-{number}.tmp");
-            fs::write(directory.path().join(left), "left").unwrap();
+        for _ in 0..3 {
+            // As a process that was killed does.
+            std::mem::forget(OutputFile::prepare(&path).unwrap());
         }
         OutputFile::prepare(&path).unwrap().write(b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");

@@ -62,11 +62,7 @@ impl<R: Read> Iterator for Requests<R> {
             return None;
         }
         let item = self.next_value().transpose();
-        self.ended |= match item {
-            None => true,
-            Some(Ok(_)) => false,
-            Some(Err(_)) => self.door == Door::Argument,
-        };
+        self.ended |= item.is_none() || self.door == Door::Argument && matches!(item, Some(Err(_)));
         item
     }
 }
@@ -90,12 +86,12 @@ impl<R: Read> Requests<R> {
     /// Whether another value is known to follow. Never waits for one.
     pub(crate) fn is_followed(&mut self) -> bool {
         let Source { input, value, .. } = &self.source;
-        match self.door {
-            _ if self.ended => false,
-            Door::Argument | Door::File => !matches!(self.source.skip_space(), Ok(None)),
-            Door::Stream => (value.iter().chain(input.buffer()))
-                .any(|byte| !SPACE.contains(byte) && !MARK.contains(byte)),
-        }
+        let is_space = |byte| SPACE.contains(byte) || MARK.contains(byte);
+        !self.ended
+            && match self.door {
+                Door::Argument | Door::File => !matches!(self.source.skip_space(), Ok(None)),
+                Door::Stream => !value.iter().chain(input.buffer()).all(is_space),
+            }
     }
 
     fn next_value(&mut self) -> Result<Option<String>, Error> {

@@ -234,15 +234,14 @@ fn watch(entries: &Entries<'_>, workflow_id: Option<String>) -> Result<Watch, Er
     }
     refuse_keys(entries, &RUN_KEYS[1..], "execute_id")?;
     let interrupt = resume::interrupt(entries)?;
-    let answered = interrupt.as_ref().filter(|one| one.has("resume_data"));
-    if answered.is_some() {
+    if interrupt.has("resume_data") {
         let error = Error::usage("resume_data is inside interrupt");
         return Err(error.hint(
             "it belongs beside interrupt: jq -c '. + {resume_data: \"…\"}'",
             "它应与 interrupt 并列：jq -c '. + {resume_data: \"…\"}'",
         ));
     }
-    let mode = resume::mode(interrupt.as_ref())?;
+    let mode = resume::mode(&interrupt)?;
     let execute_id = entries.id("execute_id")?;
     let execute_id = execute_id.ok_or_else(|| nothing_to_watch(entries))?;
     let workflow_id = workflow_id.ok_or_else(missing_workflow_id)?;

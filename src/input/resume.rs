@@ -48,21 +48,18 @@ pub(super) fn resume(
     })
 }
 
-/// The `interrupt` of a response that is fed back.
-pub(super) fn interrupt<'a>(entries: &Entries<'a>) -> Result<Option<Entries<'a>>, Error> {
-    let Some(Json(json)) = entries.value("interrupt") else {
-        return Ok(None);
-    };
+/// The `interrupt` of a response that is fed back; without one it is empty.
+pub(super) fn interrupt<'a>(entries: &Entries<'a>) -> Result<Entries<'a>, Error> {
+    let Json(json) = entries.value("interrupt").unwrap_or(Json("{}"));
     Entries::parse(json)
         .filter(|interrupt| interrupt.refuse_repeated().is_ok())
-        .map(Some)
         .ok_or_else(|| Error::usage("interrupt must be the object of a response"))
 }
 
 /// How the run was started, as its `interrupt` says.
-pub(super) fn mode(interrupt: Option<&Entries<'_>>) -> Result<Option<Mode>, Error> {
-    let mode = interrupt.and_then(|interrupt| interrupt.value("mode"));
-    serde_json::from_str(mode.map_or("null", |Json(json)| json)).map_err(|_| {
+pub(super) fn mode(interrupt: &Entries<'_>) -> Result<Option<Mode>, Error> {
+    let Json(mode) = interrupt.value("mode").unwrap_or(Json("null"));
+    serde_json::from_str(mode).map_err(|_| {
         Error::usage(r#"interrupt.mode must be "stream" or "async""#).hint(
             "it says how the run was started; leave it as the response has it",
             "它说明运行是如何开始的；请保持响应中的原样",
@@ -72,12 +69,13 @@ pub(super) fn mode(interrupt: Option<&Entries<'_>>) -> Result<Option<Mode>, Erro
 
 /// The question that is answered.
 pub(super) fn question(entries: &Entries<'_>) -> Result<Interrupt, Error> {
-    let given = interrupt(entries)?;
-    let mode = mode(given.as_ref())?;
-    let given = given.filter(|_| !entries.has("event_id"));
-    let (question, r#type) = match &given {
-        Some(given) => (given, "type"),
-        None => (entries, "interrupt_type"),
+    let interrupt = interrupt(entries)?;
+    let mode = mode(&interrupt)?;
+    let by_hand = entries.has("event_id");
+    let (question, r#type) = if by_hand {
+        (entries, "interrupt_type")
+    } else {
+        (&interrupt, "type")
     };
     let event_id = question.string("event_id")?.filter(|id| !id.is_empty());
     let r#type = fields::number(question.value(r#type));
@@ -89,13 +87,19 @@ pub(super) fn question(entries: &Entries<'_>) -> Result<Interrupt, Error> {
         ));
     };
     // It may have been fed back over several lines, and is printed on one.
-    let value = |key| given.as_ref()?.value(key).map(fields::one_line);
+    let value = |key| {
+        interrupt
+            .value(key)
+            .filter(|_| !by_hand)
+            .map(fields::one_line)
+    };
+    let node_title = interrupt.string("node_title").ok().flatten();
     Ok(Interrupt {
         event_id,
         r#type,
         data: value("data"),
         required_parameters: value("required_parameters"),
-        node_title: given.and_then(|given| given.string("node_title").ok()?),
+        node_title: node_title.filter(|_| !by_hand),
         mode,
     })
 }
