@@ -79,7 +79,7 @@ pub(crate) trait Output: Sync {
 }
 
 /// Requests to be answered, and how.
-pub(crate) struct Batch<'a> {
+struct Batch<'a> {
     settings: Settings<'a>,
     /// Held while a request is waited for: whoever has one to answer must not wait with it.
     intake: Mutex<Intake>,
@@ -112,32 +112,35 @@ struct Taken {
     patience: Patience,
 }
 
-impl<'a> Batch<'a> {
-    pub(crate) fn new(inputs: Vec<Input>, mut settings: Settings<'a>) -> Result<Self, Error> {
-        let items = Items::of(inputs);
-        let intake = match settings.journal {
-            Some(_) => Intake::in_thread(items).map_err(|error| no_threads(1, &error))?,
-            None => Intake::Direct(items),
-        };
-        Ok(Self {
-            intake: Mutex::new(intake),
-            aside: Mutex::default(),
-            output_file: Mutex::new(settings.output_file.take()),
-            totals: Mutex::default(),
-            settings,
-        })
-    }
+/// Answers all requests, one at a time for each client, and gives the exit code. An error comes before
+/// anything is sent.
+pub(crate) fn run<H: Http + Sync>(
+    inputs: Vec<Input>,
+    mut settings: Settings<'_>,
+    clients: &[H],
+) -> Result<u8, Error> {
+    let items = Items::of(inputs);
+    let intake = match settings.journal {
+        Some(_) => Intake::in_thread(items).map_err(|error| no_threads(1, &error))?,
+        None => Intake::Direct(items),
+    };
+    let batch = Batch {
+        intake: Mutex::new(intake),
+        aside: Mutex::default(),
+        output_file: Mutex::new(settings.output_file.take()),
+        totals: Mutex::default(),
+        settings,
+    };
+    batch.open_files(clients.len())?;
+    let worked = batch.work_together(clients);
+    worked.map_err(|error| no_threads(clients.len(), &error))?;
+    let Settings {
+        journal, output, ..
+    } = &batch.settings;
+    finish(&lock(&batch.totals), journal.is_some(), *output)
+}
 
-    /// Answers all requests, one at a time for each client, and gives the exit code. An error comes
-    /// before anything is sent.
-    pub(crate) fn run<H: Http + Sync>(&self, clients: &[H]) -> Result<u8, Error> {
-        self.open_files(clients.len())?;
-        let worked = self.work_together(clients);
-        worked.map_err(|error| no_threads(clients.len(), &error))?;
-        let has_journal = self.settings.journal.is_some();
-        finish(&lock(&self.totals), has_journal, self.settings.output)
-    }
-
+impl Batch<'_> {
     /// Opens as many files as will be needed, and closes them again: one that can't be had later
     /// would fail a run that is paid for.
     fn open_files(&self, jobs: usize) -> Result<(), Error> {

@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 use crate::batch::journal::Journal;
 use crate::batch::output_file::OutputFile;
-use crate::batch::{Batch, Settings, rehearsal};
+use crate::batch::{Settings, rehearsal};
 use crate::cli::{Command, Options, help};
 use crate::config::{Config, Env};
 use crate::console::Console;
@@ -107,6 +107,5 @@ fn answer_all(
         output_file: output_file.transpose()?,
         journal: journal.transpose()?,
     };
-    let batch = Batch::new(inputs, settings)?;
-    console.with_status(|| batch.run(&clients))
+    console.with_status(|| batch::run(inputs, settings, &clients))
 }

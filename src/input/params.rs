@@ -30,7 +30,11 @@ pub(crate) fn request(
         let json_name = before.strip_suffix(':').filter(|_| signed.starts_with('='));
         let name = json_name.unwrap_or(before);
         if name.is_empty() {
-            return Err(no_sign(argument));
+            let forms = "NAME=TEXT, NAME:=JSON and NAME@FILE";
+            return Err(Error::usage(format!("--param {argument:?} is none of {forms}")).hint(
+                "such as city=北京, days:=3 or image@cat.png; a text or JSON in a file is =@FILE or :=@FILE",
+                "例如 city=北京、days:=3 或 image@cat.png；文件中的文本或 JSON 写作 =@文件 或 :=@文件",
+            ));
         }
         if names.contains(&name) {
             let error = Error::usage(format!("--param {name} was given twice"));
@@ -59,14 +63,6 @@ pub(crate) fn request(
         body.push("parameters", &parameters.finish());
     }
     Ok((body.finish(), files))
-}
-
-fn no_sign(argument: &str) -> Error {
-    let message = format!("--param {argument:?} is none of NAME=TEXT, NAME:=JSON and NAME@FILE");
-    Error::usage(message).hint(
-        "such as city=北京, days:=3 or image@cat.png; a text or JSON in a file is =@FILE or :=@FILE",
-        "例如 city=北京、days:=3 或 image@cat.png；文件中的文本或 JSON 写作 =@文件 或 :=@文件",
-    )
 }
 
 /// The text of a file.
