@@ -47,10 +47,16 @@ pub(crate) enum Door {
 /// the answer to one request that can't be one; whether more follow is for the next item to say.
 #[derive(Debug)]
 pub(crate) struct Requests<R> {
-    source: Source<R>,
+    input: BufReader<R>,
     /// What the input is called in a sentence; nothing for the only one.
     name: Option<String>,
     door: Door,
+    /// The value at hand, as far as it was read; so much of it was given to serde.
+    value: Vec<u8>,
+    taken: usize,
+    /// Where the value begins, from 1; a column counts bytes.
+    line: usize,
+    column: usize,
     ended: bool,
 }
 
@@ -70,36 +76,34 @@ impl<R: Read> Iterator for Requests<R> {
 impl<R: Read> Requests<R> {
     pub(crate) fn new(input: R, name: Option<String>, door: Door) -> Self {
         Self {
-            source: Source {
-                input: BufReader::with_capacity(READ_SIZE, input),
-                value: Vec::new(),
-                taken: 0,
-                line: 1,
-                column: 1,
-            },
+            input: BufReader::with_capacity(READ_SIZE, input),
             name,
             door,
+            value: Vec::new(),
+            taken: 0,
+            line: 1,
+            column: 1,
             ended: false,
         }
     }
 
     /// Whether another value is known to follow. Never waits for one.
     pub(crate) fn is_followed(&mut self) -> bool {
-        let Source { input, value, .. } = &self.source;
+        let Self { input, value, .. } = &*self;
         let is_space = |byte| SPACE.contains(byte) || MARK.contains(byte);
         !self.ended
             && match self.door {
-                Door::Argument | Door::File => !matches!(self.source.skip_space(), Ok(None)),
+                Door::Argument | Door::File => !matches!(self.skip_space(), Ok(None)),
                 Door::Stream => !value.iter().chain(input.buffer()).all(is_space),
             }
     }
 
     fn next_value(&mut self) -> Result<Option<String>, Error> {
-        let first = self.source.skip_space();
+        let first = self.skip_space();
         let Some(first) = first.map_err(|error| self.unreadable(&error))? else {
             return Ok(None);
         };
-        let mut values = Deserializer::from_reader(&mut self.source).into_iter::<IgnoredAny>();
+        let mut values = Deserializer::from_reader(&mut *self).into_iter::<IgnoredAny>();
         let parsed = values.next();
         let length = values.byte_offset();
         match parsed {
@@ -107,14 +111,14 @@ impl<R: Read> Requests<R> {
             Some(Err(error)) => return Err(self.refuse(Some(&error))),
             Some(Ok(IgnoredAny)) | None => {}
         }
-        let Ok(text) = str::from_utf8(&self.source.value[..length]) else {
+        let Ok(text) = str::from_utf8(&self.value[..length]) else {
             return Err(self.refuse(None));
         };
         let text = text.to_owned();
-        self.source.advance(length);
+        self.advance(length);
         // What follows a number or a word without a space, as in `12{…}`, is no request of its own. Of
         // other values nothing more was read.
-        if !self.source.value.iter().all(|byte| SPACE.contains(byte)) {
+        if !self.value.iter().all(|byte| SPACE.contains(byte)) {
             self.skip_line();
         }
         let (what, english, chinese) = match first {
@@ -137,16 +141,16 @@ impl<R: Read> Requests<R> {
     /// the value began on the line of the fault. Of a value over several lines nobody can tell where
     /// the next one begins, so it ends the input: a half request must never be sent.
     fn refuse(&mut self, error: Option<&serde_json::Error>) -> Error {
-        self.source.complete_word();
-        let value = &self.source.value;
-        let taken = &value[..self.source.taken];
+        self.complete_word();
+        let value = &self.value;
+        let taken = &value[..self.taken];
         let fault = Fault::find(value, taken, error);
         // A line break belongs to the line that it ends.
         let began_before = taken.strip_suffix(b"\n").unwrap_or(taken).contains(&b'\n');
         let message = match error {
             Some(error) if error.is_eof() && taken.len() == REQUEST_LIMIT => self.at(TOO_LARGE),
             _ => {
-                let (line, column) = self.source.position(fault.place);
+                let (line, column) = self.line_and_column(fault.place);
                 self.at(&format!("line {line}, column {column}: {}", fault.what))
             }
         };
@@ -163,11 +167,6 @@ impl<R: Read> Requests<R> {
         Error::usage(message).hint(english.join("; "), chinese.join("；"))
     }
 
-    /// A failing input is at its end.
-    fn skip_line(&mut self) {
-        self.ended = self.source.skip_line().is_err();
-    }
-
     fn unreadable(&mut self, error: &io::Error) -> Error {
         self.ended = true;
         let name = self.name.as_deref().unwrap_or("the requests");
@@ -180,37 +179,8 @@ impl<R: Read> Requests<R> {
             None => what.to_owned(),
         }
     }
-}
 
-/// The input, and the bytes of it from the beginning of the value at hand on. As a reader it gives
-/// that value, and no more of it than a request may have.
-#[derive(Debug)]
-struct Source<R> {
-    input: BufReader<R>,
-    value: Vec<u8>,
-    /// So much of the value was given to its reader.
-    taken: usize,
-    /// Where the value begins, from 1; a column counts bytes.
-    line: usize,
-    column: usize,
-}
-
-impl<R: Read> Read for Source<R> {
-    /// One byte, for what is read too much has to be kept.
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        let is_end =
-            self.taken == REQUEST_LIMIT || self.taken == self.value.len() && !self.grow()?;
-        if is_end || target.is_empty() {
-            return Ok(0);
-        }
-        target[0] = self.value[self.taken];
-        self.taken += 1;
-        Ok(1)
-    }
-}
-
-impl<R: Read> Source<R> {
-    /// By the next byte of the input; false at its end.
+    /// The value, by the next byte of the input; false at its end.
     fn grow(&mut self) -> io::Result<bool> {
         let byte = self.input.by_ref().bytes().next().transpose()?;
         self.value.extend(byte);
@@ -245,30 +215,44 @@ impl<R: Read> Source<R> {
         {}
     }
 
-    /// A line break can only be the last byte of what was read of it.
-    fn skip_line(&mut self) -> io::Result<()> {
+    /// A line break can only be the last byte of what was read of it. A failing input is at its end.
+    fn skip_line(&mut self) {
         if !self.value.ends_with(b"\n") {
-            self.input.skip_until(b'\n')?;
+            self.ended = self.input.skip_until(b'\n').is_err();
         }
         self.value.clear();
         self.taken = 0;
         (self.line, self.column) = (self.line + 1, 1);
-        Ok(())
     }
 
     fn advance(&mut self, length: usize) {
-        (self.line, self.column) = self.position(length);
+        (self.line, self.column) = self.line_and_column(length);
         self.value.drain(..length);
         self.taken = 0;
     }
 
-    /// Line and column of that byte of the value.
-    fn position(&self, place: usize) -> (usize, usize) {
+    /// Of that byte of the value.
+    fn line_and_column(&self, place: usize) -> (usize, usize) {
         let before = &self.value[..place];
         let breaks = before.iter().filter(|&&byte| byte == b'\n').count();
         match before.iter().rposition(|&byte| byte == b'\n') {
             Some(last) => (self.line + breaks, place - last),
             None => (self.line, self.column + place),
         }
+    }
+}
+
+/// For serde: the value at hand, and no more of it than a request may have.
+impl<R: Read> Read for Requests<R> {
+    /// One byte, for what is read too much has to be kept.
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let is_end =
+            self.taken == REQUEST_LIMIT || self.taken == self.value.len() && !self.grow()?;
+        if is_end || target.is_empty() {
+            return Ok(0);
+        }
+        target[0] = self.value[self.taken];
+        self.taken += 1;
+        Ok(1)
     }
 }
