@@ -11,13 +11,14 @@ pub(crate) mod totals;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::mpsc::RecvTimeoutError::{self, Disconnected, Timeout};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use self::intake::{Intake, Item, Next};
+use self::intake::{Intake, Item, Items};
 use self::journal::{Journal, Patience, Recall, Ticket};
 use self::output_file::OutputFile;
 use self::totals::Totals;
@@ -78,13 +79,14 @@ pub(crate) trait Output: Sync {
 }
 
 /// Requests to be answered, and how.
-pub(crate) struct Batch<'a> {
+struct Batch<'a> {
     settings: Settings<'a>,
-    has_output_file: bool,
     /// Held while a request is waited for: whoever has one to answer must not wait with it.
-    queue: Mutex<Queue>,
+    intake: Mutex<Intake>,
     /// Requests on which other processes work.
     aside: Mutex<VecDeque<Taken>>,
+    /// `-o`: for the only request. Where there are several, none has an output.
+    output_file: Mutex<Option<OutputFile>>,
     totals: Mutex<Totals>,
 }
 
@@ -92,20 +94,11 @@ pub(crate) struct Batch<'a> {
 pub(crate) struct Settings<'a> {
     pub(crate) options: &'a Options,
     pub(crate) rules: Rules,
-    /// Whether a request without an `id` gets its number instead.
-    pub(crate) numbered: bool,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) output: &'a dyn Output,
     pub(crate) shared: Shared,
     pub(crate) output_file: Option<OutputFile>,
     pub(crate) journal: Option<Journal<'a>>,
-}
-
-struct Queue {
-    intake: Intake,
-    taken: u64,
-    /// `-o`: for the first request, and no second one.
-    output_file: Option<OutputFile>,
 }
 
 /// A request that was taken up.
@@ -116,52 +109,38 @@ struct Taken {
     id: Option<Box<RawValue>>,
     /// It is not the only one.
     is_one_of_many: bool,
-    output_file: Option<OutputFile>,
     patience: Patience,
 }
 
-impl<'a> Batch<'a> {
-    pub(crate) fn new(inputs: Vec<Input>, mut settings: Settings<'a>) -> Result<Self, Error> {
-        let output_file = settings.output_file.take();
-        let intake = match settings.journal {
-            Some(_) => Intake::in_thread(inputs).map_err(|error| no_threads(1, &error))?,
-            None => Intake::of(inputs),
-        };
-        Ok(Self {
-            settings,
-            has_output_file: output_file.is_some(),
-            queue: Mutex::new(Queue {
-                intake,
-                taken: 0,
-                output_file,
-            }),
-            aside: Mutex::default(),
-            totals: Mutex::default(),
-        })
-    }
+/// Answers all requests, one at a time for each client, and gives the exit code. An error comes before
+/// anything is sent.
+pub(crate) fn run<H: Http + Sync>(
+    inputs: Vec<Input>,
+    mut settings: Settings<'_>,
+    clients: &[H],
+) -> Result<u8, Error> {
+    let items = Items::of(inputs);
+    let intake = match settings.journal {
+        Some(_) => Intake::in_thread(items).map_err(|error| no_threads(1, &error))?,
+        None => Intake::Direct(items),
+    };
+    let batch = Batch {
+        intake: Mutex::new(intake),
+        aside: Mutex::default(),
+        output_file: Mutex::new(settings.output_file.take()),
+        totals: Mutex::default(),
+        settings,
+    };
+    batch.open_files(clients.len())?;
+    let worked = batch.work_together(clients);
+    worked.map_err(|error| no_threads(clients.len(), &error))?;
+    let Settings {
+        journal, output, ..
+    } = &batch.settings;
+    finish(&lock(&batch.totals), journal.is_some(), *output)
+}
 
-    /// Answers all requests, one at a time for each client, and gives the exit code. An error comes
-    /// before anything is sent.
-    pub(crate) fn run<H: Http + Sync>(&self, clients: &[H]) -> Result<u8, Error> {
-        self.open_files(clients.len())?;
-        if let [only] = clients {
-            self.work(only);
-        } else {
-            let worked = self.work_together(clients);
-            worked.map_err(|error| no_threads(clients.len(), &error))?;
-        }
-        let taken = lock(&self.queue).taken;
-        if taken == 0 {
-            return Err(no_request());
-        }
-        let totals = lock(&self.totals);
-        let exit_code = totals.exit_code(self.settings.journal.is_some());
-        if taken > 1 {
-            self.settings.output.summary(&totals, exit_code);
-        }
-        Ok(exit_code)
-    }
-
+impl Batch<'_> {
     /// Opens as many files as will be needed, and closes them again: one that can't be had later
     /// would fail a run that is paid for.
     fn open_files(&self, jobs: usize) -> Result<(), Error> {
@@ -169,10 +148,7 @@ impl<'a> Batch<'a> {
         let needed = jobs * (FILES + journal_files) + SHARED_FILES;
         let mut files = Vec::new();
         let opened = io::pipe().and_then(|(file, _)| {
-            for _ in 0..needed {
-                files.push(file.try_clone()?);
-            }
-            Ok(())
+            (0..needed).try_for_each(|_| file.try_clone().map(|file| files.push(file)))
         });
         opened.map_err(|error| {
             let had = files.len();
@@ -188,16 +164,21 @@ impl<'a> Batch<'a> {
     /// All threads are there before the first request is taken: one that can't be had later would
     /// end the program with paid runs in hand.
     fn work_together<H: Http + Sync>(&self, clients: &[H]) -> io::Result<()> {
+        let Some((own, others)) = clients.split_first() else {
+            return Ok(());
+        };
         thread::scope(|scope| {
             // Whoever is there waits for this.
-            let mut queue = lock(&self.queue);
-            for client in clients {
+            let mut intake = lock(&self.intake);
+            for client in others {
                 let spawned = thread::Builder::new().spawn_scoped(scope, || self.work(client));
                 if let Err(error) = spawned {
-                    queue.intake = Intake::of(Vec::new());
+                    *intake = Intake::Direct(Items::of(Vec::new()));
                     return Err(error);
                 }
             }
+            drop(intake);
+            self.work(own);
             Ok(())
         })
     }
@@ -215,115 +196,116 @@ impl<'a> Batch<'a> {
     fn next(&self) -> Option<Taken> {
         loop {
             let aside = lock(&self.aside).len();
-            let next = if aside < ASIDE_LIMIT {
+            let taken = if aside < ASIDE_LIMIT {
                 self.take(aside > 0)
             } else {
-                Next::End
+                Err(Disconnected)
             };
-            let may_wait = match next {
-                Next::Request(taken) => return Some(taken),
-                Next::End if aside == 0 || self.settings.output.is_broken() => return None,
-                Next::End => true,
-                Next::NotYet => false,
+            let may_wait = match taken {
+                Ok(taken) => return Some(taken),
+                Err(Disconnected) if aside == 0 || self.settings.output.is_broken() => return None,
+                Err(why) => why == Disconnected,
             };
             if let Some(mut taken) = lock(&self.aside).pop_front() {
-                taken.patience = self.more_patience(taken.patience, may_wait);
+                let deadline = match taken.patience {
+                    // Its time counts from when it is waited for.
+                    Patience::None => {
+                        Deadline::after(self.settings.clock, self.settings.rules.timeout)
+                    }
+                    Patience::Look(deadline) | Patience::Until(deadline) => deadline,
+                };
+                taken.patience = if may_wait {
+                    Patience::Until(deadline)
+                } else {
+                    Patience::Look(deadline)
+                };
                 return Some(taken);
             }
         }
     }
 
-    /// Its time counts from when it is waited for.
-    fn more_patience(&self, patience: Patience, may_wait: bool) -> Patience {
-        let Settings { clock, rules, .. } = self.settings;
-        let deadline = match patience {
-            Patience::None => Deadline::after(clock, rules.timeout),
-            Patience::Look(deadline) | Patience::Until(deadline) => deadline,
-        };
-        if may_wait {
-            Patience::Until(deadline)
-        } else {
-            Patience::Look(deadline)
-        }
-    }
-
-    /// The next request; the end also when nothing more can be written. With some put aside, it is
-    /// not waited for long.
-    fn take(&self, has_aside: bool) -> Next<Taken> {
-        let mut queue = match self.queue.try_lock() {
-            Ok(queue) => queue,
+    /// The next request; the end (`Disconnected`) also when nothing more can be written. With some put
+    /// aside, it is not waited for long.
+    fn take(&self, has_aside: bool) -> Result<Taken, RecvTimeoutError> {
+        let Settings { clock, output, .. } = self.settings;
+        let mut intake = match self.intake.try_lock() {
+            Ok(intake) => intake,
             Err(_) if has_aside => {
-                self.settings.clock.sleep(LOOK_PAUSE);
-                return Next::NotYet;
+                clock.sleep(LOOK_PAUSE);
+                return Err(Timeout);
             }
-            Err(_) => lock(&self.queue),
+            Err(_) => lock(&self.intake),
         };
-        let next = queue.intake.next(has_aside.then_some(LOOK_PAUSE));
-        if self.settings.output.is_broken() {
-            return Next::End;
+        let item = intake.take(has_aside.then_some(LOOK_PAUSE));
+        if output.is_broken() {
+            return Err(Disconnected);
         }
-        match next {
-            Next::Request(item) => {
-                self.settings.output.taken(!item.is_followed);
-                queue.taken += 1;
-                Next::Request(self.understand(&mut queue, item))
-            }
-            Next::NotYet => Next::NotYet,
-            Next::End => {
-                self.settings.output.all_taken();
-                Next::End
-            }
+        match &item {
+            Ok(item) => output.taken(item.is_last),
+            Err(Disconnected) => output.all_taken(),
+            Err(Timeout) => {}
         }
+        item.map(|item| self.understand(item))
     }
 
-    fn understand(&self, queue: &mut Queue, Item { text, is_followed }: Item) -> Taken {
-        let number = queue.taken - 1;
-        let mut request = match text {
-            Ok(text) => Request::parse(&text, self.settings.options),
-            Err(error) => Request::refused(error),
-        };
-        let is_one_of_many = number > 0 || is_followed;
-        let output_file = queue.output_file.take();
-        if is_one_of_many && self.has_output_file {
+    fn understand(&self, item: Item) -> Taken {
+        let (number, is_one_of_many) = (item.number, item.is_one_of_many());
+        let mut request = Request::of(item.text, self.settings.options);
+        if is_one_of_many && self.settings.options.output.is_some() {
             let error = Error::usage("-o takes one request, and there are several");
             request.task = Err(error.hint(
                 "leave out -o, or run them one by one",
                 "请去掉 -o，或逐个运行",
             ));
         }
-        let is_numbered = self.settings.numbered || self.settings.journal.is_some();
-        let number = RawValue::from_string(number.to_string()).expect("a number is JSON");
+        let is_numbered = self.settings.rules.batch || self.settings.journal.is_some();
         Taken {
             began: self.settings.clock.now(),
-            id: request.id.clone().or(is_numbered.then_some(number)),
+            id: request.id_or(is_numbered.then_some(number)),
             request,
             is_one_of_many,
-            output_file,
             patience: Patience::None,
         }
     }
 
     /// The response; nothing while another process works on the request.
     fn answer(&self, http: &dyn Http, taken: &Taken) -> Option<Response> {
-        let own = &taken.request.task;
+        let settings = &self.settings;
         loop {
             let (task, ticket) = match self.recall(taken) {
-                Recall::Unkept => return Some(self.run_task(http, taken, own, None)),
-                Recall::Refuse(error) => {
-                    return Some(self.run_task(http, taken, &Err(error), None));
-                }
+                Recall::Unkept => (None, None),
+                Recall::Refuse(error) => (Some(Err(error)), None),
+                Recall::Run(ticket) => (None, Some(ticket)),
+                Recall::Watch(watch, ticket) => (Some(Ok(Task::Watch(watch))), Some(ticket)),
                 Recall::Answer(response) => return Some(*response),
                 Recall::Busy => return None,
-                Recall::Run(ticket) => (None, ticket),
-                Recall::Watch(watch, ticket) => (Some(Ok(Task::Watch(watch))), ticket),
             };
-            let task = task.as_ref().unwrap_or(own);
-            let mut response = self.run_task(http, taken, task, Some(&ticket));
+            let mut rules = settings.rules;
+            rules.batch |= taken.is_one_of_many;
+            if let Patience::Look(deadline) | Patience::Until(deadline) = taken.patience {
+                rules.timeout = deadline.left(settings.clock);
+            }
+            let runner = Runner {
+                http,
+                clock: settings.clock,
+                rules,
+                shared: &settings.shared,
+            };
+            let witness = Witness {
+                output: settings.output,
+                request: taken.id.as_deref(),
+                ticket: ticket.as_ref(),
+            };
+            let task = task.as_ref().unwrap_or(&taken.request.task);
+            let mut response = runner.answer(&taken.request, task, &witness);
+            let Some(ticket) = ticket else {
+                return Some(response);
+            };
             // Where another process began it in the meantime, nothing was sent.
             if ticket.is_lost() {
                 continue;
             }
-            self.settings.output.mask(&mut response);
+            settings.output.mask(&mut response);
             if let Err(error) = ticket.settle(&mut response) {
                 add_fault(&mut response, error);
             }
@@ -346,36 +328,9 @@ impl<'a> Batch<'a> {
         recall
     }
 
-    fn run_task(
-        &self,
-        http: &dyn Http,
-        taken: &Taken,
-        task: &Result<Task, Error>,
-        ticket: Option<&Ticket<'_>>,
-    ) -> Response {
-        let settings = &self.settings;
-        let mut rules = settings.rules;
-        rules.batch |= taken.is_one_of_many;
-        if let Patience::Look(deadline) | Patience::Until(deadline) = taken.patience {
-            rules.timeout = deadline.left(settings.clock);
-        }
-        let runner = Runner {
-            http,
-            clock: settings.clock,
-            rules,
-            shared: &settings.shared,
-        };
-        let witness = Witness {
-            output: settings.output,
-            request: taken.id.as_deref(),
-            ticket,
-        };
-        runner.answer(&taken.request, task, &witness)
-    }
-
     fn deliver(&self, mut response: Response, taken: Taken) {
-        if let Some(file) = taken.output_file
-            && response.status == Status::Success
+        if response.status == Status::Success
+            && let Some(file) = lock(&self.output_file).take()
         {
             write_output(&mut response, file);
         }
@@ -392,8 +347,15 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn no_request() -> Error {
-    Error::usage("there is no request").hint("see --help", "见 --help")
+/// The exit code of all, and their sum when there were several.
+fn finish(totals: &Totals, has_journal: bool, output: &dyn Output) -> Result<u8, Error> {
+    let exit_code = totals.exit_code(has_journal);
+    match totals.all() {
+        0 => return Err(Error::usage("there is no request").hint("see --help", "见 --help")),
+        1 => {}
+        _ => output.summary(totals, exit_code),
+    }
+    Ok(exit_code)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -410,20 +372,14 @@ fn no_threads(count: usize, error: &io::Error) -> Error {
 fn write_output(response: &mut Response, file: OutputFile) {
     let name = file.name();
     let output = response.output.plain().into_owned();
-    match file.write(output.as_bytes()) {
-        Ok(()) => {
-            response.output_bytes = Some(output.len() as u64);
-            response.output_file = Some(name);
-            response.output = Text::default();
-        }
-        Err(error) => {
-            let error = Error::new(Kind::Io, format!("cannot write {name}: {error}"));
-            add_fault(
-                response,
-                error.hint("output holds the text", "文本在 output 中"),
-            );
-        }
+    if let Err(error) = file.write(output.as_bytes()) {
+        let error = Error::new(Kind::Io, format!("cannot write {name}: {error}"));
+        let error = error.hint("output holds the text", "文本在 output 中");
+        return add_fault(response, error);
     }
+    response.output_bytes = Some(output.len() as u64);
+    response.output_file = Some(name);
+    response.output = Text::default();
 }
 
 /// The run is what it is; that the journal could not take its end is said as well.

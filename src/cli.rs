@@ -342,7 +342,14 @@ fn contradiction(options: &Options) -> Option<Error> {
     let events = (options.events, "--events");
     let output = (options.output.is_some(), "--output");
     let json = (options.json, "--json");
+    let check = (options.check, "--check");
+    let journal = (options.journal.is_some(), "--journal");
+    let rerun = (options.rerun != Rerun::default(), "--rerun");
     let pairs = [
+        (check, output),
+        (check, journal),
+        (check, rerun),
+        (check, events),
         (request, files),
         (workflow, request),
         (workflow, files),
@@ -607,7 +614,11 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused_by_both_names() {
-        let pairs: [(&[&str], &str); 9] = [
+        let pairs: [(&[&str], &str); 13] = [
+            (&["--check", "-o", "f"], "--check and --output"),
+            (&["--check", "--journal", "d"], "--check and --journal"),
+            (&["--check", "--rerun", "failed"], "--check and --rerun"),
+            (&["--events", "--check"], "--check and --events"),
             (&["--request", "{}", "f"], "--request and FILE"),
             (&["-r", "--events"], "--raw-output and --events"),
             (&["-r", "-o", "f"], "--raw-output and --output"),

@@ -2,7 +2,7 @@
 
 mod address;
 pub(crate) mod answer;
-mod body;
+pub(crate) mod body;
 mod entries;
 pub(crate) mod hash;
 pub(crate) mod params;

@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 use crate::batch::journal::Journal;
 use crate::batch::output_file::OutputFile;
-use crate::batch::{Batch, Settings, rehearsal};
+use crate::batch::{Settings, rehearsal};
 use crate::cli::{Command, Options, help};
 use crate::config::{Config, Env};
 use crate::console::Console;
@@ -91,7 +91,7 @@ fn answer_all(
     let (inputs, files) = source::open(options)?;
     if options.check {
         let rehearsal = Rehearsal::new(&clients[0], clock, options, config);
-        return rehearsal::run(inputs, rehearsal, options, console);
+        return console.with_status(|| rehearsal::run(inputs, rehearsal, options, console));
     }
     let output_file = options.output.as_deref().map(OutputFile::prepare);
     let journal = options.journal.as_deref().map(|path| {
@@ -101,13 +101,11 @@ fn answer_all(
     let settings = Settings {
         options,
         rules: Rules::new(options, config),
-        numbered: jobs > 1,
         clock,
         output: console,
         shared: Shared::new(Found::new(config.service), files),
         output_file: output_file.transpose()?,
         journal: journal.transpose()?,
     };
-    let batch = Batch::new(inputs, settings)?;
-    console.with_status(|| batch.run(&clients))
+    console.with_status(|| batch::run(inputs, settings, &clients))
 }

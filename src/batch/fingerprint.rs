@@ -1,16 +1,13 @@
-//! What a request is known by in a journal: a name that is the same on every machine and in every
-//! version, by FNV-1a with 128 bits. Not std's hasher, which may change with the version of Rust: a
-//! journal's runs would then be taken for new ones. Proof against accident, not against malice.
-//! <https://datatracker.ietf.org/doc/draft-eastlake-fnv/>
+//! What a request is known by in a journal: the hash of what it asks, as one text for all ways to write
+//! it, so that the name is the same on every machine and in every version.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::coze::fields;
-use crate::input::hash::Hash;
+use crate::input::body::{Body, quoted};
+pub(super) use crate::input::hash::Fingerprint;
 use crate::input::request::{Request, Task};
 
 /// What is asked is shown to whoever reads the journal, up to so many bytes.
@@ -78,127 +75,61 @@ fn normalised(base_url: &str) -> String {
 fn content(body: &str, embedded: &str, counts: impl Fn(&str, &RawValue) -> bool) -> String {
     let mut entries = fields::entries(body).unwrap_or_default();
     entries.retain(|(key, value)| counts(key, value));
-    let mut content = String::new();
-    write_object(entries, 0, &mut content, |key, value| {
-        object_in_text(value).filter(|_| key == embedded)
-    });
-    content
+    let place = entries.iter().position(|(key, _)| key == embedded);
+    let object = place.and_then(|place| object_in_text(entries[place].1));
+    if let (Some(place), Some(object)) = (place, &object) {
+        entries[place].1 = object;
+    }
+    canonical_object(entries, 0)
 }
 
 /// The object that a JSON string holds as its text.
-fn object_in_text(json: &str) -> Option<String> {
-    let text: String = serde_json::from_str(json).ok()?;
-    fields::entries(&text).is_some().then_some(text)
+fn object_in_text(json: &RawValue) -> Option<Box<RawValue>> {
+    let text = serde_json::from_str(json.get()).ok()?;
+    RawValue::from_string(text)
+        .ok()
+        .filter(|value| fields::entries(value.get()).is_some())
 }
 
 /// An id is the same as a number and as a string.
 fn canonical_id(json: &str) -> String {
     if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-        return format!("\"{json}\"");
+        return quoted(json);
     }
-    let mut id = String::new();
-    write_canonical(json, 0, &mut id);
-    id
+    canonical(json, 0)
 }
 
 /// The same text for the same value: no white space, keys in order, each character written one way.
 /// Numbers stay digit for digit.
-fn write_canonical(json: &str, depth: u32, out: &mut String) {
+fn canonical(json: &str, depth: u32) -> String {
     let json = json.trim_ascii();
-    if depth == DEEPEST {
-        return out.push_str(json);
-    }
-    match json.as_bytes() {
-        [b'{', ..] => {
-            // Nothing for an object with a key that is no text.
-            if let Some(entries) = fields::entries(json) {
-                return write_object(entries, depth, out, |_, _| None);
-            }
-        }
-        [b'[', ..] => {
-            if let Ok(values) = serde_json::from_str::<Vec<&RawValue>>(json) {
-                out.push('[');
-                for (place, value) in values.into_iter().enumerate() {
-                    out.push_str(if place > 0 { "," } else { "" });
-                    write_canonical(value.get(), depth + 1, out);
-                }
-                return out.push(']');
-            }
-        }
-        [b'"', ..] => {
-            if let Ok(text) = serde_json::from_str::<Cow<'_, str>>(json) {
-                return write_string(&text, out);
-            }
-        }
-        _ => {}
-    }
+    let value = match json.as_bytes() {
+        _ if depth == DEEPEST => return json.to_owned(),
+        // Nothing for an object with a key that is no text.
+        [b'{', ..] => fields::entries(json).map(|entries| canonical_object(entries, depth)),
+        [b'[', ..] => serde_json::from_str::<Vec<&RawValue>>(json)
+            .ok()
+            .map(|values| {
+                let values = values.iter().map(|value| canonical(value.get(), depth + 1));
+                format!("[{}]", values.collect::<Vec<_>>().join(","))
+            }),
+        [b'"', ..] => serde_json::from_str::<Cow<'_, str>>(json)
+            .ok()
+            .map(|text| quoted(&text)),
+        _ => None,
+    };
     // A lone surrogate is no text, line breaks between tokens are no part of a line.
-    out.push_str(&json.replace(['\n', '\r'], " "));
+    value.unwrap_or_else(|| json.replace(['\n', '\r'], " "))
 }
 
-/// `replace` gives the value that counts instead of one.
-fn write_object(
-    mut entries: Vec<(String, &RawValue)>,
-    depth: u32,
-    out: &mut String,
-    replace: impl Fn(&str, &str) -> Option<String>,
-) {
+fn canonical_object(mut entries: Vec<(String, &RawValue)>, depth: u32) -> String {
     // Stable, because of two equal keys one counts, and nobody knows which.
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-    out.push('{');
-    for (place, (key, value)) in entries.into_iter().enumerate() {
-        out.push_str(if place > 0 { "," } else { "" });
-        write_string(&key, out);
-        out.push(':');
-        let value = value.get();
-        match replace(&key, value) {
-            Some(other) => write_canonical(&other, depth + 1, out),
-            None => write_canonical(value, depth + 1, out),
-        }
+    let mut object = Body::default();
+    for (key, value) in entries {
+        object.push(&key, &canonical(value.get(), depth + 1));
     }
-    out.push('}');
-}
-
-fn write_string(text: &str, out: &mut String) {
-    out.push_str(&serde_json::to_string(text).expect("every text is a JSON string"));
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub(crate) struct Fingerprint(u128);
-
-impl Fingerprint {
-    /// Of all parts, one after another; where one ends and the next begins counts too.
-    pub(crate) fn of(parts: &[impl AsRef<[u8]>]) -> Self {
-        // No text in UTF-8 holds this byte.
-        const END: &[u8] = &[0xff];
-        let mut hash = Hash::EMPTY;
-        for (place, part) in parts.iter().enumerate() {
-            let end = if place > 0 { END } else { &[] };
-            hash = hash.then(end).then(part.as_ref());
-        }
-        Self(hash.0)
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl From<Fingerprint> for String {
-    fn from(fingerprint: Fingerprint) -> Self {
-        fingerprint.to_string()
-    }
-}
-
-impl TryFrom<String> for Fingerprint {
-    type Error = std::num::ParseIntError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        u128::from_str_radix(&text, 16).map(Self)
-    }
+    object.finish()
 }
 
 #[cfg(test)]
@@ -218,34 +149,6 @@ mod tests {
         let request = Request::parse(request, &Options::default());
         assert_eq!(request.task.as_ref().err(), None);
         Identity::of(&request, base_url).unwrap()
-    }
-
-    #[test]
-    fn the_hash_is_fnv_1a() {
-        let known = [
-            ("", "6c62272e07bb014262b821756295c58d"),
-            ("a", "d228cb696f1a8caf78912b704e4a8964"),
-            ("abc", "a68d622cec8b5822836dbc7977af7f3b"),
-        ];
-        for (text, hash) in known {
-            assert_eq!(Fingerprint::of(&[text]).to_string(), hash);
-        }
-    }
-
-    #[test]
-    fn where_a_part_ends_counts() {
-        assert_ne!(Fingerprint::of(&["ab", "c"]), Fingerprint::of(&["a", "bc"]));
-        assert_ne!(Fingerprint::of(&["a"]), Fingerprint::of(&["a", ""]));
-    }
-
-    #[test]
-    fn it_is_read_as_it_was_written() {
-        let fingerprint = Fingerprint::of(&["run", "{}"]);
-        let json = serde_json::to_string(&fingerprint).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Fingerprint>(&json).unwrap(),
-            fingerprint
-        );
     }
 
     #[test]

@@ -14,64 +14,73 @@ use crate::input::source::Input;
 /// The text of a request, or why it can't be one.
 pub(super) struct Item {
     pub(super) text: Result<String, Error>,
-    /// Another one is known to follow. False says nothing: the input may just not have come so far.
-    pub(super) is_followed: bool,
+    /// Counted from 0.
+    pub(super) number: u64,
+    /// No other one is known to follow: the input may just not have come so far.
+    pub(super) is_last: bool,
+}
+
+impl Item {
+    /// Whether there are others, as far as is known.
+    pub(super) fn is_one_of_many(&self) -> bool {
+        self.number > 0 || !self.is_last
+    }
+}
+
+/// All inputs, one after another.
+pub(super) struct Items {
+    inputs: VecDeque<Input>,
+    taken: u64,
+}
+
+impl Items {
+    pub(super) fn of(inputs: Vec<Input>) -> Self {
+        Self {
+            inputs: inputs.into(),
+            taken: 0,
+        }
+    }
+}
+
+impl Iterator for Items {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        loop {
+            if let Some(text) = self.inputs.front_mut()?.next() {
+                self.taken += 1;
+                return Some(Item {
+                    text,
+                    number: self.taken - 1,
+                    is_last: !self.inputs.iter_mut().any(Input::is_followed),
+                });
+            }
+            self.inputs.pop_front();
+        }
+    }
 }
 
 pub(super) enum Intake {
-    Inputs(VecDeque<Input>),
+    Direct(Items),
     /// The thread reads one request ahead, and waits until it is taken.
     Thread(Receiver<Item>),
 }
 
-/// What comes next.
-pub(super) enum Next<T> {
-    Request(T),
-    /// Nothing so far.
-    NotYet,
-    End,
-}
-
 impl Intake {
-    pub(super) fn of(inputs: Vec<Input>) -> Self {
-        Self::Inputs(inputs.into())
-    }
-
     /// Not a thread of a scope: nobody waits for it when nothing more can be written.
-    pub(super) fn in_thread(inputs: Vec<Input>) -> io::Result<Self> {
+    pub(super) fn in_thread(mut items: Items) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(0);
-        let mut inputs = inputs.into();
-        thread::Builder::new().spawn(move || {
-            while let Some(item) = next(&mut inputs) {
-                if sender.send(item).is_err() {
-                    break;
-                }
-            }
-        })?;
+        thread::Builder::new().spawn(move || items.all(|item| sender.send(item).is_ok()))?;
         Ok(Self::Thread(receiver))
     }
 
-    /// Waits for it, but no longer than that where another thread reads.
-    pub(super) fn next(&mut self, most: Option<Duration>) -> Next<Item> {
-        let received = match (self, most) {
-            (Self::Inputs(inputs), _) => next(inputs).ok_or(RecvTimeoutError::Disconnected),
+    /// The next one; `Disconnected` is the end. Waits for it, but no longer than that where another
+    /// thread reads.
+    pub(super) fn take(&mut self, most: Option<Duration>) -> Result<Item, RecvTimeoutError> {
+        match (self, most) {
+            (Self::Direct(items), _) => items.next().ok_or(RecvTimeoutError::Disconnected),
             (Self::Thread(receiver), Some(most)) => receiver.recv_timeout(most),
             (Self::Thread(receiver), None) => receiver.recv().map_err(Into::into),
-        };
-        match received {
-            Ok(item) => Next::Request(item),
-            Err(RecvTimeoutError::Timeout) => Next::NotYet,
-            Err(RecvTimeoutError::Disconnected) => Next::End,
         }
-    }
-}
-
-fn next(inputs: &mut VecDeque<Input>) -> Option<Item> {
-    loop {
-        if let Some(text) = inputs.front_mut()?.next() {
-            let is_followed = inputs.iter_mut().any(Input::is_followed);
-            return Some(Item { text, is_followed });
-        }
-        inputs.pop_front();
     }
 }

@@ -2,6 +2,7 @@
 //! is made before anything is sent, so that a run is not paid for and then has nowhere to go.
 
 use std::fs::{self, File, OpenOptions, Permissions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -57,13 +58,11 @@ impl OutputFile {
     }
 
     fn open(name: &Path) -> io::Result<Self> {
-        let metadata = match fs::metadata(name) {
+        let existing = match OpenOptions::new().write(true).open(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            other => Some(other?),
+            opened => Some(opened?),
         };
-        let existing = metadata
-            .as_ref()
-            .map(|_| OpenOptions::new().write(true).open(name));
+        let metadata = existing.as_ref().map(File::metadata).transpose()?;
         let new = match &metadata {
             None => Some(NewFile::beside(name.to_owned())?),
             // A symbolic link stays, and the file that it names is replaced.
@@ -78,7 +77,7 @@ impl OutputFile {
         };
         Ok(Self {
             name: name.to_owned(),
-            existing: existing.transpose()?,
+            existing,
             new,
         })
     }
@@ -111,26 +110,19 @@ impl OutputFile {
 }
 
 impl NewFile {
-    /// What an earlier process left under such a name does not stand in the way.
+    /// Under a name of its own, so that nothing that an earlier process left is in the way.
     fn beside(target: PathBuf) -> io::Result<Self> {
         target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let process = std::process::id();
-        let mut number = 0_u32;
-        loop {
-            // Not from the target's name, which may be as long as names can be.
-            let path = target.with_file_name(format!(".coze-workflow-{process}-{number}.tmp"));
-            let mut options = OpenOptions::new();
-            match options.write(true).create_new(true).mode(0o600).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                opened => {
-                    return Ok(Self {
-                        file: opened?,
-                        path: Temporary(path),
-                        target,
-                    });
-                }
-            }
-        }
+        // Not from the target's name, which may be as long as names can be.
+        let random = RandomState::new().hash_one(std::process::id());
+        let path = target.with_file_name(format!(".coze-workflow-{random:016x}.tmp"));
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        Ok(Self {
+            file: options.open(&path)?,
+            path: Temporary(path),
+            target,
+        })
     }
 }
 
@@ -138,10 +130,8 @@ impl NewFile {
 fn names_descriptor(name: &Path) -> bool {
     let streams = ["/dev/stdin", "/dev/stdout", "/dev/stderr"];
     let directories = ["/dev/fd", "/proc/self/fd"];
-    streams.iter().any(|stream| name == Path::new(stream))
-        || directories
-            .iter()
-            .any(|directory| name.starts_with(directory))
+    let mut places = streams.into_iter().chain(directories);
+    places.any(|place| name.starts_with(place))
 }
 
 #[cfg(test)]
@@ -224,10 +214,9 @@ mod tests {
     fn what_an_earlier_process_left_does_not_stand_in_the_way() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
-        let process = std::process::id();
-        for number in 0..3 {
-            let left = format!(".coze-workflow-{process}-{number}.tmp");
-            fs::write(directory.path().join(left), "left").unwrap();
+        for _ in 0..3 {
+            // As a process that was killed does.
+            std::mem::forget(OutputFile::prepare(&path).unwrap());
         }
         OutputFile::prepare(&path).unwrap().write(b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");

@@ -1,8 +1,9 @@
 //! `--check`: one report for each request, or one on the connection where there is none; and one exit
 //! code. Starts nothing, and writes nothing but reports.
 
+use super::intake::Items;
 use super::totals::Totals;
-use super::{Output, Witness, no_request};
+use super::{Output, Witness, finish};
 use crate::cli::Options;
 use crate::error::Error;
 use crate::input::request::Request;
@@ -17,15 +18,13 @@ pub(crate) fn run(
     output: &dyn Output,
 ) -> Result<u8, Error> {
     let mut totals = Totals::default();
-    let mut requests = inputs
-        .into_iter()
-        .flat_map(|mut input| std::iter::from_fn(move || input.next()));
+    let mut items = Items::of(inputs);
     let mut is_written = true;
-    while is_written && let Some(item) = requests.next() {
-        let request = match item {
-            Ok(text) => Request::parse(&text, options),
-            Err(error) => Request::refused(error),
-        };
+    while is_written && let Some(item) = items.next() {
+        output.taken(item.is_last);
+        let number = item.is_one_of_many().then_some(item.number);
+        let mut request = Request::of(item.text, options);
+        request.id = request.id_or(number);
         let witness = Witness {
             output,
             request: request.id.as_deref(),
@@ -34,11 +33,10 @@ pub(crate) fn run(
         let mut report = rehearsal.request(&request, &witness);
         totals.count(report.kind(), false);
         is_written = output.report(&mut report);
+        output.answered(&totals);
     }
-    if totals.all() == 0 {
-        if options.names_requests() {
-            return Err(no_request());
-        }
+    if totals.all() == 0 && !options.names_requests() {
+        output.taken(true);
         let mut report = rehearsal.connection();
         totals.count(report.kind(), false);
         is_written = output.report(&mut report);
@@ -46,9 +44,5 @@ pub(crate) fn run(
     if !is_written {
         totals.lost();
     }
-    let exit_code = totals.exit_code(false);
-    if totals.all() > 1 {
-        output.summary(&totals, exit_code);
-    }
-    Ok(exit_code)
+    finish(&totals, false, output)
 }

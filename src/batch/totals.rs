@@ -32,6 +32,18 @@ pub(crate) const TOLD: [Kind; 9] = [
     Io,
 ];
 
+/// The gravest first.
+const GRAVEST: [Kind; 8] = [
+    Unknown,
+    Running,
+    Interrupted,
+    Config,
+    Failed,
+    Refused,
+    Usage,
+    Unreachable,
+];
+
 const NOT_STARTED: [Kind; 4] = [Usage, Config, Refused, Unreachable];
 
 impl Totals {
@@ -67,27 +79,12 @@ impl Totals {
         if self.has_lost {
             return Io.exit_code();
         }
-        let order: &[Kind] = if self.all() == 1 {
-            &TOLD
-        } else if has_journal || !self.has_started {
-            &[
-                Running,
-                Unreachable,
-                Unknown,
-                Interrupted,
-                Config,
-                Failed,
-                Refused,
-                Usage,
-            ]
-        } else {
-            &[Unknown, Running, Interrupted, Failed]
-        };
-        let is_counted = |kind: &&Kind| self.of(**kind) > 0;
-        match order.iter().find(is_counted) {
-            Some(kind) => kind.exit_code(),
-            None if NOT_STARTED.iter().any(|kind| is_counted(&kind)) => Failed.exit_code(),
+        let may_repeat = has_journal || !self.has_started;
+        let repeated = [Running, Unreachable].into_iter().filter(|_| may_repeat);
+        match repeated.chain(GRAVEST).find(|&kind| self.of(kind) > 0) {
             None => 0,
+            Some(kind) if NOT_STARTED.contains(&kind) && !may_repeat => Failed.exit_code(),
+            Some(kind) => kind.exit_code(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The status line for a person at a terminal: what a run is doing, or how far a batch is. Only the
 //! text of it; `console` draws and erases it.
 
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::printable;
@@ -30,9 +31,13 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn new(language: Language, total: Option<usize>) -> Self {
+        // At a terminal where requests are typed it would only be in the way.
+        let waiting = !io::stdin().is_terminal();
+        let waiting = waiting.then(|| language.pick("waiting for a request", "正在等待请求"));
         Self {
             language,
             total: total.map(|total| total as u64),
+            step: waiting.unwrap_or_default().to_owned(),
             ..Self::default()
         }
     }
@@ -79,12 +84,14 @@ impl Status {
         self.step = self.language.pick(english, chinese).to_owned() + &mask(&detail);
     }
 
-    /// The line, at most 79 columns wide; nothing between two requests, nor for a moment's work.
+    /// The line, at most 79 columns wide; nothing between two requests, nor for a moment's work. The
+    /// first request may keep it waiting, and nobody would know for what.
     pub(super) fn line(&self, now: Duration) -> Option<String> {
         let done = self.answered.all();
         let running = self.taken.saturating_sub(done);
         let elapsed = now.saturating_sub(self.began);
-        if running == 0 || elapsed < MOMENT {
+        let is_waiting = self.taken == 0 && !self.step.is_empty();
+        if running == 0 && !is_waiting || elapsed < MOMENT {
             return None;
         }
         let time = clock(elapsed);

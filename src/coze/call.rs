@@ -202,17 +202,6 @@ pub(crate) enum Mode {
     Async,
 }
 
-impl Mode {
-    /// Nothing for any other word.
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        match word {
-            "stream" => Some(Self::Stream),
-            "async" => Some(Self::Async),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,7 @@ use crate::error::Error;
 
 /// The id that an address names; nothing for a text that is no address.
 pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
-    let after_scheme = text.split_once("://").map(|(_, rest)| rest);
-    let rest = after_scheme.unwrap_or(text);
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = rest.split(['/', '?', '#', ':']).next().unwrap_or_default();
     if host.to_ascii_lowercase().ends_with(".coze.site") {
         let error = Error::usage("workflow_id is the address of a deployed project");
@@ -17,29 +16,27 @@ pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
         ));
     }
     let Some(id) = parameter(rest, "workflow_id") else {
-        return match after_scheme {
-            None => Ok(None),
-            Some(_) => Err(
-                Error::usage("workflow_id is an address that names no workflow").hint(
-                    "the address of a workflow's page holds workflow_id=…",
-                    "工作流页面的地址中有 workflow_id=…",
-                ),
-            ),
-        };
+        if rest == text {
+            return Ok(None);
+        }
+        let error = Error::usage("workflow_id is an address that names no workflow");
+        return Err(error.hint(
+            "the address of a workflow's page holds workflow_id=…",
+            "工作流页面的地址中有 workflow_id=…",
+        ));
     };
     plain_id("workflow_id", id)?;
-    match parameter(rest, "execute_id").filter(|id| id.bytes().any(|byte| byte != b'0')) {
-        None => Ok(Some(id)),
-        Some(execute_id) => {
-            plain_id("execute_id", execute_id)?;
-            let watch = format!(r#"{{"workflow_id":"{id}","execute_id":"{execute_id}"}}"#);
-            let error = Error::usage("workflow_id is the address of a run, not of a workflow");
-            Err(error.hint(
-                format!("to watch that run: {watch}"),
-                format!("要查看这次运行：{watch}"),
-            ))
-        }
-    }
+    let run = parameter(rest, "execute_id").filter(|id| id.bytes().any(|byte| byte != b'0'));
+    let Some(execute_id) = run else {
+        return Ok(Some(id));
+    };
+    plain_id("execute_id", execute_id)?;
+    let watch = format!(r#"{{"workflow_id":"{id}","execute_id":"{execute_id}"}}"#);
+    let error = Error::usage("workflow_id is the address of a run, not of a workflow");
+    Err(error.hint(
+        format!("to watch that run: {watch}"),
+        format!("要查看这次运行：{watch}"),
+    ))
 }
 
 /// What the query of an address gives a name, if anything.
@@ -47,8 +44,8 @@ fn parameter<'a>(address: &'a str, name: &str) -> Option<&'a str> {
     let (_, query) = address.split_once('?')?;
     let pairs = query.split('#').next()?.split('&');
     pairs
-        .filter_map(|pair| pair.split_once('='))
-        .find_map(|(other, value)| (other == name && !value.is_empty()).then_some(value))
+        .filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        .find(|value| !value.is_empty())
 }
 
 #[cfg(test)]

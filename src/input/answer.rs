@@ -33,14 +33,14 @@ pub(super) fn check(interrupt: &Interrupt, answer: &str) -> Result<(), Error> {
 /// Names what is asked for.
 fn refusal(sentence: &str, inputs: &[Input]) -> Error {
     let asked: Vec<_> = inputs.iter().map(Input::describe).collect();
-    let message = if asked.is_empty() {
-        format!("{sentence}: the run waits for inputs")
-    } else {
-        format!("{sentence}: the run asks for {}", asked.join(", "))
+    let asks = match asked.as_slice() {
+        [] => "waits for inputs".to_owned(),
+        asked => format!("asks for {}", asked.join(", ")),
     };
+    let message = format!("{sentence}: the run {asks}");
     let mut needed: Vec<_> = required(inputs).map(quoted).collect();
     if needed.is_empty() {
-        needed.push("\"NAME\"".to_owned());
+        needed.push(quoted("NAME"));
     }
     let example = format!("{{{}:…}}", needed.join(":…,"));
     Error::usage(message).hint(
@@ -61,34 +61,29 @@ impl Input {
     /// One of a list has its name inside, one of a map before it.
     fn parse(name: Option<String>, json: &RawValue) -> Option<Self> {
         let entries = Entries::parse(json.get())?;
-        let raw = |key| entries.value(key).map(Into::into);
-        let text = |key| fields::nonempty(raw(key)).map(Into::into);
+        let text = |key| fields::nonempty(entries.value(key)).map(Into::into);
         Some(Self {
             name: name.or_else(|| text("name"))?,
             r#type: text("type"),
-            required: fields::flag(raw("required")),
+            required: fields::flag(entries.value("required")),
         })
     }
 
     /// Whether it takes a text, as far as the run says.
     pub(crate) fn is_text(&self) -> bool {
         let other = ["integer", "number", "boolean", "object", "array", "float"];
-        let r#type = self
-            .r#type
-            .as_deref()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        !other.iter().any(|word| r#type.starts_with(word))
+        let r#type = self.r#type.as_deref().map(str::to_ascii_lowercase);
+        !r#type.is_some_and(|r#type| other.iter().any(|word| r#type.starts_with(word)))
     }
 
     /// `name (type, optional)`.
     pub(crate) fn describe(&self) -> String {
         let optional = (!self.required).then_some("optional");
         let asides: Vec<_> = self.r#type.as_deref().into_iter().chain(optional).collect();
-        match asides.as_slice() {
-            [] => self.name.clone(),
-            asides => format!("{} ({})", self.name, asides.join(", ")),
+        if asides.is_empty() {
+            return self.name.clone();
         }
+        format!("{} ({})", self.name, asides.join(", "))
     }
 }
 
@@ -104,7 +99,7 @@ pub(crate) fn inputs(interrupt: &Interrupt) -> Vec<Input> {
     // The form is `{"content":"[…]"}`, or the text of it.
     let in_form = || {
         let form = unwrapped(interrupt.data.as_deref()?.get());
-        of_collection(Entries::parse(&form)?.value("content")?.get())
+        of_collection(Entries::parse(&form)?.value("content")?.0)
     };
     named.or_else(in_form).unwrap_or_default()
 }
@@ -113,18 +108,18 @@ pub(crate) fn inputs(interrupt: &Interrupt) -> Vec<Input> {
 /// nothing when it names nothing.
 fn of_collection(json: &str) -> Option<Vec<Input>> {
     let json = unwrapped(json);
-    let inputs: Vec<_> = if let Some(map) = fields::entries(&json) {
-        let inputs = map.into_iter();
-        inputs
-            .filter_map(|(name, input)| Input::parse(Some(name), input))
-            .collect()
-    } else {
-        let list: Vec<&RawValue> = serde_json::from_str(&json).ok()?;
-        let inputs = list.into_iter();
-        inputs
-            .filter_map(|input| Input::parse(None, input))
-            .collect()
+    let list = || serde_json::from_str::<Vec<&RawValue>>(&json).ok();
+    let named: Vec<_> = match fields::entries(&json) {
+        Some(map) => map
+            .into_iter()
+            .map(|(name, one)| (Some(name), one))
+            .collect(),
+        None => list()?.into_iter().map(|one| (None, one)).collect(),
     };
+    let inputs = named.into_iter();
+    let inputs: Vec<_> = inputs
+        .filter_map(|(name, one)| Input::parse(name, one))
+        .collect();
     (!inputs.is_empty()).then_some(inputs)
 }
 

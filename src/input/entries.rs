@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::body::quoted;
-use crate::coze::fields::{self, Json};
+use super::body::{Body, quoted};
+use crate::coze::fields::{self, Json, Raw};
 use crate::error::Error;
 
 /// In the order in which they are written.
@@ -41,67 +42,73 @@ impl<'a> Entries<'a> {
     }
 
     /// The value as it is written.
-    pub(super) fn value(&self, key: &str) -> Option<&'a RawValue> {
-        let (_, value) = self.0.iter().find(|(other, _)| other == key)?;
-        (value.get() != "null").then_some(*value)
+    pub(super) fn value(&self, key: &str) -> Raw<'a> {
+        let (_, value) = self.iter().find(|(other, _)| *other == key)?;
+        (value.get() != "null").then_some(value.into())
     }
 
     /// An id: a string, or an integer literal taken digit for digit, because ids exceed 2^53.
     /// Absent when it is not there, `null` or empty.
     pub(super) fn id(&self, key: &str) -> Result<Option<String>, Error> {
-        let Some(raw) = self.value(key) else {
+        let Some(Json(json)) = self.value(key) else {
             return Ok(None);
         };
-        let integer = raw.get().bytes().all(|byte| byte.is_ascii_digit());
-        let text = (raw.get().starts_with('"') || integer)
-            .then(|| fields::text(Some(raw.into())))
-            .flatten()
-            .ok_or_else(|| Error::usage(format!("{key} must be a string or an integer")))?;
+        let is_id = json.starts_with('"') || json.bytes().all(|byte| byte.is_ascii_digit());
+        let text = fields::text(Some(Json(json))).filter(|_| is_id);
+        let text = text.ok_or_else(|| must_be(key, "a string or an integer"))?;
         plain_id(key, &text)?;
         Ok(Some(text.into_owned()).filter(|text| !text.is_empty()))
     }
 
     pub(super) fn string(&self, key: &str) -> Result<Option<String>, Error> {
-        let Some(raw) = self.value(key) else {
-            return Ok(None);
-        };
-        serde_json::from_str(raw.get()).map(Some).map_err(|_| {
-            if !matches!(raw.get().as_bytes(), [b'-' | b'0'..=b'9', ..]) {
-                return Error::usage(format!("{key} must be a string"));
+        match self.value(key) {
+            None => Ok(None),
+            Some(Json(json)) if json.starts_with(|first| matches!(first, '-' | '0'..='9')) => {
+                Err(must_be(key, "a string, not a number").hint(
+                    format!("write it in quotes: \"{json}\""),
+                    format!("请加上引号：\"{json}\""),
+                ))
             }
-            Error::usage(format!("{key} must be a string, not a number")).hint(
-                format!("write it in quotes: \"{raw}\""),
-                format!("请加上引号：\"{raw}\""),
-            )
-        })
+            Some(Json(json)) => serde_json::from_str(json).map_err(|_| must_be(key, "a string")),
+        }
     }
 
     pub(super) fn boolean(&self, key: &str) -> Result<bool, Error> {
-        match self.value(key).map(RawValue::get) {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(_) => Err(Error::usage(format!("{key} must be true or false"))),
-        }
+        let json = self.value(key).map_or("false", |Json(json)| json);
+        serde_json::from_str(json).map_err(|_| must_be(key, "true or false"))
     }
 
-    /// The JSON that is sent to Coze for a key that it knows; nothing when the key is absent.
-    pub(super) fn to_send(&self, key: &str) -> Result<Option<Cow<'a, str>>, Error> {
-        let quote = |text: String| Cow::Owned(quoted(&text));
-        let raw = self.value(key).map(RawValue::get);
-        match key {
-            "bot_id" | "app_id" | "connector_id" => Ok(self.id(key)?.map(quote)),
-            "workflow_version" => Ok(self.string(key)?.map(quote)),
-            "ext" if raw.is_some_and(|raw| !raw.starts_with('{')) => {
-                Err(Error::usage("ext must be an object")
-                    .hint(r#"such as {"user_id":"…"}"#, r#"例如 {"user_id":"…"}"#))
+    /// Writes the value of a key that Coze knows as Coze wants it, unless it is absent.
+    pub(super) fn forward(&self, key: &str, body: &mut Body) -> Result<(), Error> {
+        let Some(Json(json)) = self.value(key) else {
+            return Ok(());
+        };
+        let is_object = |json: &str| fields::object::<IgnoredAny>(json).is_some();
+        let text = match key {
+            "bot_id" | "app_id" | "connector_id" => self.id(key)?,
+            "workflow_version" => self.string(key)?,
+            "ext" if !json.starts_with('{') => {
+                return Err(must_be(key, "an object")
+                    .hint(r#"such as {"user_id":"…"}"#, r#"例如 {"user_id":"…"}"#));
             }
-            "parameters" if raw.is_some_and(|raw| !raw.starts_with(['{', '"'])) => {
-                let error = Error::usage("parameters must be an object, or the text of one");
-                Err(error.hint(r#"such as {"city":"北京"}"#, r#"例如 {"city":"北京"}"#))
+            "parameters" if !json.starts_with('{') && !is_object(&unwrapped(json)) => {
+                return Err(must_be(key, "an object, or the text of one")
+                    .hint(r#"such as {"city":"北京"}"#, r#"例如 {"city":"北京"}"#));
             }
-            _ => Ok(raw.map(Cow::Borrowed)),
+            _ => {
+                body.push(key, json);
+                None
+            }
+        };
+        if let Some(text) = text {
+            body.push(key, &quoted(&text));
         }
+        Ok(())
     }
+}
+
+fn must_be(key: &str, what: &str) -> Error {
+    Error::usage(format!("{key} must be {what}"))
 }
 
 /// The JSON that a string holds, or the value itself.
@@ -112,19 +119,14 @@ pub(super) fn unwrapped(json: &str) -> Cow<'_, str> {
 /// Ids become parts of a path and are shown to a terminal. One such as `7xxx` is an example's.
 pub(super) fn plain_id(key: &str, id: &str) -> Result<(), Error> {
     let unknown = id.trim_start_matches(|char: char| char.is_ascii_digit());
-    if unknown.len() > 2
-        && unknown
-            .bytes()
-            .all(|byte| matches!(byte, b'x' | b'X' | b'*'))
-    {
+    if unknown.len() > 2 && unknown.trim_matches(['x', 'X', '*']).is_empty() {
         return Err(Error::usage(format!("{key} {id} is a placeholder"))
             .hint("put the id itself in its place", "请换成真正的 ID"));
     }
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if id.bytes().all(plain) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if id.bytes().all(is_plain) {
         return Ok(());
     }
-    Err(Error::usage(format!(
-        "{key} may hold only letters, digits, _ and -"
-    )))
+    let message = format!("{key} may hold only letters, digits, _ and -");
+    Err(Error::usage(message))
 }

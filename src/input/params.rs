@@ -5,13 +5,13 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Take};
+use std::io::{self, ErrorKind, Read, Seek, Take};
 use std::path::Path;
 
 use serde_json::value::RawValue;
 
 use super::body::{Body, quoted};
-use super::hash::Hash;
+use super::hash::Fingerprint;
 use super::reader::REQUEST_LIMIT;
 use crate::error::Error;
 
@@ -26,34 +26,34 @@ pub(crate) fn request(
     for argument in params {
         // The first of `:=`, `=`, `@` ends the NAME.
         let place = argument.find(['=', '@']).unwrap_or_default();
-        let (before, value) = argument.split_at(place);
-        let name = match before.strip_suffix(':') {
-            Some(name) if value.starts_with('=') => name,
-            _ => before,
-        };
+        let (before, signed) = argument.split_at(place);
+        let json_name = before.strip_suffix(':').filter(|_| signed.starts_with('='));
+        let name = json_name.unwrap_or(before);
         if name.is_empty() {
-            return Err(no_sign(argument));
+            let forms = "NAME=TEXT, NAME:=JSON and NAME@FILE";
+            return Err(Error::usage(format!("--param {argument:?} is none of {forms}")).hint(
+                "such as city=北京, days:=3 or image@cat.png; a text or JSON in a file is =@FILE or :=@FILE",
+                "例如 city=北京、days:=3 或 image@cat.png；文件中的文本或 JSON 写作 =@文件 或 :=@文件",
+            ));
         }
         if names.contains(&name) {
             let error = Error::usage(format!("--param {name} was given twice"));
             return Err(error.hint("leave one of them out", "请去掉其中一个"));
         }
         names.push(name);
-        let json = if let Some(value) = value.strip_prefix('=') {
-            let text = match value.strip_prefix('@') {
-                Some(path) => Cow::Owned(read(name, path)?),
-                None => Cow::Borrowed(value),
-            };
-            if name == before {
-                quoted(&text)
-            } else {
-                json(name, &text)?
-            }
-        } else {
-            let file = FileParameter::open(name, &value[1..])?;
-            let json = file.placeholder();
+        let Some(value) = signed.strip_prefix('=') else {
+            let file = FileParameter::open(name, &signed[1..])?;
+            parameters.push(name, &file.placeholder());
             files.push(file);
-            json
+            continue;
+        };
+        let text = match value.strip_prefix('@') {
+            Some(path) => read(name, path)?.into(),
+            None => Cow::Borrowed(value),
+        };
+        let json = match json_name {
+            Some(_) => json(name, &text)?,
+            None => quoted(&text),
         };
         parameters.push(name, &json);
     }
@@ -65,35 +65,34 @@ pub(crate) fn request(
     Ok((body.finish(), files))
 }
 
-fn no_sign(argument: &str) -> Error {
-    let message = format!("--param {argument:?} is none of NAME=TEXT, NAME:=JSON and NAME@FILE");
-    Error::usage(message).hint(
-        "such as city=北京, days:=3 or image@cat.png; a text or JSON in a file is =@FILE or :=@FILE",
-        "例如 city=北京、days:=3 或 image@cat.png；文件中的文本或 JSON 写作 =@文件 或 :=@文件",
-    )
-}
-
 /// The text of a file.
 fn read(name: &str, path: &str) -> Result<String, Error> {
-    let mut bytes = Vec::new();
     // One byte more, by which it is too large.
     let limited = File::open(path).map(|file| file.take(REQUEST_LIMIT as u64 + 1));
-    let read = limited.and_then(|mut file| file.read_to_end(&mut bytes));
-    read.map_err(|error| unreadable(name, path, &error))?;
-    let text = String::from_utf8(bytes).ok();
-    text.filter(|text| text.len() <= REQUEST_LIMIT)
-        .ok_or_else(|| {
+    match limited.and_then(io::read_to_string) {
+        Ok(text) if text.len() <= REQUEST_LIMIT => Ok(text),
+        Err(error) if error.kind() != ErrorKind::InvalidData => Err(unreadable(name, path, &error)),
+        _ => {
             let message = format!("--param {name}: {path} is no UTF-8 text of at most 20 MiB");
-            Error::usage(message).hint(
+            Err(Error::usage(message).hint(
                 format!("save it as UTF-8; to upload it as it is: {name}@{path}"),
                 format!("请以 UTF-8 编码保存；要原样上传：{name}@{path}"),
-            )
-        })
+            ))
+        }
+    }
 }
 
 /// Byte for byte. The white space around it, and a byte order mark, are no part of it.
 fn json(name: &str, text: &str) -> Result<String, Error> {
-    let parsed = serde_json::from_str::<&RawValue>(text.trim_start_matches('\u{feff}'));
+    let text = text.trim_start_matches('\u{feff}');
+    if text.trim_ascii().is_empty() {
+        let error = Error::usage(format!("--param {name}: the JSON is missing"));
+        return Err(error.hint(
+            format!("a variable may not be set; an empty text is given as {name}="),
+            format!("可能有变量未设置；空文本请写作 {name}="),
+        ));
+    }
+    let parsed = serde_json::from_str::<&RawValue>(text);
     parsed.map(ToString::to_string).map_err(|error| {
         Error::usage(format!("--param {name}: not valid JSON: {error}")).hint(
             "a text is given without the colon: NAME=TEXT or NAME=@FILE",
@@ -117,7 +116,7 @@ pub(crate) struct FileParameter {
     path: String,
     file: File,
     pub(crate) length: u64,
-    hash: Hash,
+    hash: Fingerprint,
 }
 
 impl FileParameter {
@@ -132,7 +131,7 @@ impl FileParameter {
             ));
         }
         let mut file = File::open(path).map_err(cannot)?;
-        let mut hash = Hash::EMPTY;
+        let mut hash = Fingerprint::EMPTY;
         let length = io::copy(&mut file, &mut hash).map_err(cannot)?;
         Ok(Self {
             name: name.to_owned(),
@@ -162,8 +161,7 @@ impl FileParameter {
 
     /// What is in its place, as JSON, until it has an id. A journal knows it by its bytes.
     fn placeholder(&self) -> String {
-        let hash = self.hash.0;
-        quoted(&format!(r#"{{"file_hash":"{hash:032x}"}}"#))
+        quoted(&format!(r#"{{"file_hash":"{}"}}"#, self.hash))
     }
 
     /// The bytes that were hashed. Where the file has others by now they fail before their end, so
@@ -173,7 +171,7 @@ impl FileParameter {
         let _ = (&self.file).rewind();
         SameBytes {
             bytes: (&self.file).take(self.length),
-            hash: Hash::EMPTY,
+            hash: Fingerprint::EMPTY,
             expected: self.hash,
             has_changed,
         }
@@ -195,8 +193,8 @@ impl FileParameter {
 
 struct SameBytes<'a> {
     bytes: Take<&'a File>,
-    hash: Hash,
-    expected: Hash,
+    hash: Fingerprint,
+    expected: Fingerprint,
     has_changed: &'a Cell<bool>,
 }
 

@@ -7,7 +7,7 @@ mod fault;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use serde::de::IgnoredAny;
 use serde_json::Deserializer;
@@ -25,85 +25,85 @@ const ENDS_INPUT: Mistake = (
     "它从前面的行开始，因此其后的内容不再读取",
 );
 
-/// How much is read at a time: as much as is held already, between these. Most requests are small, and
-/// what is asked for is first filled with zeros.
-const READ_SIZES: (usize, usize) = (4 << 10, 64 << 10);
+/// How much is read at a time.
+const READ_SIZE: usize = 64 << 10;
 
-/// The requests of one input, one by one.
+/// What stands between values. A byte order mark is found between joined files.
+const SPACE: &[u8] = b" \t\n\r";
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What kind of input it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Nothing is read after a fault in it: a line of a text that lost its quotes must not be taken
+    /// for another request.
+    Argument,
+    File,
+    /// It may keep its reader waiting.
+    Stream,
+}
+
+/// The requests of one input: the text of one JSON object after another, well formed. An error is
+/// the answer to one request that can't be one; whether more follow is for the next item to say.
 #[derive(Debug)]
 pub(crate) struct Requests<R> {
-    source: Source<R>,
+    input: BufReader<R>,
     /// What the input is called in a sentence; nothing for the only one.
     name: Option<String>,
-    is_argument: bool,
-    /// It is a stream, which may keep its reader waiting.
-    may_wait: bool,
+    door: Door,
+    /// The value at hand, as far as it was read; so much of it was given to serde.
+    value: Vec<u8>,
+    taken: usize,
+    /// Where the value begins, from 1; a column counts bytes.
+    line: usize,
+    column: usize,
     ended: bool,
 }
 
-impl<R: Read> Requests<R> {
-    pub(crate) fn new(input: R, name: Option<String>) -> Self {
-        Self {
-            source: Source {
-                input,
-                buffer: Vec::new(),
-                start: 0,
-                place: 0,
-                line: 1,
-                column: 1,
-            },
-            name,
-            is_argument: false,
-            may_wait: true,
-            ended: false,
-        }
-    }
+impl<R: Read> Iterator for Requests<R> {
+    type Item = Result<String, Error>;
 
-    /// The input never keeps its reader waiting.
-    pub(crate) fn without_waiting(self) -> Self {
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let item = self.next_value().transpose();
+        self.ended |= item.is_none() || self.door == Door::Argument && matches!(item, Some(Err(_)));
+        item
+    }
+}
+
+impl<R: Read> Requests<R> {
+    pub(crate) fn new(input: R, name: Option<String>, door: Door) -> Self {
         Self {
-            may_wait: false,
-            ..self
+            input: BufReader::with_capacity(READ_SIZE, input),
+            name,
+            door,
+            value: Vec::new(),
+            taken: 0,
+            line: 1,
+            column: 1,
+            ended: false,
         }
     }
 
     /// Whether another value is known to follow. Never waits for one.
     pub(crate) fn is_followed(&mut self) -> bool {
-        // Nor do the bytes of a byte order mark begin a value.
-        let skipped = b" \t\n\r\xef\xbb\xbf";
-        let is_something = |byte| !skipped.contains(byte);
-        if self.ended || self.may_wait {
-            return !self.ended && self.source.value().iter().any(is_something);
-        }
-        !matches!(self.source.skip_white_space(), Ok(None))
-    }
-
-    /// The input is an argument, so nothing is read after a fault in it: a line of a text that lost
-    /// its quotes must not be taken for another request.
-    pub(crate) fn of_argument(self) -> Self {
-        Self {
-            is_argument: true,
-            ..self
-        }
-    }
-
-    /// The text of the next request: a JSON object, well formed. An error is the answer to one
-    /// request that can't be one; whether more follow is for the next call to say.
-    pub(crate) fn next(&mut self) -> Option<Result<String, Error>> {
-        if self.ended {
-            return None;
-        }
-        let item = self.next_value().transpose();
-        self.ended |= item.is_none() || self.is_argument && matches!(item, Some(Err(_)));
-        item
+        let Self { input, value, .. } = &*self;
+        let is_space = |byte| SPACE.contains(byte) || MARK.contains(byte);
+        !self.ended
+            && match self.door {
+                Door::Argument | Door::File => !matches!(self.skip_space(), Ok(None)),
+                Door::Stream => !value.iter().chain(input.buffer()).all(is_space),
+            }
     }
 
     fn next_value(&mut self) -> Result<Option<String>, Error> {
-        let first = self.source.skip_white_space();
+        let first = self.skip_space();
         let Some(first) = first.map_err(|error| self.unreadable(&error))? else {
             return Ok(None);
         };
-        let mut values = Deserializer::from_reader(&mut self.source).into_iter::<IgnoredAny>();
+        let mut values = Deserializer::from_reader(&mut *self).into_iter::<IgnoredAny>();
         let parsed = values.next();
         let length = values.byte_offset();
         match parsed {
@@ -111,55 +111,55 @@ impl<R: Read> Requests<R> {
             Some(Err(error)) => return Err(self.refuse(Some(&error))),
             Some(Ok(IgnoredAny)) | None => {}
         }
-        let Ok(text) = str::from_utf8(&self.source.value()[..length]) else {
+        let Ok(text) = str::from_utf8(&self.value[..length]) else {
             return Err(self.refuse(None));
         };
         let text = text.to_owned();
-        self.source.advance(length);
-        // What follows a number or a word without a space, as in `12{…}`, is no request of its own.
-        let follows = !matches!(first, b'{' | b'[' | b'"')
-            && !matches!(self.source.value(), [] | [b' ' | b'\t' | b'\n' | b'\r', ..]);
-        if follows {
-            self.ended = !self.source.skip_line();
+        self.advance(length);
+        // What follows a number or a word without a space, as in `12{…}`, is no request of its own. Of
+        // other values nothing more was read.
+        if !self.value.iter().all(|byte| SPACE.contains(byte)) {
+            self.skip_line();
         }
-        match first {
-            b'{' => Ok(Some(text)),
-            b'[' => Err(Error::usage(self.at("an array is not a request")).hint(
+        let (what, english, chinese) = match first {
+            b'{' => return Ok(Some(text)),
+            b'[' => (
+                "an array is not a request",
                 "send its elements one by one: jq -c '.[]'",
                 "请逐个发送其中的元素：jq -c '.[]'",
-            )),
-            _ => Err(Error::usage(self.at("a request is a JSON object")).hint(
+            ),
+            _ => (
+                "a request is a JSON object",
                 r#"such as {"workflow_id":"…","parameters":{}}"#,
                 r#"例如 {"workflow_id":"…","parameters":{}}"#,
-            )),
-        }
+            ),
+        };
+        Err(Error::usage(self.at(what)).hint(english, chinese))
     }
 
     /// Says what is wrong with the value, and goes to where reading can go on: after the line, when
     /// the value began on the line of the fault. Of a value over several lines nobody can tell where
     /// the next one begins, so it ends the input: a half request must never be sent.
     fn refuse(&mut self, error: Option<&serde_json::Error>) -> Error {
-        self.source.complete_word();
-        let value = self.source.value();
-        let taken = &value[..self.source.place - self.source.start];
+        self.complete_word();
+        let value = &self.value;
+        let taken = &value[..self.taken];
         let fault = Fault::find(value, taken, error);
         // A line break belongs to the line that it ends.
         let began_before = taken.strip_suffix(b"\n").unwrap_or(taken).contains(&b'\n');
         let message = match error {
             Some(error) if error.is_eof() && taken.len() == REQUEST_LIMIT => self.at(TOO_LARGE),
             _ => {
-                let (line, column) = self.source.position(fault.place);
+                let (line, column) = self.line_and_column(fault.place);
                 self.at(&format!("line {line}, column {column}: {}", fault.what))
             }
         };
         self.ended = began_before || fault.mistake == Some(UTF_16);
         if !self.ended {
-            self.ended = !self.source.skip_line();
+            self.skip_line();
         }
-        let hints = fault
-            .mistake
-            .into_iter()
-            .chain(began_before.then_some(ENDS_INPUT));
+        let ends = began_before.then_some(ENDS_INPUT);
+        let hints = fault.mistake.into_iter().chain(ends);
         let (english, chinese): (Vec<_>, Vec<_>) = hints.unzip();
         if english.is_empty() {
             return Error::usage(message);
@@ -179,122 +179,80 @@ impl<R: Read> Requests<R> {
             None => what.to_owned(),
         }
     }
-}
 
-/// The input, kept from the beginning of the value at hand on. As a reader it gives that value, and
-/// no more of it than a request may have.
-#[derive(Debug)]
-struct Source<R> {
-    input: R,
-    buffer: Vec<u8>,
-    /// Where the value begins, and how far it was read.
-    start: usize,
-    place: usize,
-    /// Of `start`, from 1; a column counts bytes.
-    line: usize,
-    column: usize,
-}
-
-impl<R: Read> Read for Source<R> {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        if self.place == self.buffer.len() {
-            self.fill()?;
-        }
-        let end = self.buffer.len().min(self.start + REQUEST_LIMIT);
-        let length = target.len().min(end - self.place);
-        target[..length].copy_from_slice(&self.buffer[self.place..][..length]);
-        self.place += length;
-        Ok(length)
+    /// The value, by the next byte of the input; false at its end.
+    fn grow(&mut self) -> io::Result<bool> {
+        let byte = self.input.by_ref().bytes().next().transpose()?;
+        self.value.extend(byte);
+        Ok(byte.is_some())
     }
-}
 
-impl<R: Read> Source<R> {
-    /// Moves to the next byte that is neither white space nor a byte order mark, which is found
-    /// between joined files, and gives it; nothing at the end.
-    fn skip_white_space(&mut self) -> io::Result<Option<u8>> {
+    /// Moves to the next byte that is neither white space nor a byte order mark, and gives it; nothing
+    /// at the end.
+    fn skip_space(&mut self) -> io::Result<Option<u8>> {
         loop {
-            match self.value() {
-                [b' ' | b'\t' | b'\n' | b'\r', ..] => self.advance(1),
-                [0xef, 0xbb, 0xbf, ..] => {
-                    self.start += 3;
-                    self.place = self.start;
-                }
-                [] | [0xef] | [0xef, 0xbb] => {
-                    let first = self.value().first().copied();
-                    if !self.fill()? {
+            match *self.value {
+                [first, ..] if SPACE.contains(&first) => self.advance(1),
+                _ if self.value == MARK => self.value.clear(),
+                [first, ..] if !MARK.starts_with(&self.value) => return Ok(Some(first)),
+                _ => {
+                    let first = self.value.first().copied();
+                    if !self.grow()? {
                         return Ok(first);
                     }
                 }
-                &[first, ..] => return Ok(Some(first)),
             }
         }
-    }
-
-    /// The value and what was read of the input after it.
-    fn value(&self) -> &[u8] {
-        &self.buffer[self.start..]
     }
 
     /// serde reads no further than the first byte that is wrong. Its character, or word, says more.
     fn complete_word(&mut self) {
-        loop {
-            let word = &self.buffer[self.place.saturating_sub(1).max(self.start)..];
-            let is_part = |byte: &&u8| byte.is_ascii_alphabetic() || !byte.is_ascii();
-            let length = word.iter().take(8).take_while(is_part).count();
-            let ends = length < word.len() || length == 8;
-            // A failing input is at its end; the next call will say so.
-            if ends || word.is_empty() || !self.fill().unwrap_or(false) {
-                return;
-            }
-        }
+        let is_part = |byte: &u8| byte.is_ascii_alphabetic() || !byte.is_ascii();
+        let longest = self.taken + 7;
+        while self.value.len() < longest
+            && self.value.last().is_some_and(is_part)
+            && self.grow().unwrap_or(false)
+        {}
     }
 
-    /// False when the input ends with the line.
-    fn skip_line(&mut self) -> bool {
-        loop {
-            if let Some(length) = self.value().iter().position(|&byte| byte == b'\n') {
-                self.advance(length + 1);
-                return true;
-            }
-            self.start = self.buffer.len();
-            // A failing input is at its end.
-            if !self.fill().unwrap_or(false) {
-                return false;
-            }
+    /// A line break can only be the last byte of what was read of it. A failing input is at its end.
+    fn skip_line(&mut self) {
+        if !self.value.ends_with(b"\n") {
+            self.ended = self.input.skip_until(b'\n').is_err();
         }
+        self.value.clear();
+        self.taken = 0;
+        (self.line, self.column) = (self.line + 1, 1);
     }
 
     fn advance(&mut self, length: usize) {
-        (self.line, self.column) = self.position(length);
-        self.start += length;
-        self.place = self.start;
+        (self.line, self.column) = self.line_and_column(length);
+        self.value.drain(..length);
+        self.taken = 0;
     }
 
-    /// Line and column of that byte of the value.
-    fn position(&self, place: usize) -> (usize, usize) {
-        let before = &self.value()[..place];
+    /// Of that byte of the value.
+    fn line_and_column(&self, place: usize) -> (usize, usize) {
+        let before = &self.value[..place];
         let breaks = before.iter().filter(|&&byte| byte == b'\n').count();
         match before.iter().rposition(|&byte| byte == b'\n') {
             Some(last) => (self.line + breaks, place - last),
             None => (self.line, self.column + place),
         }
     }
+}
 
-    /// Reads more; false at the end of the input.
-    fn fill(&mut self) -> io::Result<bool> {
-        self.buffer.drain(..self.start);
-        self.place = self.place.saturating_sub(self.start);
-        self.start = 0;
-        let filled = self.buffer.len();
-        let (least, most) = READ_SIZES;
-        self.buffer.resize(filled + filled.clamp(least, most), 0);
-        let count = loop {
-            match self.input.read(&mut self.buffer[filled..]) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                count => break count,
-            }
-        };
-        self.buffer.truncate(filled + *count.as_ref().unwrap_or(&0));
-        count.map(|count| count > 0)
+/// For serde: the value at hand, and no more of it than a request may have.
+impl<R: Read> Read for Requests<R> {
+    /// One byte, for what is read too much has to be kept.
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let is_end =
+            self.taken == REQUEST_LIMIT || self.taken == self.value.len() && !self.grow()?;
+        if is_end || target.is_empty() {
+            return Ok(0);
+        }
+        target[0] = self.value[self.taken];
+        self.taken += 1;
+        Ok(1)
     }
 }

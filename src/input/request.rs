@@ -8,15 +8,15 @@ mod tests;
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::body::{Body, quoted};
-use super::entries::Entries;
+use super::entries::{Entries, unwrapped};
 use super::{address, resume};
 use crate::cli::Options;
 use crate::coze::call::{Mode, RunRef};
 use crate::coze::event::Interrupt;
-use crate::coze::fields;
+use crate::coze::fields::{self, Json};
 use crate::error::{Error, nearest};
 
 /// The keys of a run, all of which Coze knows. A resume has the first and takes those from `ext` on.
@@ -92,7 +92,7 @@ impl Request {
             let sentence = "a request is a JSON object with plain keys";
             return Self::refused(Error::usage(sentence));
         };
-        let id = entries.value("id").map(|id| fields::one_line(id.into()));
+        let id = entries.value("id").map(fields::one_line);
         if let Err(error) = entries.refuse_repeated() {
             let refused = Self::refused(error);
             return Self { id, ..refused };
@@ -104,6 +104,20 @@ impl Request {
             facts: facts(&entries),
             task: task(&entries, workflow_id, options),
         }
+    }
+
+    /// Of what a reader gives.
+    pub(crate) fn of(text: Result<String, Error>, options: &Options) -> Self {
+        match text {
+            Ok(text) => Self::parse(&text, options),
+            Err(error) => Self::refused(error),
+        }
+    }
+
+    /// Its `id`, or else its number where responses have to be told apart.
+    pub(crate) fn id_or(&self, number: Option<u64>) -> Option<Box<RawValue>> {
+        let number = || to_raw_value(&number?).ok();
+        self.id.clone().or_else(number)
     }
 
     /// A request of which nothing could be understood.
@@ -120,8 +134,8 @@ impl Request {
 impl Start {
     /// The object of parameters, also where it is given as its text.
     pub(crate) fn parameters(&self) -> Option<Cow<'_, str>> {
-        let raw = Entries::parse(&self.body)?.value("parameters")?;
-        fields::text(Some(raw.into())).or(Some(raw.get().into()))
+        let Json(json) = Entries::parse(&self.body)?.value("parameters")?;
+        Some(unwrapped(json))
     }
 }
 
@@ -134,10 +148,9 @@ impl Task {
         };
         // In a text its quotes would be escaped.
         let is_file = |json: &str| json.starts_with(['{', '[']) && json.contains("\"file_id\"");
-        let json = start.parameters();
-        let parameters = json.as_deref().and_then(Entries::parse);
-        parameters
-            .is_some_and(|parameters| parameters.iter().any(|(_, value)| is_file(value.get())))
+        let json = start.parameters().unwrap_or_default();
+        let parameters = fields::entries(&json).unwrap_or_default();
+        parameters.iter().any(|(_, value)| is_file(value.get()))
     }
 }
 
@@ -179,12 +192,11 @@ fn run(entries: &Entries<'_>, workflow_id: &str, options: &Options) -> Result<St
     refuse_bot_with_app(entries)?;
     let background = options.asynchronous || entries.boolean("is_async")?;
     if options.no_wait && !background {
-        return Err(
-            Error::usage("--no-wait can't be used on a streamed run").hint(
-                "start it in the background: --async",
-                "请在后台运行：--async",
-            ),
-        );
+        let error = Error::usage("--no-wait can't be used on a streamed run");
+        return Err(error.hint(
+            "start it in the background: --async",
+            "请在后台运行：--async",
+        ));
     }
     let mut body = Body::default();
     body.push("workflow_id", &quoted(workflow_id));
@@ -192,11 +204,11 @@ fn run(entries: &Entries<'_>, workflow_id: &str, options: &Options) -> Result<St
         if matches!(key, "workflow_id" | "is_async" | "id") {
             continue;
         }
-        if !RUN_KEYS.contains(&key) {
+        if RUN_KEYS.contains(&key) {
+            entries.forward(key, &mut body)?;
+        } else {
             // Even `null` may mean something there.
             body.push(key, value.get());
-        } else if let Some(json) = entries.to_send(key)? {
-            body.push(key, &json);
         }
     }
     let mode = if background {
@@ -222,40 +234,40 @@ fn watch(entries: &Entries<'_>, workflow_id: Option<String>) -> Result<Watch, Er
     }
     refuse_keys(entries, &RUN_KEYS[1..], "execute_id")?;
     let interrupt = resume::interrupt(entries)?;
-    let holds_answer = |interrupt: &Entries<'_>| interrupt.has("resume_data");
-    if interrupt.as_ref().is_some_and(holds_answer) {
+    if interrupt.has("resume_data") {
         let error = Error::usage("resume_data is inside interrupt");
         return Err(error.hint(
             "it belongs beside interrupt: jq -c '. + {resume_data: \"…\"}'",
             "它应与 interrupt 并列：jq -c '. + {resume_data: \"…\"}'",
         ));
     }
-    let mode = interrupt.as_ref().map_or(Ok(None), resume::mode)?;
+    let mode = resume::mode(&interrupt)?;
     let execute_id = entries.id("execute_id")?;
     let execute_id = execute_id.ok_or_else(|| nothing_to_watch(entries))?;
     let workflow_id = workflow_id.ok_or_else(missing_workflow_id)?;
     let no_run = format!("execute_id {execute_id:?} names no run");
-    match RunRef::new(workflow_id, execute_id, mode) {
-        Some(run) => Ok(Watch { run }),
-        None => Err(Error::usage(no_run).hint(
+    let run = RunRef::new(workflow_id, execute_id, mode).ok_or_else(|| {
+        Error::usage(no_run).hint(
             "Coze says 0 where no run was started; look at Coze before running it again",
             "没有开始运行时，扣子给出的是 0；重新运行之前，请先到扣子上查看",
-        )),
-    }
+        )
+    })?;
+    Ok(Watch { run })
 }
 
 fn nothing_to_watch(entries: &Entries<'_>) -> Error {
-    let error = Error::usage("execute_id is empty: there is nothing to watch");
-    if entries.value("status").map(RawValue::get) == Some("\"Fail\"") {
-        return error.hint(
+    let (english, chinese) = if entries.value("status") == Some(Json("\"Fail\"")) {
+        (
             "a response is never run again; send the request itself",
             "响应不会被重新运行；请发送原来的请求",
-        );
-    }
-    error.hint(
-        "the run may have been started; look at Coze before running it again",
-        "可能已经开始运行；重新运行之前，请先到扣子上查看",
-    )
+        )
+    } else {
+        (
+            "the run may have been started; look at Coze before running it again",
+            "可能已经开始运行；重新运行之前，请先到扣子上查看",
+        )
+    };
+    Error::usage("execute_id is empty: there is nothing to watch").hint(english, chinese)
 }
 
 fn workflow_id(entries: &Entries<'_>) -> Result<Option<String>, Error> {
@@ -289,12 +301,11 @@ fn check_run_keys(entries: &Entries<'_>, options: &Options) -> Result<(), Error>
         return Ok(());
     };
     if entries.has("status") && entries.has("debug_url") {
-        return Err(
-            Error::usage("this is a response without its execute_id").hint(
-                "look at Coze before running it again",
-                "重新运行之前，请先到扣子上查看",
-            ),
-        );
+        let error = Error::usage("this is a response without its execute_id");
+        return Err(error.hint(
+            "look at Coze before running it again",
+            "重新运行之前，请先到扣子上查看",
+        ));
     }
     let error = Error::usage(format!("unknown key {key:?} in a run"));
     Err(match nearest(key, &RUN_KEYS) {
@@ -312,8 +323,8 @@ fn check_run_keys(entries: &Entries<'_>, options: &Options) -> Result<(), Error>
 
 /// A report is about a workflow and looks like a request for it, which would be paid for.
 fn refuse_report(entries: &Entries<'_>) -> Result<(), Error> {
-    let workflow = entries.value("workflow").map(RawValue::get);
-    if !entries.has("reachable") && !workflow.is_some_and(|json| json.starts_with('{')) {
+    let workflow = entries.value("workflow").unwrap_or(Json(""));
+    if !entries.has("reachable") && !workflow.0.starts_with('{') {
         return Ok(());
     }
     let error = Error::usage("this is a report of --check, not a request");
@@ -329,15 +340,14 @@ pub(super) fn refuse_keys(
     run_only: &[&str],
     key: &str,
 ) -> Result<(), Error> {
-    match entries.keys().find(|other| run_only.contains(other)) {
-        None => Ok(()),
-        Some(other) => Err(
-            Error::usage(format!("{key} and {other} can't be given together")).hint(
-                format!("a run has no {key}; a request that has it starts nothing"),
-                format!("运行请求没有 {key}；带有它的请求不会开始运行"),
-            ),
-        ),
-    }
+    let Some(other) = entries.keys().find(|other| run_only.contains(other)) else {
+        return Ok(());
+    };
+    let error = Error::usage(format!("{key} and {other} can't be given together"));
+    Err(error.hint(
+        format!("a run has no {key}; a request that has it starts nothing"),
+        format!("运行请求没有 {key}；带有它的请求不会开始运行"),
+    ))
 }
 
 pub(super) fn refuse_bot_with_app(entries: &Entries<'_>) -> Result<(), Error> {

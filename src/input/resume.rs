@@ -2,8 +2,6 @@
 //! is sent. By hand with `event_id` and `interrupt_type`, or with the `interrupt` of a response.
 //! Body: <https://docs.coze.cn/developer_guides/workflow_stream_resume>.
 
-use serde_json::value::RawValue;
-
 use super::answer;
 use super::body::{Body, quoted};
 use super::entries::Entries;
@@ -11,7 +9,7 @@ use super::request::{RUN_KEYS, Resume, refuse_bot_with_app, refuse_keys};
 use crate::cli::Options;
 use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
-use crate::coze::fields;
+use crate::coze::fields::{self, Json};
 use crate::error::Error;
 
 pub(super) fn resume(
@@ -24,9 +22,8 @@ pub(super) fn resume(
     let interrupt = question(entries)?;
     let mode = interrupt.mode.unwrap_or(Mode::Stream);
     if options.no_wait && mode == Mode::Stream {
-        return Err(Error::usage(
-            "--no-wait can't be used on a resume that is streamed",
-        ));
+        let message = "--no-wait can't be used on a resume that is streamed";
+        return Err(Error::usage(message));
     }
     let resume_data = resume_data(entries)?;
     // This stands where the answer is to be put, in the command that a person is shown. A question
@@ -42,9 +39,7 @@ pub(super) fn resume(
     body.push("interrupt_type", &interrupt.r#type.to_string());
     body.push("resume_data", &quoted(&resume_data));
     for key in &RUN_KEYS[3..] {
-        if let Some(json) = entries.to_send(key)? {
-            body.push(key, &json);
-        }
+        entries.forward(key, &mut body)?;
     }
     Ok(Resume {
         event_id: interrupt.event_id,
@@ -53,24 +48,18 @@ pub(super) fn resume(
     })
 }
 
-/// The `interrupt` of a response that is fed back.
-pub(super) fn interrupt<'a>(entries: &Entries<'a>) -> Result<Option<Entries<'a>>, Error> {
-    let Some(raw) = entries.value("interrupt") else {
-        return Ok(None);
-    };
-    Entries::parse(raw.get())
+/// The `interrupt` of a response that is fed back; without one it is empty.
+pub(super) fn interrupt<'a>(entries: &Entries<'a>) -> Result<Entries<'a>, Error> {
+    let Json(json) = entries.value("interrupt").unwrap_or(Json("{}"));
+    Entries::parse(json)
         .filter(|interrupt| interrupt.refuse_repeated().is_ok())
-        .map(Some)
         .ok_or_else(|| Error::usage("interrupt must be the object of a response"))
 }
 
 /// How the run was started, as its `interrupt` says.
 pub(super) fn mode(interrupt: &Entries<'_>) -> Result<Option<Mode>, Error> {
-    let Some(raw) = interrupt.value("mode") else {
-        return Ok(None);
-    };
-    let word = fields::text(Some(raw.into())).unwrap_or_default();
-    Mode::parse(&word).map(Some).ok_or_else(|| {
+    let Json(mode) = interrupt.value("mode").unwrap_or(Json("null"));
+    serde_json::from_str(mode).map_err(|_| {
         Error::usage(r#"interrupt.mode must be "stream" or "async""#).hint(
             "it says how the run was started; leave it as the response has it",
             "它说明运行是如何开始的；请保持响应中的原样",
@@ -80,38 +69,45 @@ pub(super) fn mode(interrupt: &Entries<'_>) -> Result<Option<Mode>, Error> {
 
 /// The question that is answered.
 pub(super) fn question(entries: &Entries<'_>) -> Result<Interrupt, Error> {
-    let given = interrupt(entries)?;
-    let mode = given.as_ref().map_or(Ok(None), mode)?;
-    let given = given.filter(|_| !entries.has("event_id"));
-    let (event_id, r#type) = match &given {
-        Some(given) => (given.string("event_id")?, given.value("type")),
-        None => (entries.string("event_id")?, entries.value("interrupt_type")),
+    let interrupt = interrupt(entries)?;
+    let mode = mode(&interrupt)?;
+    let by_hand = entries.has("event_id");
+    let (question, r#type) = if by_hand {
+        (entries, "interrupt_type")
+    } else {
+        (&interrupt, "type")
     };
-    let event_id = event_id.filter(|event_id| !event_id.is_empty());
-    let r#type = fields::number(r#type.map(Into::into));
+    let event_id = question.string("event_id")?.filter(|id| !id.is_empty());
+    let r#type = fields::number(question.value(r#type));
     let (Some(event_id), Some(r#type)) = (event_id, r#type) else {
-        return Err(
-            Error::usage("resume_data needs the interrupt that it answers").hint(
-                "give event_id and interrupt_type, or the whole response with its interrupt",
-                "请给出 event_id 和 interrupt_type，或带有 interrupt 的整个响应",
-            ),
-        );
+        let error = Error::usage("resume_data needs the interrupt that it answers");
+        return Err(error.hint(
+            "give event_id and interrupt_type, or the whole response with its interrupt",
+            "请给出 event_id 和 interrupt_type，或带有 interrupt 的整个响应",
+        ));
     };
-    let value = |key| given.as_ref()?.value(key).map(RawValue::to_owned);
+    // It may have been fed back over several lines, and is printed on one.
+    let value = |key| {
+        interrupt
+            .value(key)
+            .filter(|_| !by_hand)
+            .map(fields::one_line)
+    };
+    let node_title = interrupt.string("node_title").ok().flatten();
     Ok(Interrupt {
         event_id,
         r#type,
         data: value("data"),
         required_parameters: value("required_parameters"),
-        node_title: given.and_then(|given| given.string("node_title").ok()?),
+        node_title: node_title.filter(|_| !by_hand),
         mode,
     })
 }
 
 /// A string, or an object that is sent as its text.
 fn resume_data(entries: &Entries<'_>) -> Result<String, Error> {
-    match entries.value("resume_data").map(RawValue::get) {
-        Some(raw) if raw.starts_with('{') => Ok(raw.to_owned()),
+    match entries.value("resume_data") {
+        Some(Json(json)) if json.starts_with('{') => Ok(json.to_owned()),
         _ => entries
             .string("resume_data")?
             .ok_or_else(|| Error::usage("resume_data must be a string or an object")),
@@ -220,6 +216,13 @@ mod tests {
         assert_eq!((interrupt.event_id.as_str(), interrupt.r#type), ("9/1", 2));
         assert!(interrupt.data.is_none() && interrupt.required_parameters.is_none());
         assert!(interrupt.node_title.is_none());
+    }
+
+    #[test]
+    fn an_interrupt_of_several_lines_comes_back_on_one() {
+        let given = "{\"event_id\":\"9/1\",\"type\":2,\"required_parameters\":{\r\n  \"n\": 1\n}}";
+        let required = question_of(&fed_back(given)).required_parameters;
+        assert_eq!(required.unwrap().get(), "{    \"n\": 1 }");
     }
 
     #[test]

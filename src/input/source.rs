@@ -1,15 +1,16 @@
 //! Where requests come from: `-w`, `--request`, the files, else standard input. All are opened before
 //! anything is sent.
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Cursor, IsTerminal, Read};
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use super::params::{self, FileParameter};
-use super::reader::Requests;
-use crate::cli::Options;
-use crate::error::Error;
+use super::reader::{Door, Requests};
+use crate::cli::{Options, help};
+use crate::error::{Error, Hint};
 
 /// So much is read twice, so that a person can be told how far the work is.
 const COUNTED: u64 = 64 << 20;
@@ -35,7 +36,7 @@ pub(crate) fn open(options: &Options) -> Result<(Vec<Input>, Vec<FileParameter>)
     }
     // Nobody is asked to type one.
     if inputs.is_empty() && !io::stdin().is_terminal() {
-        inputs.push(input(io::stdin(), None));
+        inputs.push(stdin(None));
     }
     Ok((inputs, files))
 }
@@ -53,19 +54,16 @@ pub(crate) fn count(files: &[PathBuf]) -> Option<usize> {
     if files.is_empty() || total > COUNTED {
         return None;
     }
-    let count = |path: &PathBuf| {
-        let mut input = open_file(path).ok()?;
-        Some(iter::from_fn(|| input.next()).count())
-    };
-    files.iter().map(count).sum()
+    let count = |path: &PathBuf| open_file(path).map(Iterator::count);
+    files.iter().map(count).sum::<Result<_, _>>().ok()
 }
 
 /// `--request` with the name of a file is a mistake that JSON's own errors would hardly explain.
 fn refuse_file_name(request: &str) -> Result<(), Error> {
-    let is_json = request.trim_start().starts_with(['{', '[']);
-    let extension = Path::new(request).extension();
-    let names_json = extension.is_some_and(|extension| extension == "json" || extension == "jsonl");
-    if is_json || !(names_json || Path::new(request).is_file()) {
+    let path = Path::new(request);
+    let extension = path.extension().and_then(OsStr::to_str);
+    let is_name = matches!(extension, Some("json" | "jsonl")) || path.is_file();
+    if request.trim_start().starts_with(['{', '[']) || !is_name {
         return Ok(());
     }
     let error = Error::usage("--request takes JSON, not the name of a file");
@@ -77,39 +75,50 @@ fn refuse_file_name(request: &str) -> Result<(), Error> {
 
 fn open_file(path: &Path) -> Result<Input, Error> {
     if path == Path::new("-") {
-        return Ok(input(io::stdin(), Some("-".to_owned())));
+        return Ok(stdin(Some("-".to_owned())));
     }
     let name = path.display().to_string();
-    let cannot = |error: io::Error| {
-        let error = Error::usage(format!("cannot read {name}: {error}"));
-        if name.starts_with('{') {
-            return error.hint(
-                "to give a request as an argument: --request",
-                "要在命令行中直接给出请求，请用 --request",
-            );
-        }
-        error
-    };
-    let file = File::open(path).map_err(cannot)?;
-    let kind = file.metadata().map_err(cannot)?.file_type();
-    if kind.is_dir() {
-        let message = format!("cannot read {name}: it is a directory");
-        return Err(Error::usage(message));
+    let cannot = |error: &dyn fmt::Display| Error::usage(format!("cannot read {name}: {error}"));
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let (metadata, file) = opened.map_err(|error| cannot(&error).with_hint(no_file_name(&name)))?;
+    if metadata.is_dir() {
+        return Err(cannot(&"it is a directory"));
     }
-    let input = input(file, Some(name));
-    Ok(if kind.is_file() {
-        input.without_waiting()
+    let door = if metadata.is_file() {
+        Door::File
     } else {
-        input
-    })
+        Door::Stream
+    };
+    Ok(Requests::new(Box::new(file), Some(name), door))
+}
+
+/// What somebody may have meant who gave this for the name of a file.
+fn no_file_name(text: &str) -> Option<Hint> {
+    let is_id = text.len() > 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if text.starts_with('{') {
+        Some(Hint::new(
+            "to give a request as an argument: --request",
+            "要在命令行中直接给出请求，请用 --request",
+        ))
+    } else if is_id || text.contains("workflow_id=") {
+        Some(Hint::new(
+            format!("to run a workflow by its id: -w {text}"),
+            format!("要按 ID 运行工作流：-w {text}"),
+        ))
+    } else if text == "run" || help::option_names().contains(&text) {
+        Some(Hint::new(
+            "whatever is no option is a FILE: see --help",
+            "不是选项的内容都算作文件：见 --help",
+        ))
+    } else {
+        None
+    }
 }
 
 fn argument(text: String) -> Input {
-    input(Cursor::new(text.into_bytes()), None)
-        .of_argument()
-        .without_waiting()
+    Requests::new(Box::new(Cursor::new(text)), None, Door::Argument)
 }
 
-fn input(bytes: impl Read + Send + 'static, name: Option<String>) -> Input {
-    Requests::new(Box::new(bytes), name)
+fn stdin(name: Option<String>) -> Input {
+    Requests::new(Box::new(io::stdin()), name, Door::Stream)
 }

@@ -113,7 +113,6 @@ fn all_that_is_wrong_with_parameters_is_in_one_sentence() {
         r#"{"input":{"file_id":"7"}}"#,
         r#""input" must be a string, not an object"#,
     );
-    is_misfit(r#""[1]""#, "they are a text that holds no JSON object");
 }
 
 #[test]
@@ -307,6 +306,7 @@ fn a_request_that_is_not_valid_is_refused_as_in_a_run() {
     for request in [
         r#"{"workflowid":"7"}"#,
         r#"{"workflow_id":"7","parameters":7}"#,
+        r#"{"workflow_id":"7","parameters":"[1]"}"#,
         r#"{"workflow_id":"7","execute_id":""}"#,
         "{]",
         "[{}]",
@@ -344,11 +344,38 @@ fn every_report_is_refused_as_a_request() {
 #[test]
 fn what_a_run_would_write_is_not_written() {
     let coze = Coze::start(Options::default());
-    let arguments = ["-o", "out", "--journal", "journal", "--async", "-j", "3"];
-    let ended = check(&coze, &arguments, &typed(r#"{"input":"hi"}"#));
+    for (option, given) in [
+        ("--output", "-o=out"),
+        ("--journal", "--journal=journal"),
+        ("--rerun", "--rerun=failed"),
+        ("--events", "--events"),
+    ] {
+        let program = Program::at(&coze.url()).args(&["--check", given]);
+        let ended = program.run(typed(r#"{"input":"hi"}"#));
+        let message = format!("--check and {option} can't be used together");
+        assert_eq!(ended.responses()[0]["error"]["message"], *message);
+        let left = fs::read_dir(ended.path()).unwrap().count();
+        assert_eq!((ended.code, left), (2, 0));
+    }
+    assert_eq!(coze.counts().connections, 0);
+    let ended = check(&coze, &["--async", "-j", "3"], &typed(r#"{"input":"hi"}"#));
     assert_eq!(ended.code, 0);
-    let left = fs::read_dir(ended.path()).unwrap().count();
-    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_report_of_many_has_the_number_of_a_request_without_an_id() {
+    let coze = Coze::start(Options::default());
+    let named = typed("{}").replacen('{', r#"{"id":"a","#, 1);
+    let requests = [typed("{}"), named, "{]\n".to_owned(), typed("{}")];
+    let program = Program::at(&coze.url()).file("all", requests.concat());
+    let ended = program.args(&["--check", "all"]).run("");
+    let reports = ended.responses();
+    let ids: Vec<_> = reports.iter().map(|report| report["id"].clone()).collect();
+    let expected: [Value; 4] = [0.into(), "a".into(), 2.into(), 3.into()];
+    assert_eq!(ids, expected);
+    assert!(ended.stderr.contains("[id 2]\n"), "{}", ended.stderr);
+    let only = check(&coze, &[], &typed("{}"));
+    assert_eq!(only.responses()[0].get("id"), None);
 }
 
 #[test]

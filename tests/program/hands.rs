@@ -567,9 +567,26 @@ fn json_that_is_none_is_refused() {
     );
     refuses_in(
         "zh_CN.UTF-8",
-        &["-w", "7", "-p", "a:="],
-        "--param a: not valid JSON: EOF while parsing a value at line 1 column 0",
+        &["-w", "7", "-p", "a:={"],
+        "--param a: not valid JSON: EOF while parsing an object at line 1 column 1",
         "普通文本不写冒号：NAME=文本 或 NAME=@文件",
+    );
+}
+
+#[test]
+fn json_that_an_unset_variable_has_left_out_is_named() {
+    for nothing in ["days:=", "days:= "] {
+        refuses(
+            &["-w", "7", "-p", nothing],
+            "--param days: the JSON is missing",
+            "a variable may not be set; an empty text is given as days=",
+        );
+    }
+    refuses_in(
+        "zh_CN.UTF-8",
+        &["-w", "7", "-p", "days:="],
+        "--param days: the JSON is missing",
+        "可能有变量未设置；空文本请写作 days=",
     );
 }
 

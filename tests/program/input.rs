@@ -75,8 +75,8 @@ fn the_address_of_a_workflow_s_page_is_sent_as_its_id() {
 
 #[test]
 fn a_request_of_many_megabytes_is_sent() {
-    let parameters = "x".repeat(19 << 20);
-    let request = format!(r#"{{"workflow_id":"7","parameters":"{parameters}"}}"#);
+    let text = "x".repeat(19 << 20);
+    let request = format!(r#"{{"workflow_id":"7","parameters":{{"text":"{text}"}}}}"#);
     sends(&request, &request);
 }
 
@@ -153,6 +153,29 @@ fn files_are_all_opened_before_anything_is_sent() {
         2,
         r#""message":"cannot read .: it is a directory""#,
     );
+}
+
+#[test]
+fn what_is_no_file_may_be_an_id_or_a_word() {
+    for (file, hint) in [
+        (
+            "7550000000000000001",
+            "to run a workflow by its id: -w 7550000000000000001",
+        ),
+        (
+            "https://www.coze.cn/work_flow?space_id=1&workflow_id=7",
+            "to run a workflow by its id: -w https://www.coze.cn/work_flow?space_id=1&workflow_id=7",
+        ),
+        ("help", "whatever is no option is a FILE: see --help"),
+        ("version", "whatever is no option is a FILE: see --help"),
+        ("run", "whatever is no option is a FILE: see --help"),
+        ("{}", "to give a request as an argument: --request"),
+    ] {
+        let message = format!(
+            r#""message":"cannot read {file}: No such file or directory (os error 2)","hint":"{hint}""#
+        );
+        refuses(unsent().arg(file), "", 2, &message);
+    }
 }
 
 #[test]
@@ -299,7 +322,10 @@ fn an_id_that_would_leave_its_path_is_refused() {
 #[test]
 fn parameters_that_are_no_object_are_refused() {
     let message = r#""message":"parameters must be an object, or the text of one","hint":"such as {\"city\":\"北京\"}""#;
-    refuses_of_7(r#"{"workflow_id":"7","parameters":["北京"]}"#, message);
+    for parameters in [r#"["北京"]"#, r#""北京""#, r#""""#] {
+        let request = format!(r#"{{"workflow_id":"7","parameters":{parameters}}}"#);
+        refuses_of_7(&request, message);
+    }
 }
 
 #[test]

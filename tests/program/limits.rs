@@ -144,7 +144,7 @@ fn requests_are_read_no_faster_than_they_are_answered() {
 fn large_requests_do_not_add_up() {
     const REQUESTS: usize = 100;
     let request = format!(
-        r#"{{"workflow_id":"7","parameters":"{}"}}"#,
+        r#"{{"workflow_id":"7","parameters":{{"text":"{}"}}}}"#,
         "x".repeat(512 << 10)
     );
     let server = Server::start((0..REQUESTS).map(|_| stream_run().sse(HELLO)).collect());

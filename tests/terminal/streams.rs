@@ -75,6 +75,21 @@ fn the_status_line_of_many_tells_how_many_are_done() {
 }
 
 #[test]
+fn the_status_line_says_that_a_request_is_waited_for() {
+    for (locale, waiting) in [("C", "waiting for a request"), (CHINESE, "正在等待请求")] {
+        for arguments in [&[][..], &["--check"]] {
+            let (terminal, end) = terminal::open(80);
+            let program = Program::at("http://127.0.0.1:1").env("LC_ALL", locale);
+            let running = program.args(arguments).stderr_to(end).start();
+            terminal.await_text(waiting);
+            drop(running.finish());
+            let (_, bytes) = terminal.finish();
+            assert!(bytes.contains("\r\x1b[K"), "{bytes:?}");
+        }
+    }
+}
+
+#[test]
 fn a_run_of_a_moment_has_no_status_line() {
     let server = Server::start(vec![stream_run().sse(said(0, "hello") + &done(1))]);
     let (terminal, end) = terminal::open(80);

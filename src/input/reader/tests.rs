@@ -17,7 +17,7 @@ impl Read for Drip<'_> {
 }
 
 fn read(input: &[u8], piece: usize) -> Vec<Result<String, String>> {
-    let mut requests = Requests::new(Drip(input, piece), None);
+    let mut requests = Requests::new(Drip(input, piece), None, Door::Stream);
     let next = || requests.next();
     std::iter::from_fn(next)
         .map(|item| item.map_err(|error| error.to_string()))
@@ -85,7 +85,7 @@ fn a_request_is_given_before_the_input_goes_on() {
             Ok(2)
         }
     }
-    let mut requests = Requests::new(OneThenPanic(false), None);
+    let mut requests = Requests::new(OneThenPanic(false), None, Door::Stream);
     assert_eq!(requests.next(), Some(Ok("{}".to_owned())));
 }
 
@@ -128,7 +128,7 @@ fn a_bad_line_is_refused_and_reading_goes_on() {
 
 #[test]
 fn after_a_fault_in_an_argument_nothing_is_read() {
-    let mut requests = Requests::new(&b"{}\n{\"a\":\"x\n{}\ny\"}"[..], None).of_argument();
+    let mut requests = Requests::new(&b"{}\n{\"a\":\"x\n{}\ny\"}"[..], None, Door::Argument);
     assert_eq!(requests.next(), Some(Ok("{}".to_owned())));
     assert!(requests.next().unwrap().is_err());
     assert_eq!(requests.next(), None);
@@ -212,7 +212,11 @@ fn the_limit_is_20_mib_and_one_byte_more_is_refused() {
 
 #[test]
 fn an_endless_value_is_given_up_at_the_limit() {
-    let mut requests = Requests::new(io::repeat(b'[').take(3 * REQUEST_LIMIT as u64), None);
+    let mut requests = Requests::new(
+        io::repeat(b'[').take(3 * REQUEST_LIMIT as u64),
+        None,
+        Door::Stream,
+    );
     let error = requests.next().unwrap().unwrap_err();
     assert!(
         error.message.contains("larger than 20 MiB") || error.message.contains("recursion"),
@@ -223,7 +227,7 @@ fn an_endless_value_is_given_up_at_the_limit() {
 
 #[test]
 fn the_name_of_a_file_comes_before_the_line() {
-    let mut requests = Requests::new(&b"{]"[..], Some("a.json".to_owned()));
+    let mut requests = Requests::new(&b"{]"[..], Some("a.json".to_owned()), Door::File);
     let error = requests.next().unwrap().unwrap_err();
     assert_eq!(
         error.message,
@@ -282,7 +286,7 @@ fn a_broken_value_is_answered_before_the_input_goes_on() {
         b"{\n\"a\":1,}",
         b"{\n\"a\":tru}",
     ] {
-        let mut requests = Requests::new(OnceThenPanic(Some(input)), None);
+        let mut requests = Requests::new(OnceThenPanic(Some(input)), None, Door::Stream);
         assert!(requests.next().unwrap().is_err());
     }
 }
@@ -291,7 +295,7 @@ fn a_broken_value_is_answered_before_the_input_goes_on() {
 #[track_caller]
 fn hints(input: &[u8], english: &str, chinese: &str) {
     for piece in [usize::MAX, 1, 3] {
-        let mut requests = Requests::new(Drip(input, piece), None);
+        let mut requests = Requests::new(Drip(input, piece), None, Door::Stream);
         let error = requests.next().unwrap().unwrap_err();
         for (language, expected) in [(Language::English, english), (Language::Chinese, chinese)] {
             let hint = error.clone().translate(language).hint;
@@ -409,7 +413,7 @@ fn an_input_that_fails_is_named_once() {
         }
     }
     for before in ["", "{\"a\":"] {
-        let mut requests = Requests::new(before.as_bytes().chain(Fails), None);
+        let mut requests = Requests::new(before.as_bytes().chain(Fails), None, Door::Stream);
         let error = requests.next().unwrap().unwrap_err();
         assert_eq!(error.message, "cannot read the requests: out of order");
         assert_eq!(requests.next(), None);

@@ -291,13 +291,23 @@ fn not_to_wait_is_refused_where_waiting_is_all_there_is() {
 
 #[test]
 fn parameters_are_an_object_or_its_text() {
-    for parameters in ["[1]", "7", "true"] {
+    for parameters in [
+        "[1]",
+        "7",
+        "true",
+        r#""""#,
+        r#""text""#,
+        r#""[{}]""#,
+        r#""{\"a\":""#,
+        r#""{}{}""#,
+        r#""\ud83d""#,
+    ] {
         refused(
             &format!(r#"{{"workflow_id":"7","parameters":{parameters}}}"#),
             r#"parameters must be an object, or the text of one (such as {"city":"北京"})"#,
         );
     }
-    let text = r#"{"workflow_id":"7","parameters":"{\"a\": 1}"}"#;
+    let text = r#"{"workflow_id":"7","parameters":" {\"a\": 1}\n"}"#;
     assert_eq!(body(text), text);
 }
 
@@ -436,7 +446,7 @@ fn a_file_given_as_an_object_is_sent_as_it_is_and_can_be_told() {
         "{}",
         r#"{"image":"{\"file_id\":\"1\"}"}"#,
         r#"{"file_id":"1"}"#,
-        r#""file_id""#,
+        r#""{\"file_id\":\"1\"}""#,
         r#"{"image":{"url":"x"}}"#,
     ] {
         assert!(!task(parameters).looks_like_file_object(), "{parameters}");
