@@ -34,7 +34,7 @@ pub(crate) struct Response {
     pub(crate) usage: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) logid: Option<String>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) lost_events: u64,
     /// Where `output` was written instead, and how much of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,21 +42,15 @@ pub(crate) struct Response {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) output_bytes: Option<u64>,
     /// Taken from the journal, without a call.
-    #[serde(rename = "journal", default, skip_serializing_if = "is_false")]
+    #[serde(rename = "journal", default, skip_serializing_if = "is_default")]
     pub(crate) is_from_journal: bool,
     /// The caller's own name for the request, or its number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<Box<RawValue>>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
-fn is_false(flag: &bool) -> bool {
-    !flag
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -42,24 +42,10 @@ pub(crate) struct Frame<'a> {
 /// not copy it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Data<'a> {
-    buffer: Cow<'a, str>,
+    /// The line's own buffer, or else the data alone.
+    pub(crate) buffer: Cow<'a, str>,
     /// Where in it the data begins, which ends with it.
     start: usize,
-}
-
-impl Data<'_> {
-    /// The buffer, if the data comes with it.
-    pub(crate) fn buffer(&self) -> Option<&str> {
-        match &self.buffer {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(buffer) => Some(buffer),
-        }
-    }
-
-    /// The buffer, or else the data alone.
-    pub(crate) fn into_buffer(self) -> String {
-        self.buffer.into_owned()
-    }
 }
 
 impl Deref for Data<'_> {
@@ -254,37 +240,31 @@ impl Fields {
     }
 
     fn clear(&mut self) {
-        self.event.clear();
-        self.id.clear();
-        self.data.clear();
+        for field in [&mut self.event, &mut self.id, &mut self.data] {
+            field.line.clear();
+            field.start = None;
+        }
     }
 
     /// An unfinished event keeps its data, so that it can still be looked at.
     fn frame(&mut self, terminated: bool) -> Frame<'_> {
-        let start = self.data.start.unwrap_or_default();
-        let is_large = terminated && self.data.line.len() - start >= LARGE;
-        let (data, replaced) = if is_large {
-            let line = String::from_utf8(mem::take(&mut self.data.line));
+        let line = &mut self.data.line;
+        let mut start = self.data.start.unwrap_or_default();
+        let (buffer, replaced) = if terminated && line.len() - start >= LARGE {
+            let line = String::from_utf8(mem::take(line));
             let replaced = line.is_err();
             // What had to be replaced comes after `start`: before it is the field's name.
-            let buffer = line.unwrap_or_else(|error| decode(error.as_bytes()).into_owned());
-            (
-                Data {
-                    buffer: buffer.into(),
-                    start,
-                },
-                replaced,
-            )
+            let line = line.unwrap_or_else(|error| decode(error.as_bytes()).into_owned());
+            (line.into(), replaced)
         } else {
-            let buffer = decode(&self.data.line[start..]);
-            let replaced = matches!(buffer, Cow::Owned(_));
-            (Data { buffer, start: 0 }, replaced)
+            let data = decode(&line[mem::take(&mut start)..]);
+            let replaced = matches!(data, Cow::Owned(_));
+            (data, replaced)
         };
         let event = self.event.value().filter(|name| !name.is_empty());
-        let event = event.map_or(Cow::Borrowed("message"), decode);
         Frame {
-            event,
-            data,
+            event: event.map_or("message".into(), decode),
+            data: Data { buffer, start },
             replaced,
             id: self.id.value().map(decode),
             named: self.event.start.is_some(),
@@ -296,11 +276,6 @@ impl Fields {
 impl Field {
     fn value(&self) -> Option<&[u8]> {
         self.line.get(self.start?..)
-    }
-
-    fn clear(&mut self) {
-        self.line.clear();
-        self.start = None;
     }
 }
 

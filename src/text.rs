@@ -77,10 +77,6 @@ impl Text {
         &self.buffer[self.start..]
     }
 
-    pub(crate) fn append(&mut self, other: &Self) {
-        self.push_json(other.json());
-    }
-
     pub(crate) fn plain(&self) -> Cow<'_, str> {
         let json = self.json();
         let inner = &json[1..json.len() - 1];
@@ -148,7 +144,7 @@ mod tests {
     fn parts_are_found_again() {
         let mut text = Text::from_plain("a\"");
         let from = text.len();
-        text.append(&Text::from_plain("b\\"));
+        text.push_json(Text::from_plain("b\\").json());
         assert_eq!(text.slice(from, text.len()).plain(), "b\\");
         assert_eq!(text.plain(), "a\"b\\");
         assert!(Text::default().is_empty());

@@ -68,7 +68,7 @@ impl Status {
             Note::Answered { .. } => ("waiting for the workflow", "等待工作流"),
             Note::Event(frame) => match event::parse(frame).map(|event| event.kind) {
                 Some(EventKind::Message(message)) => {
-                    detail = message.node_title.unwrap_or_default().into_owned();
+                    detail = message.title().into_owned();
                     ("receiving from ", "正在接收：")
                 }
                 _ => ("the workflow is at work", "工作流正在运行"),

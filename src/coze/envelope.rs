@@ -4,10 +4,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
-use crate::coze::event::{self, Interrupt};
-use crate::coze::fields::{self, Raw};
+use crate::coze::fields::{self, Fields, Raw};
 
 /// What Coze says of what went wrong, in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,86 +26,43 @@ impl Said {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Envelope<'a> {
-    #[serde(borrow)]
-    code: Raw<'a>,
-    msg: Raw<'a>,
-    detail: Raw<'a>,
-    debug_url: Raw<'a>,
-    execute_id: Raw<'a>,
-    interrupt_data: Raw<'a>,
-    pub(crate) data: Raw<'a>,
-}
+/// The outermost object of an answer.
+pub(crate) type Envelope<'a> = Fields<'a>;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Detail<'a> {
-    #[serde(borrow)]
-    logid: Raw<'a>,
-}
-
-impl<'a> Envelope<'a> {
-    /// Nothing for a body that is no JSON object.
-    pub(crate) fn parse(body: &'a str) -> Option<Self> {
-        fields::object(body)
-    }
-
+impl Envelope<'_> {
     /// Coze's code; 0, `null` and no code at all all mean that nothing is wrong.
     pub(crate) fn code(&self) -> Option<i64> {
-        fields::number(self.code).filter(|&code| code != 0)
+        number_of_fault(self.code)
     }
 
     /// `otherwise`: the message when there is none.
     pub(crate) fn said(&self, otherwise: impl FnOnce() -> String) -> Said {
-        let message = fields::nonempty(self.msg).map(Cow::into_owned);
+        let mut messages = [self.error_message, self.error_msg, self.msg].into_iter();
+        let message = messages.find_map(fields::nonempty).map(Cow::into_owned);
         Said {
-            code: self.code(),
+            code: self.code().or_else(|| number_of_fault(self.error_code)),
             message: message.unwrap_or_else(otherwise),
             logid: self.logid(),
         }
     }
 
-    fn logid(&self) -> Option<String> {
-        let detail: Detail<'_> = fields::object(self.detail?.0)?;
-        fields::nonempty(detail.logid).map(Cow::into_owned)
-    }
-
-    pub(crate) fn debug_url(&self) -> Option<String> {
-        fields::debug_url(self.debug_url)
-    }
-
-    /// The run's id, from its own field, from the `debug_url` or the interrupt, or from those of
-    /// `data`.
-    pub(crate) fn execute_id(&self) -> Option<String> {
-        let in_data = || Envelope::parse(self.data?.0)?.own_execute_id();
-        self.own_execute_id().or_else(in_data)
-    }
-
-    fn own_execute_id(&self) -> Option<String> {
-        fields::execute_id(self.execute_id)
-            .map(Cow::into_owned)
-            .or_else(|| {
-                let url = fields::nonempty(self.debug_url)?;
-                fields::execute_id_of_url(&url).map(str::to_owned)
-            })
-            .or_else(|| {
-                let interrupt = self.interrupt()?;
-                fields::execute_id_of_event(&interrupt.event_id).map(str::to_owned)
-            })
+    pub(crate) fn logid(&self) -> Option<String> {
+        let own = |fields: &Self| {
+            let logid = fields::nonempty(fields.logid).or(fields::nonempty(fields.log_id))?;
+            Some(logid.into_owned())
+        };
+        own(self).or_else(|| own(&Self::parse(self.detail?.0)?))
     }
 
     /// Of an uploaded file.
     pub(crate) fn id(&self) -> Option<String> {
-        let data = fields::entries(self.data?.0)?;
-        let (_, id) = data.into_iter().find(|(key, _)| key == "id")?;
-        fields::nonempty(Some(id.into())).map(Cow::into_owned)
+        let data = Self::parse(self.data?.0)?;
+        fields::nonempty(data.id).map(Cow::into_owned)
     }
+}
 
-    pub(crate) fn interrupt(&self) -> Option<Interrupt> {
-        event::interrupt(self.interrupt_data, None)
-    }
+fn number_of_fault(code: Raw<'_>) -> Option<i64> {
+    fields::number(code).filter(|&code| code != 0)
 }
 
 #[cfg(test)]

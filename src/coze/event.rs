@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::coze::call::Mode;
 use crate::coze::envelope::Said;
-use crate::coze::fields::{self, Json, Raw};
+use crate::coze::fields::{self, Fields, Json, Raw};
 use crate::sse::Frame;
 
 /// What one frame says.
@@ -19,8 +19,8 @@ pub(crate) struct Event<'a> {
     /// The number in this very event's `id`; an inherited id does not count.
     pub(crate) id: Option<u64>,
     /// The run's id, wherever this event tells it.
-    pub(crate) execute_id: Option<Cow<'a, str>>,
-    pub(crate) debug_url: Option<Cow<'a, str>>,
+    pub(crate) execute_id: Option<String>,
+    pub(crate) debug_url: Option<String>,
     /// Token counts, as Coze gives them.
     pub(crate) usage: Raw<'a>,
 }
@@ -28,17 +28,10 @@ pub(crate) struct Event<'a> {
 #[derive(Debug)]
 pub(crate) enum EventKind<'a> {
     Message(Message<'a>),
-    Ping,
-    Interrupt(Interrupt),
-    Error(Said),
-    Done,
-    /// A Done whose data can't be understood, or an Error that is plain text (so Coze Studio tells
-    /// that a stream broke): the stream is over, and what became of the run is not told.
-    Broken {
-        message: String,
-    },
-    /// An event of a name we don't know: it only uses up its id.
-    Unknown,
+    /// A PING, or an event of a name we don't know: it only uses up its id.
+    Other,
+    /// The stream is over.
+    Ended(Ended),
     /// A Message or Interrupt that can't be understood: something is lost.
     Malformed {
         /// It says that it is the End node's.
@@ -46,18 +39,50 @@ pub(crate) enum EventKind<'a> {
     },
 }
 
+/// How a stream ended, in its own words.
+#[derive(Clone, Debug)]
+pub(crate) enum Ended {
+    Done,
+    Interrupt(Interrupt),
+    Error {
+        said: Said,
+        /// No event came before it, not even a PING: it may be a refusal.
+        is_first: bool,
+    },
+    /// A Done whose data can't be understood, or an Error that is plain text (so Coze Studio tells
+    /// that a stream broke): what became of the run is not told.
+    Broken {
+        message: String,
+    },
+}
+
+impl Ended {
+    /// As the frame alone can tell: an id above 0 tells of others that were lost.
+    pub(crate) fn of_error(frame: &Frame<'_>, said: Said) -> Self {
+        let is_first = matches!(frame.id.as_deref(), None | Some("" | "0"));
+        Self::Error { said, is_first }
+    }
+}
+
 /// A piece of what a node says.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     /// A JSON string that has a text.
     pub(crate) content: Json<'a>,
-    pub(crate) node_title: Option<Cow<'a, str>>,
+    node_title: Raw<'a>,
     /// Counts the pieces of a node from 0.
     pub(crate) node_seq_id: Option<u64>,
     pub(crate) node_is_finish: bool,
     /// Whether the End node speaks.
     pub(crate) is_end: bool,
-    pub(crate) node_id: Option<Cow<'a, str>>,
+    pub(crate) node_id: Raw<'a>,
+}
+
+impl<'a> Message<'a> {
+    /// The node's title; it may be empty.
+    pub(crate) fn title(&self) -> Cow<'a, str> {
+        fields::text(self.node_title).unwrap_or_default()
+    }
 }
 
 /// A question that the run waits to have answered, as a response shows it.
@@ -78,130 +103,78 @@ pub(crate) struct Interrupt {
     pub(crate) mode: Option<Mode>,
 }
 
-/// The fields of all events; each event has some of them.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    content: Raw<'a>,
-    node_title: Raw<'a>,
-    node_seq_id: Raw<'a>,
-    node_is_finish: Raw<'a>,
-    node_type: Raw<'a>,
-    node_id: Raw<'a>,
-    usage: Raw<'a>,
-    debug_url: Raw<'a>,
-    execute_id: Raw<'a>,
-    error_code: Raw<'a>,
-    error_message: Raw<'a>,
-    code: Raw<'a>,
-    msg: Raw<'a>,
-    interrupt_data: Raw<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct InterruptFields<'a> {
-    #[serde(borrow)]
-    event_id: Raw<'a>,
-    r#type: Raw<'a>,
-    data: Raw<'a>,
-    required_parameters: Raw<'a>,
-}
-
 /// Understands a frame. `None` for a last frame without its blank line whose data is not whole: a
 /// JSON object that is closed is whole, of anything else nobody can tell.
 pub(crate) fn parse<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
-    let data: &'a str = &frame.data;
-    let fields: Option<Fields<'_>> = fields::object(data);
+    let fields = Fields::parse(&frame.data);
     if !frame.terminated && (fields.is_none() || !frame.named) {
         return None;
     }
-    let is_object = fields.is_some();
-    let fields = fields.unwrap_or_default();
-    let kind = kind(frame, is_object.then_some(&fields));
-    let debug_url = fields::nonempty(fields.debug_url);
-    let execute_id = fields::execute_id(fields.execute_id)
-        .or_else(|| {
-            let id = fields::execute_id_of_url(debug_url.as_deref()?)?;
-            Some(Cow::Owned(id.to_owned()))
-        })
-        .or_else(|| run_of_interrupt(fields.interrupt_data).map(Cow::Owned))
-        // Broken JSON may name the run all the same.
-        .or_else(|| {
-            let broken = (!is_object).then_some(data.as_bytes());
-            broken.and_then(fields::execute_id_of_tail).map(Cow::Owned)
-        });
+    // Broken JSON may name the run all the same.
+    let in_broken = || fields::execute_id_of_tail(frame.data.as_bytes());
+    let fields = fields.as_ref();
     Some(Event {
-        kind,
+        kind: kind(frame, fields),
         id: frame.id.as_ref().and_then(|id| id.parse().ok()),
-        execute_id,
-        debug_url,
-        usage: fields.usage,
+        execute_id: fields.map_or_else(in_broken, Fields::own_execute_id),
+        debug_url: fields.and_then(Fields::debug_url),
+        usage: fields.and_then(|fields| fields.usage),
     })
-}
-
-/// The run that an interrupt belongs to, although the rest of it may not be understood.
-fn run_of_interrupt(data: Raw<'_>) -> Option<String> {
-    let data = data?;
-    let text = fields::text(Some(data));
-    let fields: InterruptFields<'_> = fields::object(text.as_deref().unwrap_or(data.0))?;
-    let event_id = fields::nonempty(fields.event_id)?;
-    fields::execute_id_of_event(&event_id).map(str::to_owned)
 }
 
 /// `fields`: those of the data, if it is an object.
-fn kind<'a>(frame: &'a Frame<'_>, fields: Option<&Fields<'a>>) -> EventKind<'a> {
-    let malformed = || EventKind::Malformed {
-        is_end: fields.is_some_and(is_end),
-    };
+fn kind<'a>(frame: &Frame<'_>, fields: Option<&Fields<'a>>) -> EventKind<'a> {
     let content = fields.and_then(|fields| fields.content);
     let is = |name: &str| frame.event.eq_ignore_ascii_case(name);
-    if is("Message") {
+    let broken = |message| EventKind::Ended(Ended::Broken { message });
+    let kind = if is("Message") {
         // What had to be replaced is not what was said.
-        let said = fields.filter(|_| !frame.replaced).and_then(message);
-        said.map_or_else(malformed, EventKind::Message)
+        let fields = fields.filter(|_| !frame.replaced);
+        fields.and_then(message).map(EventKind::Message)
     } else if is("PING") {
         // Any other content is the text of a Message whose end was lost.
-        if content.is_none_or(|Json(json)| matches!(json, r#""{}""# | r#""""#)) {
-            EventKind::Ping
-        } else {
-            malformed()
-        }
+        let is_ping = content.is_none_or(|Json(json)| matches!(json, r#""{}""# | r#""""#));
+        is_ping.then_some(EventKind::Other)
+    } else if is("Interrupt") {
+        let interrupt = fields.and_then(Fields::interrupt).map(Ended::Interrupt);
+        interrupt.map(EventKind::Ended)
+    } else if is("Error") {
+        // Coze Studio sends plain text when it is its stream that broke, and not the run that ended.
+        let broken = || broken(format!("the stream broke: {}", &*frame.data));
+        let error = fields.map(|fields| Ended::of_error(frame, fields.said(String::new)));
+        Some(error.map_or_else(broken, EventKind::Ended))
     } else if is("Done") {
         // A content in it was a Message's, whose end was lost.
-        if frame.data.is_empty() || fields.is_some() && content.is_none() {
-            EventKind::Done
-        } else {
-            EventKind::Broken {
-                message: "the event that ends the stream can't be understood".to_owned(),
-            }
-        }
-    } else if is("Error") {
-        fields.map_or_else(|| stream_error(&frame.data), error)
-    } else if is("Interrupt") {
-        let interrupt = fields.and_then(|told| interrupt(told.interrupt_data, told.node_title));
-        interrupt.map_or_else(malformed, EventKind::Interrupt)
-    } else if content.is_some() {
-        // Whatever it is called, it may be a piece of text.
-        malformed()
+        let is_whole = frame.data.is_empty() || fields.is_some() && content.is_none();
+        let done = is_whole.then_some(EventKind::Ended(Ended::Done));
+        done.or_else(|| {
+            Some(broken(
+                "the event that ends the stream can't be understood".into(),
+            ))
+        })
     } else {
-        EventKind::Unknown
-    }
+        // Whatever it is called, it may be a piece of text.
+        content.is_none().then_some(EventKind::Other)
+    };
+    kind.unwrap_or_else(|| EventKind::Malformed {
+        is_end: fields.is_some_and(is_end),
+    })
 }
 
-/// The interrupt in an event's or a history's `interrupt_data`; nothing without its `event_id`,
-/// which is what an answer is addressed to.
-pub(crate) fn interrupt(data: Raw<'_>, node_title: Raw<'_>) -> Option<Interrupt> {
-    let fields: InterruptFields<'_> = fields::object(data?.0)?;
-    Some(Interrupt {
-        event_id: fields::nonempty(fields.event_id)?.into_owned(),
-        r#type: fields::number(fields.r#type)?,
-        data: fields.data.map(fields::one_line),
-        required_parameters: fields.required_parameters.map(fields::one_line),
-        node_title: fields::nonempty(node_title).map(Cow::into_owned),
-        mode: None,
-    })
+impl Fields<'_> {
+    /// The interrupt in its `interrupt_data`; nothing without its `event_id`, which is what an answer
+    /// is addressed to.
+    pub(crate) fn interrupt(&self) -> Option<Interrupt> {
+        let fields = Self::parse(self.interrupt_data?.0)?;
+        Some(Interrupt {
+            event_id: fields::nonempty(fields.event_id)?.into_owned(),
+            r#type: fields::number(fields.r#type)?,
+            data: fields.data.map(fields::one_line),
+            required_parameters: fields.required_parameters.map(fields::one_line),
+            node_title: fields::nonempty(self.node_title).map(Cow::into_owned),
+            mode: None,
+        })
+    }
 }
 
 /// A piece without content says nothing, which is a text as well.
@@ -212,19 +185,18 @@ fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
     }
     Some(Message {
         content,
-        node_title: fields::text(fields.node_title),
+        node_title: fields.node_title,
         node_seq_id: fields::number(fields.node_seq_id),
         node_is_finish: fields::flag(fields.node_is_finish),
         is_end: is_end(fields),
-        node_id: fields::nonempty(fields.node_id),
+        node_id: fields.node_id,
     })
 }
 
 /// Whether a JSON string has a text: one with a lone surrogate has none, and serde, which skipped
 /// the string, has only seen that its escapes are well formed.
 fn has_text(Json(json): Json<'_>) -> bool {
-    let has_surrogate = json.contains("\\ud") || json.contains("\\uD");
-    !has_surrogate || serde_json::from_str::<String>(json).is_ok()
+    !json.contains("\\u") || serde_json::from_str::<String>(json).is_ok()
 }
 
 /// Whether the End node speaks: the first of type, id and title that is there and not empty decides.
@@ -237,22 +209,6 @@ fn is_end(fields: &Fields<'_>) -> bool {
         return node_id == "900001";
     }
     fields::nonempty(fields.node_title).is_none_or(|title| title == "End")
-}
-
-fn error<'a>(fields: &Fields<'_>) -> EventKind<'a> {
-    let message = fields::nonempty(fields.error_message).or(fields::nonempty(fields.msg));
-    EventKind::Error(Said {
-        code: fields::number(fields.error_code).or(fields::number(fields.code)),
-        message: message.unwrap_or_default().into_owned(),
-        logid: None,
-    })
-}
-
-/// Coze Studio sends plain text when it is its stream that broke, and not the run that ended.
-fn stream_error<'a>(text: &str) -> EventKind<'a> {
-    EventKind::Broken {
-        message: format!("the stream broke: {text}"),
-    }
 }
 
 #[cfg(test)]
@@ -319,15 +275,15 @@ mod tests {
     fn names_match_in_any_case_and_unknown_events_are_values() {
         assert!(matches!(
             parse(&frame("done", "{}")).unwrap().kind,
-            EventKind::Done
+            EventKind::Ended(Ended::Done)
         ));
         assert!(matches!(
             parse(&frame("ping", "")).unwrap().kind,
-            EventKind::Ping
+            EventKind::Other
         ));
         assert!(matches!(
             parse(&frame("invalid", "{}")).unwrap().kind,
-            EventKind::Unknown
+            EventKind::Other
         ));
     }
 
@@ -354,7 +310,7 @@ mod tests {
     #[test]
     fn an_error_is_read_from_its_fields() {
         let told = |data: &str| match parse(&frame("error", data)).unwrap().kind {
-            EventKind::Error(said) => (said.code, said.message),
+            EventKind::Ended(Ended::Error { said, .. }) => (said.code, said.message),
             other => panic!("{other:?}"),
         };
         let refusal = r#"{"error_code":4000,"error_message":"Request parameter error"}"#;
@@ -371,7 +327,7 @@ mod tests {
     #[test]
     fn an_error_that_is_no_object_and_a_done_that_is_none_tell_only_that_the_stream_is_over() {
         let broken = |name, data| match parse(&frame(name, data)).unwrap().kind {
-            EventKind::Broken { message } => message,
+            EventKind::Ended(Ended::Broken { message }) => message,
             other => panic!("{other:?}"),
         };
         let told = broken("error", "EOF\nhalfway");
@@ -389,7 +345,7 @@ mod tests {
         let frame = frame("Interrupt", data);
         let event = parse(&frame).unwrap();
         assert_eq!(event.execute_id.unwrap(), "740");
-        let EventKind::Interrupt(interrupt) = event.kind else {
+        let EventKind::Ended(Ended::Interrupt(interrupt)) = event.kind else {
             panic!("no interrupt");
         };
         assert_eq!(interrupt.r#type, 2);

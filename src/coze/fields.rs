@@ -1,5 +1,6 @@
-//! How single fields of Coze's JSON are read: ids that come as strings or as numbers above 2^53,
-//! codes likewise, and the `execute_id` wherever it hides. Values are kept as the text they came as.
+//! How Coze's JSON is read: one set of fields for all its objects, ids that come as strings or as
+//! numbers above 2^53, codes likewise, and the `execute_id` wherever it hides. Values are kept as the
+//! text they came as.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -36,6 +37,85 @@ impl<'a> From<&'a RawValue> for Json<'a> {
     }
 }
 
+/// What is read of Coze's objects, whichever they are: events, answers, histories, and what is in
+/// them. A name means the same in all, and each has some of them. Those of a Message come first: it
+/// is what there are most of.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Fields<'a> {
+    #[serde(borrow)]
+    pub(crate) content: Raw<'a>,
+    pub(crate) node_title: Raw<'a>,
+    pub(crate) node_seq_id: Raw<'a>,
+    pub(crate) node_is_finish: Raw<'a>,
+    pub(crate) node_type: Raw<'a>,
+    pub(crate) node_id: Raw<'a>,
+    pub(crate) node_execute_uuid: Raw<'a>,
+    pub(crate) usage: Raw<'a>,
+    pub(crate) debug_url: Raw<'a>,
+    pub(crate) execute_id: Raw<'a>,
+    pub(crate) code: Raw<'a>,
+    pub(crate) msg: Raw<'a>,
+    pub(crate) error_code: Raw<'a>,
+    pub(crate) error_message: Raw<'a>,
+    pub(crate) error_msg: Raw<'a>,
+    pub(crate) logid: Raw<'a>,
+    pub(crate) log_id: Raw<'a>,
+    pub(crate) detail: Raw<'a>,
+    pub(crate) data: Raw<'a>,
+    pub(crate) id: Raw<'a>,
+    pub(crate) interrupt_data: Raw<'a>,
+    pub(crate) event_id: Raw<'a>,
+    pub(crate) r#type: Raw<'a>,
+    pub(crate) required_parameters: Raw<'a>,
+    pub(crate) execute_status: Raw<'a>,
+    pub(crate) output: Raw<'a>,
+    pub(crate) token: Raw<'a>,
+    pub(crate) run_mode: Raw<'a>,
+    pub(crate) is_output_trimmed: Raw<'a>,
+    pub(crate) node_execute_status: Raw<'a>,
+    pub(crate) node_output: Raw<'a>,
+}
+
+impl<'a> Fields<'a> {
+    /// Nothing for what is no JSON object.
+    pub(crate) fn parse(json: &'a str) -> Option<Self> {
+        object(json)
+    }
+
+    /// A run's page; one that names no run leads nowhere.
+    pub(crate) fn debug_url(&self) -> Option<String> {
+        let url = nonempty(self.debug_url)?;
+        let leads_nowhere = url.contains("execute_id=0&") || url.ends_with("execute_id=0");
+        (!leads_nowhere).then(|| url.into_owned())
+    }
+
+    /// The run's id, or else that of `data`.
+    pub(crate) fn execute_id(&self) -> Option<String> {
+        let in_data = || Self::parse(self.data?.0)?.own_execute_id();
+        self.own_execute_id().or_else(in_data)
+    }
+
+    /// The run's id without a look into `data`: told, or that of the interrupt.
+    pub(crate) fn own_execute_id(&self) -> Option<String> {
+        let of_interrupt = || run_of_interrupt(self.interrupt_data);
+        self.told_execute_id().or_else(of_interrupt)
+    }
+
+    /// The run's id, from its own field or the `debug_url`.
+    pub(crate) fn told_execute_id(&self) -> Option<String> {
+        let id = execute_id(self.execute_id).map(Cow::into_owned);
+        id.or_else(|| execute_id_of_url(&text(self.debug_url)?).map(str::to_owned))
+    }
+}
+
+/// The run that an interrupt belongs to, although the rest of it may not be understood, or be a text
+/// that holds it.
+fn run_of_interrupt(data: Raw<'_>) -> Option<String> {
+    let text = text(data);
+    let interrupt = Fields::parse(text.as_deref().unwrap_or(data?.0))?;
+    execute_id_of_event(&self::text(interrupt.event_id)?).map(str::to_owned)
+}
+
 /// A string's content, or a number's digits as they were written. Nothing for other values, and
 /// for a string with a lone surrogate.
 pub(crate) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
@@ -62,13 +142,16 @@ pub(crate) fn number<T: std::str::FromStr>(raw: Raw<'_>) -> Option<T> {
 
 /// Whether a value means yes, however it is written.
 pub(crate) fn flag(raw: Raw<'_>) -> bool {
-    raw.is_some_and(|Json(json)| matches!(json.trim_matches('"'), "true" | "True" | "1"))
+    let yes = ["true", "1", r#""true""#, r#""True""#, r#""1""#];
+    raw.is_some_and(|Json(json)| yes.contains(&json))
 }
 
 /// A struct out of a JSON object; nothing for anything else. serde would take an array for one.
 pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
-    let is_object = json.trim_ascii_start().starts_with('{');
-    is_object.then(|| serde_json::from_str(json).ok())?
+    if !json.trim_ascii_start().starts_with('{') {
+        return None;
+    }
+    serde_json::from_str(json).ok()
 }
 
 /// Whether a text so much as speaks of a run, even where no id can be read out of it.
@@ -124,13 +207,6 @@ pub(crate) fn execute_id_of_url(debug_url: &str) -> Option<&str> {
         .split(['&', '#'])
         .find_map(|pair| pair.strip_prefix("execute_id="))?;
     names_a_run(id).then_some(id)
-}
-
-/// A `debug_url`; one that names no run leads nowhere.
-pub(crate) fn debug_url(raw: Raw<'_>) -> Option<String> {
-    let url = nonempty(raw)?;
-    let leads_nowhere = url.contains("execute_id=0&") || url.ends_with("execute_id=0");
-    (!leads_nowhere).then(|| url.into_owned())
 }
 
 /// The first half of an interrupt's `event_id`, `<execute_id>/<n>`.

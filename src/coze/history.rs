@@ -4,14 +4,13 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::coze::call::{Mode, RunRef};
-use crate::coze::code::Meaning;
+use crate::coze::code::{self, Meaning};
 use crate::coze::envelope::{Envelope, Said};
-use crate::coze::event::{self, Interrupt};
-use crate::coze::fields::{self, Json, Raw};
+use crate::coze::event::Interrupt;
+use crate::coze::fields::{self, Fields, Json, Raw};
 use crate::coze::transcript::NodeMessage;
 use crate::text::Text;
 
@@ -69,28 +68,6 @@ pub(crate) struct Dialect {
     pub(crate) unpack: fn(output: &str, record: &mut Record),
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    execute_id: Raw<'a>,
-    execute_status: Raw<'a>,
-    output: Raw<'a>,
-    error_code: Raw<'a>,
-    error_message: Raw<'a>,
-    error_msg: Raw<'a>,
-    logid: Raw<'a>,
-    log_id: Raw<'a>,
-    usage: Raw<'a>,
-    token: Raw<'a>,
-    debug_url: Raw<'a>,
-    run_mode: Raw<'a>,
-    is_output_trimmed: Raw<'a>,
-    node_execute_status: Raw<'a>,
-    interrupt_data: Raw<'a>,
-    node_title: Raw<'a>,
-}
-
 /// Understands the answer to a poll of the run.
 pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) -> Poll {
     let text = String::from_utf8_lossy(body);
@@ -103,12 +80,9 @@ pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) ->
     if data.is_none() && (dialect.has_no_history)(code, status) {
         return Poll::NoHistory;
     }
-    let Some(envelope) = envelope.filter(|_| code.is_some() || status < 300) else {
-        return without_code(status);
-    };
-    let Some(code) = code else {
-        let data = data.map_or("null", |Json(data)| data);
-        return match (poll(dialect, run, data), &text) {
+    if code.is_none() && envelope.is_some() && status < 300 {
+        let poll = poll(dialect, run, data.map_or("null", |Json(data)| data));
+        return match (poll, &text) {
             // What had to be replaced is not what was said.
             (Poll::Success(record), Cow::Owned(_)) => Poll::Success(Record {
                 output: None,
@@ -116,36 +90,30 @@ pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) ->
             }),
             (poll, _) => poll,
         };
+    }
+    let said = match envelope.filter(|_| code.is_some()) {
+        Some(envelope) => envelope.said(|| format!("HTTP {status}")),
+        None => Said::ours(format!("HTTP {status}, and the body can't be understood")),
     };
-    let said = envelope.said(|| format!("HTTP {status}"));
-    if code == dialect.absent {
+    if code == Some(dialect.absent) {
         return Poll::Absent(said);
     }
-    if status == 429 || status >= 500 {
-        return Poll::Unclear(said);
-    }
-    match (dialect.meaning)(code, status) {
-        Meaning::RateLimited => Poll::Unclear(said),
-        Meaning::Unclear if status < 300 => Poll::Unclear(said),
-        Meaning::Refused | Meaning::Unclear => Poll::Refused(said),
+    let coded = code.map(|code| (dialect.meaning)(code, status));
+    match coded.unwrap_or_else(|| code::meaning(None, status)) {
+        Meaning::Refused if status < 500 => Poll::Refused(said),
+        Meaning::Unclear if code.is_some() && (300..500).contains(&status) => Poll::Refused(said),
+        Meaning::RateLimited | Meaning::Refused | Meaning::Unclear => Poll::Unclear(said),
     }
 }
 
 /// The text of an Output node that was trimmed, from an answer of `execute_nodes`.
 pub(crate) fn node_output(status: u16, body: &[u8]) -> Option<Text> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Node<'a> {
-        #[serde(borrow)]
-        node_output: Raw<'a>,
-    }
-
     let text = std::str::from_utf8(body).ok()?;
     let envelope = Envelope::parse(text)?;
     if status != 200 || envelope.code().is_some() {
         return None;
     }
-    let node: Node<'_> = fields::object(envelope.data?.0)?;
+    let node = Fields::parse(envelope.data?.0)?;
     fields::text(node.node_output).map(|text| Text::from_plain(&text))
 }
 
@@ -159,32 +127,20 @@ fn says_running(text: &str) -> bool {
     })
 }
 
-/// What the HTTP status alone says.
-fn without_code(status: u16) -> Poll {
-    let said = Said::ours(format!("HTTP {status}, and the body can't be understood"));
-    match status {
-        300..=428 | 430..=499 if status != 408 => Poll::Refused(said),
-        _ => Poll::Unclear(said),
-    }
-}
-
 /// `data` is an array of one; a lone object is taken as well.
 fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
-    let mut records = objects::<Fields<'_>>(data);
-    let ours = records
-        .iter()
-        .position(|record| named_run(record).as_deref() == Some(run.execute_id()))
-        .or_else(|| {
-            records
-                .iter()
-                .position(|record| named_run(record).is_none())
-        });
-    let Some(fields) = ours.map(|place| records.swap_remove(place)) else {
+    let ours = |record: &Fields<'_>| match named_run(record) {
+        Some(named) => named == run.execute_id(),
+        None => true,
+    };
+    let ours = objects(data).into_iter().filter(ours);
+    // First those that say so.
+    let Some(fields) = ours.min_by_key(|record| named_run(record).is_none()) else {
         return Poll::Unclear(Said::ours("the history has no entry for the run"));
     };
     let record = record(dialect, &fields);
     // First, for the status of a run that waits is not documented.
-    if let Some(interrupt) = event::interrupt(fields.interrupt_data, fields.node_title) {
+    if let Some(interrupt) = fields.interrupt() {
         return Poll::Interrupted(record, interrupt);
     }
     let status = fields::text(fields.execute_status).unwrap_or_default();
@@ -193,19 +149,13 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
         "Running" => Poll::Running(record),
         "<UNSET>" => Poll::Waiting(record),
         "Fail" | "Failed" | "Cancel" | "Canceled" | "Cancelled" => {
-            let message = fields::nonempty(fields.error_message)
-                .or(fields::nonempty(fields.error_msg))
-                .unwrap_or_else(|| {
-                    if status.starts_with("Cancel") {
-                        "the run was cancelled".into()
-                    } else {
-                        "the run failed; Coze gives no reason".into()
-                    }
-                });
-            let said = Said {
-                code: fields::number(fields.error_code).filter(|&code: &i64| code != 0),
-                ..Said::ours(message)
-            };
+            let said = fields.said(|| {
+                if status.starts_with("Cancel") {
+                    "the run was cancelled".to_owned()
+                } else {
+                    "the run failed; Coze gives no reason".to_owned()
+                }
+            });
             Poll::Failed(record, said)
         }
         other => Poll::Unclear(Said::ours(format!(
@@ -215,38 +165,30 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
 }
 
 /// An object, or an array of such.
-fn objects<'a, T: Deserialize<'a>>(json: &'a str) -> Vec<T> {
-    match serde_json::from_str::<Vec<&RawValue>>(json) {
-        Ok(values) => values
-            .into_iter()
-            .filter_map(|value| fields::object(value.get()))
-            .collect(),
-        Err(_) => fields::object(json).into_iter().collect(),
-    }
+fn objects(json: &str) -> Vec<Fields<'_>> {
+    let values = serde_json::from_str::<Vec<Json<'_>>>(json).unwrap_or_else(|_| vec![Json(json)]);
+    let objects = values
+        .into_iter()
+        .filter_map(|Json(json)| Fields::parse(json));
+    objects.collect()
 }
 
 /// The run that a record says it is of. Coze Studio's numbers do not count, for something on the way
 /// may have rounded them; nor does an id that is masked, as in published samples.
 fn named_run(record: &Fields<'_>) -> Option<String> {
-    let told = match record.execute_id {
-        Some(Json(json)) if !json.starts_with('"') => None,
-        id => fields::execute_id(id).map(Cow::into_owned).or_else(|| {
-            let url = fields::nonempty(record.debug_url)?;
-            fields::execute_id_of_url(&url).map(str::to_owned)
-        }),
-    };
+    let is_number = record
+        .execute_id
+        .is_some_and(|Json(json)| !json.starts_with('"'));
+    let told = record.told_execute_id().filter(|_| !is_number);
     told.filter(|told| !told.contains('*'))
 }
 
 fn record(dialect: &Dialect, fields: &Fields<'_>) -> Record {
-    let owned = |raw| fields::nonempty(raw).map(Cow::into_owned);
+    let usage = fields.usage.map(fields::one_line);
     let mut record = Record {
-        debug_url: fields::debug_url(fields.debug_url),
-        logid: owned(fields.logid).or(owned(fields.log_id)),
-        usage: fields
-            .usage
-            .map(fields::one_line)
-            .or_else(|| usage_of_token(fields.token)),
+        debug_url: fields.debug_url(),
+        logid: fields.logid(),
+        usage: usage.or_else(|| usage_of_token(fields.token)),
         mode: match fields::number(fields.run_mode) {
             Some(1) => Some(Mode::Stream),
             Some(0 | 2) => Some(Mode::Async),
@@ -272,19 +214,12 @@ fn usage_of_token(token: Raw<'_>) -> Option<Box<RawValue>> {
 
 /// `node_execute_status` maps titles to a node's execution, or to several of a loop.
 fn trimmed_nodes(status: Raw<'_>) -> Vec<TrimmedNode> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Execution<'a> {
-        #[serde(borrow)]
-        node_execute_uuid: Raw<'a>,
-    }
-
     // A JSON string that holds the object has been seen as well.
     let text = fields::text(status).or(status.map(|Json(json)| json.into()));
     let text = text.unwrap_or_default();
     let mut nodes = Vec::new();
     for (node_title, value) in fields::entries(&text).unwrap_or_default() {
-        for execution in objects::<Execution<'_>>(value.get()) {
+        for execution in objects(value.get()) {
             let uuid = fields::nonempty(execution.node_execute_uuid).unwrap_or_default();
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
             if !uuid.is_empty() && uuid.bytes().all(plain) {

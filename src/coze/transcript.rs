@@ -4,35 +4,21 @@
 //! <https://docs.coze.cn/developer_guides/workflow_stream_run>: ids and `node_seq_id` are to be
 //! checked by the client.
 
+use std::borrow::Cow;
+use std::mem;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::coze::envelope::Said;
-use crate::coze::event::{self, Event, EventKind, Interrupt, Message};
+pub(crate) use crate::coze::event::Ended;
+use crate::coze::event::{self, Event, EventKind, Message};
 use crate::coze::fields;
-use crate::sse::Frame;
+use crate::sse::{Data, Frame};
 use crate::text::Text;
 
 /// The most text that one run may have, in bytes.
 pub(crate) const TEXT_LIMIT: usize = 256 << 20;
-
-/// How a stream ended, in its own words.
-#[derive(Clone, Debug)]
-pub(crate) enum Ended {
-    Done,
-    Interrupt(Interrupt),
-    Error {
-        said: Said,
-        /// No event came before it, not even a PING: it may be a refusal.
-        is_first: bool,
-    },
-    /// The server says that the stream is over, and nothing of the run.
-    Broken {
-        message: String,
-    },
-}
 
 /// What an Output node (or any node but End) said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,15 +59,8 @@ impl Heard {
     }
 }
 
-/// The run's text is above `TEXT_LIMIT`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMuchText;
-
-impl std::fmt::Display for TooMuchText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the run's text is larger than {} MiB", TEXT_LIMIT >> 20)
-    }
-}
+/// Why a stream is given up whose text is above `TEXT_LIMIT`.
+const TOO_MUCH_TEXT: &str = "the run's text is larger than 256 MiB";
 
 /// What came after an Error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,32 +88,31 @@ pub(crate) struct Transcript {
 
 impl Transcript {
     /// Takes in one frame. None should come after the event that ends the stream.
-    pub(crate) fn push(&mut self, frame: Frame<'_>) -> Result<(), TooMuchText> {
-        let Some(event) = event::parse(&frame) else {
+    pub(crate) fn push(&mut self, frame: Frame<'_>) -> Result<(), &'static str> {
+        let Some(mut event) = event::parse(&frame) else {
             return Ok(());
         };
-        self.learn(&event);
-        // An id above 0 tells of others that were lost.
-        let is_first = self.events == 0 && matches!(frame.id.as_deref(), None | Some("" | "0"));
+        self.learn(&mut event);
         self.events += 1;
         self.ids.count(event.id);
         match event.kind {
             EventKind::Message(message) => {
-                if let Some(place) = self.push_message(&message, frame.data.buffer())? {
-                    self.end.text = Text::in_place(frame.data.into_buffer(), place);
+                if let Some(place) = self.push_message(&message, &frame.data)? {
+                    self.end.text = Text::in_place(frame.data.buffer.into_owned(), place);
                 }
             }
             EventKind::Malformed { is_end } => {
                 self.malformed += 1;
                 self.end.is_vetoed |= is_end;
             }
-            EventKind::Ping | EventKind::Unknown => {}
-            EventKind::Done => self.ended = Some(Ended::Done),
-            EventKind::Interrupt(interrupt) => self.ended = Some(Ended::Interrupt(interrupt)),
-            EventKind::Broken { message } => self.ended = Some(Ended::Broken { message }),
-            EventKind::Error(said) => {
-                self.mentions_run = fields::mentions_run(&frame.data) || self.debug_url.is_some();
-                self.ended = Some(Ended::Error { said, is_first });
+            EventKind::Other => {}
+            EventKind::Ended(mut ended) => {
+                if let Ended::Error { is_first, .. } = &mut ended {
+                    *is_first &= self.events == 1;
+                    self.mentions_run =
+                        fields::mentions_run(&frame.data) || self.debug_url.is_some();
+                }
+                self.ended = Some(ended);
             }
         }
         Ok(())
@@ -143,14 +121,14 @@ impl Transcript {
     /// Takes from a frame after an Error what it tells of the run.
     pub(crate) fn push_after_error(&mut self, frame: &Frame<'_>) -> AfterError {
         self.mentions_run |= fields::mentions_run(&frame.data);
-        let Some(event) = event::parse(frame) else {
+        let Some(mut event) = event::parse(frame) else {
             return AfterError::Other;
         };
-        self.learn(&event);
+        self.learn(&mut event);
         self.mentions_run |= self.debug_url.is_some();
         match event.kind {
-            EventKind::Done => AfterError::Done,
-            EventKind::Error(_) => AfterError::Error,
+            EventKind::Ended(Ended::Done) => AfterError::Done,
+            EventKind::Ended(Ended::Error { .. }) => AfterError::Error,
             _ => AfterError::Other,
         }
     }
@@ -168,20 +146,21 @@ impl Transcript {
     /// What was said so far.
     pub(crate) fn finish(&mut self) -> Heard {
         let is_whole = self.is_whole();
-        let end = std::mem::take(&mut self.end);
+        let (end, others) = (mem::take(&mut self.end), mem::take(&mut self.others));
         let end_has_spoken = end.speech != Speech::NotBegun;
+        let said = others.messages.into_iter().map(|message| message.said);
         Heard {
             is_whole,
             is_done: matches!(self.ended, Some(Ended::Done)),
-            messages: self.others.messages(),
             lost_events: self.ids.missing.saturating_add(self.malformed),
             maps: end.maps,
             end_has_spoken,
             output: if end_has_spoken {
                 end.text
             } else {
-                std::mem::take(&mut self.others.text)
+                others.text
             },
+            messages: said.filter(|said| !said.content.is_empty()).collect(),
         }
     }
 
@@ -193,42 +172,41 @@ impl Transcript {
         !self.end.is_vetoed && (self.end.is_counted() || by_ids)
     }
 
-    fn learn(&mut self, event: &Event<'_>) {
-        remember(&mut self.execute_id, event.execute_id.as_deref());
-        remember(&mut self.debug_url, event.debug_url.as_deref());
+    fn learn(&mut self, event: &mut Event<'_>) {
+        if self.execute_id.is_none() {
+            self.execute_id = event.execute_id.take();
+        }
+        if self.debug_url.is_none() {
+            self.debug_url = event.debug_url.take();
+        }
         if let Some(usage) = event.usage {
             self.usage = Some(fields::one_line(usage));
         }
     }
 
-    /// Gives back the place of a text that can stay where it is, if the event came in a `buffer`.
+    /// Gives back the place of a text that can stay where it is, if the event came with its buffer.
     fn push_message(
         &mut self,
         message: &Message<'_>,
-        buffer: Option<&str>,
-    ) -> Result<Option<Range<usize>>, TooMuchText> {
+        data: &Data<'_>,
+    ) -> Result<Option<Range<usize>>, &'static str> {
         let held = self.end.size() + self.others.size();
         if held + message.content.0.len() > TEXT_LIMIT {
-            return Err(TooMuchText);
+            return Err(TOO_MUCH_TEXT);
         }
         if !message.is_end {
             self.others.push(message);
             return Ok(None);
         }
         self.end.count(message);
-        if let Some(buffer) = buffer.filter(|_| self.end.text.is_empty())
+        if let Cow::Owned(buffer) = &data.buffer
+            && self.end.text.is_empty()
             && let Some(place) = message.content.place_in(buffer)
         {
             return Ok(Some(place));
         }
         self.end.text.push_json(message.content.0);
         Ok(None)
-    }
-}
-
-fn remember(known: &mut Option<String>, told: Option<&str>) {
-    if known.is_none() {
-        *known = told.map(str::to_owned);
     }
 }
 
@@ -284,7 +262,7 @@ impl EndText {
     }
 }
 
-/// The text of all other nodes, once, in order of arrival; each message knows its pieces of it.
+/// What all other nodes said: together, in order of arrival, and each for itself.
 #[derive(Debug, Default)]
 struct Others {
     text: Text,
@@ -296,21 +274,16 @@ struct Others {
 
 #[derive(Debug)]
 struct OtherMessage {
-    node_title: String,
     node_id: String,
-    pieces: Vec<Range<usize>>,
+    said: NodeMessage,
 }
 
 impl Others {
     fn push(&mut self, message: &Message<'_>) {
-        let begin = self.text.len();
         self.text.push_json(message.content.0);
         let index = self.message_for(message);
-        let pieces = &mut self.messages[index].pieces;
-        match pieces.last_mut().filter(|piece| piece.end == begin) {
-            Some(piece) => piece.end = self.text.len(),
-            None => pieces.push(begin..self.text.len()),
-        }
+        let said = &mut self.messages[index].said;
+        said.content.push_json(message.content.0);
         if message.node_is_finish {
             self.open.retain(|&open| open != index);
         }
@@ -318,44 +291,28 @@ impl Others {
 
     /// The open message of the same node, or a new one.
     fn message_for(&mut self, message: &Message<'_>) -> usize {
-        let title = message.node_title.as_deref().unwrap_or_default();
-        let id = message.node_id.as_deref().unwrap_or_default();
+        let title = message.title();
+        let id = fields::text(message.node_id).unwrap_or_default();
         let begins = message.node_seq_id == Some(0);
         let open = self.open.iter().position(|&index| {
             let open = &self.messages[index];
-            open.node_title == title && open.node_id == id
+            open.said.node_title == title && open.node_id == id
         });
         match open {
             Some(place) if begins => drop(self.open.swap_remove(place)),
             Some(place) => return self.open[place],
             None => {}
         }
+        self.overhead += size_of::<OtherMessage>() + title.len() + id.len();
         self.messages.push(OtherMessage {
-            node_title: title.to_owned(),
-            node_id: id.to_owned(),
-            pieces: Vec::new(),
+            node_id: id.into_owned(),
+            said: NodeMessage {
+                node_title: title.into_owned(),
+                content: Text::default(),
+            },
         });
-        self.overhead += size_of::<OtherMessage>() + size_of::<Range<usize>>() * 4;
-        self.overhead += title.len() + id.len();
         self.open.push(self.messages.len() - 1);
         self.messages.len() - 1
-    }
-
-    fn messages(&self) -> Vec<NodeMessage> {
-        let whole = |message: &OtherMessage| NodeMessage {
-            node_title: message.node_title.clone(),
-            content: self.join(&message.pieces),
-        };
-        let messages = self.messages.iter().map(whole);
-        messages.filter(|said| !said.content.is_empty()).collect()
-    }
-
-    fn join(&self, pieces: &[Range<usize>]) -> Text {
-        let mut text = Text::default();
-        for piece in pieces {
-            text.append(&self.text.slice(piece.start, piece.end));
-        }
-        text
     }
 
     fn size(&self) -> usize {
@@ -698,6 +655,6 @@ mod tests {
         let mut frames = Frames::new(bytes.as_bytes());
         let frame = frames.next().unwrap().unwrap();
         let result = transcript.push(frame);
-        assert_eq!(result, Err(TooMuchText));
+        assert_eq!(result, Err("the run's text is larger than 256 MiB"));
     }
 }

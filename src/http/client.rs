@@ -1,7 +1,6 @@
 //! Coze over HTTP, by ureq: one call, sent once.
 //! HTTP/1.1 is RFC 9112. What ureq does and leaves undone was read in its sources, version 3.5.2.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,12 +11,13 @@ use ureq::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING,
 };
 use ureq::http::uri::Scheme;
-use ureq::http::{HeaderValue, Method, Request, Response, Uri, Version};
+use ureq::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::RustlsConnector;
 use ureq::{Agent, AsSendBody, SendBody};
 
 use super::connect::Connectors;
+use super::deadline::ReadDeadline;
 use super::failure::{CallContext, Stage};
 use super::lookup::{LiteralResolver, LookupThread};
 use super::{Body, Failure, Http, HttpResponse, Limits};
@@ -124,19 +124,30 @@ impl Client {
 struct Unsent<'a> {
     body: &'a mut dyn Read,
     left: u64,
+    /// What ureq waits for, which is more once it can't be sent.
+    due: u64,
     is_unreadable: bool,
+    deadline: &'a ReadDeadline,
 }
 
 impl Read for Unsent<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let is_due = self.left > 0 && !buffer.is_empty();
-        let read = match (&mut *self.body).take(self.left).read(buffer) {
+        let due = usize::try_from(self.due).unwrap_or(usize::MAX);
+        let most = buffer.len().min(due);
+        // What can't be sent is not read: ureq only has to go on to the answer.
+        let read = if self.deadline.write_failed() {
+            Ok(most)
+        } else {
+            let read = self.body.read(&mut buffer[..most]);
+            read.inspect(|count| self.left -= *count as u64)
+        };
+        let read = match read {
             // ureq would ask for the rest again and again.
-            Ok(0) if is_due => Err(io::Error::other("it ends too soon")),
+            Ok(0) if most > 0 => Err(io::Error::other("it ends too soon")),
             read => read,
         };
         self.is_unreadable = read.is_err();
-        read.inspect(|count| self.left -= *count as u64)
+        read.inspect(|count| self.due -= *count as u64)
     }
 }
 
@@ -160,7 +171,9 @@ impl Http for Client {
         let mut unsent = Unsent {
             body,
             left: length,
+            due: length,
             is_unreadable: false,
+            deadline,
         };
         let mut request = Request::builder()
             .uri(format!("{}{}", self.base_url, call.path))
@@ -168,7 +181,7 @@ impl Http for Client {
         if !matches!(call.purpose, Purpose::Check) {
             request = request.header(AUTHORIZATION, self.authorization.clone());
         }
-        let sent = if length == 0 {
+        let answered = if length == 0 {
             lane.run(request.body(()))
         } else {
             request = request
@@ -178,13 +191,18 @@ impl Http for Client {
             // A reader with its length, not a string: only a reader shows how far it was read.
             lane.run(request.body(SendBody::from_reader(&mut unsent)))
         };
+        let write_error = deadline.take_write_error();
         let stage = match unsent.left {
             _ if unsent.is_unreadable => Stage::Unreadable,
-            0 if !deadline.write_failed() => Stage::Waiting,
+            0 if write_error.is_none() => Stage::Waiting,
             left if left > 0 && left < length => Stage::Stopped,
             _ => Stage::Sending,
         };
-        let response = sent.map_err(|error| lane.context.failure(error, stage))?;
+        let answered = match write_error {
+            Some(error) => answered.ok().and_then(whole_refusal).ok_or(error),
+            None => answered,
+        };
+        let response = answered.map_err(|error| lane.context.failure(error, stage))?;
         let is_framed = is_framed(&response);
         let (head, body) = response.into_parts();
         let logid = text(&head.headers, "x-tt-logid");
@@ -197,11 +215,23 @@ impl Http for Client {
             retry_after: text(&head.headers, "retry-after"),
             is_framed,
             body: Box::new(HttpBody {
-                reader: body.into_reader(),
+                body,
                 context: Arc::clone(&lane.context),
             }),
         })
     }
+}
+
+/// The answer of a server that stopped reading the request, if that is a refusal, and all of it is
+/// there. Any other proves no more than that nothing was started, which the failure says.
+fn whole_refusal(response: Response<ureq::Body>) -> Option<Response<ureq::Body>> {
+    let status = response.status();
+    let is_refusal = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
+    let is_framed = is_framed(&response);
+    let (head, mut body) = response.into_parts();
+    let bytes = body.read_to_vec().ok()?;
+    let body = ureq::Body::builder().data(bytes);
+    (is_refusal && is_framed).then(|| Response::from_parts(head, body))
 }
 
 /// Whether the end of the body is proved. ureq decides the same; a bad length it has refused.
@@ -271,20 +301,15 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<RootCerts, Error> {
 }
 
 /// Dropped before its end, it takes its connection with it.
+#[derive(Debug)]
 struct HttpBody {
-    reader: ureq::BodyReader<'static>,
+    body: ureq::Body,
     context: Arc<CallContext>,
-}
-
-impl fmt::Debug for HttpBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpBody").finish_non_exhaustive()
-    }
 }
 
 impl Body for HttpBody {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        let count = self.reader.read(buffer).map_err(|error| {
+        let count = self.body.as_reader().read(buffer).map_err(|error| {
             // What ureq meant is inside; the kind of the outer error says only `Other`.
             let error = ureq::Error::from(error);
             self.context.failure(error, Stage::Reading)

@@ -45,6 +45,11 @@ impl Connectors {
         };
         let wire = Self::wire(details);
         let wire = wire.map_err(|error| failed(CallContext::no_wire, error))?;
+        // Below TLS, which gives up as a whole when it can't write.
+        let wire = wire.map(|stream| TimedTransport {
+            stream,
+            context: Arc::clone(&self.context),
+        });
         let stream = self.tls.connect(details, wire);
         let stream = stream.map_err(|error| failed(CallContext::no_tls, error))?;
         Ok(stream.map(|stream| Box::new(stream) as Box<dyn Transport>))
@@ -52,7 +57,7 @@ impl Connectors {
 }
 
 impl Connector for Connectors {
-    type Out = TimedTransport<Box<dyn Transport>>;
+    type Out = Box<dyn Transport>;
 
     fn connect(
         &self,
@@ -74,8 +79,6 @@ impl Connector for Connectors {
             ..*details
         };
         let connect = || self.stream(&details);
-        let stream = self.context.deadline.connecting(*timeout.after, connect)?;
-        let context = Arc::clone(&self.context);
-        Ok(stream.map(|stream| TimedTransport { stream, context }))
+        self.context.deadline.connecting(*timeout.after, connect)
     }
 }

@@ -35,9 +35,12 @@ struct Times {
     late_end: Option<Deadline>,
     idle: Option<Duration>,
     silence_counts: bool,
-    /// The request did not leave whole, even if ureq had taken all of it. A write that worked
+    /// Why the request did not leave whole, even if ureq had taken all of it. A write that worked
     /// proves nothing: what became of its bytes, nobody knows.
-    write_failed: bool,
+    write_error: Option<ureq::Error>,
+    /// The answer is waited for. What is written from then on, such as an alert of TLS, is no part of
+    /// the request, and whether it leaves proves nothing.
+    is_sent: bool,
 }
 
 impl ReadDeadline {
@@ -65,7 +68,25 @@ impl ReadDeadline {
     }
 
     pub(super) fn write_failed(&self) -> bool {
-        self.times().write_failed
+        self.times().write_error.is_some()
+    }
+
+    pub(super) fn take_write_error(&self) -> Option<ureq::Error> {
+        self.times().write_error.take()
+    }
+
+    /// Takes the failure of a write of the request. The server may have answered before it stopped
+    /// reading: its answer is here already, if so.
+    fn take_failed(&self, sent: Result<(), ureq::Error>) -> Result<(), ureq::Error> {
+        let is_request = self.times().connect_end.is_none() && !self.times().is_sent;
+        sent.or_else(|error| {
+            if !is_request {
+                return Err(error);
+            }
+            self.hurry(LATEST);
+            self.times().write_error = Some(error);
+            Ok(())
+        })
     }
 
     /// Makes a connection within `most`. A proxy's own connection is made within the outer one's.
@@ -96,7 +117,8 @@ impl ReadDeadline {
 
     fn for_read(&self, timeout: NextTimeout) -> NextTimeout {
         let mut timeout = self.shorten(timeout);
-        let times = self.times();
+        let mut times = self.times();
+        times.is_sent |= times.connect_end.is_none();
         if times.silence_counts && times.connect_end.is_none() {
             timeout.per_read = times.idle.map(Into::into);
         }
@@ -133,17 +155,19 @@ impl<T: Transport> Transport for TimedTransport<T> {
         self.stream.buffers()
     }
 
+    /// Once it has failed, what comes after is not sent, and the call goes on to its answer.
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let timeout = self.context.deadline.shorten(timeout);
+        let deadline = &self.context.deadline;
+        if deadline.write_failed() {
+            return Ok(());
+        }
+        let timeout = deadline.shorten(timeout);
         let sent = if timeout.after.is_zero() {
             Err(ureq::Error::Timeout(timeout.reason))
         } else {
             self.stream.transmit_output(amount, timeout)
         };
-        if sent.is_err() {
-            self.context.deadline.times().write_failed = true;
-        }
-        sent
+        deadline.take_failed(sent)
     }
 
     /// This process may have been stopped, or the machine asleep, while the time passed. So before
@@ -321,19 +345,33 @@ mod tests {
     #[test]
     fn a_write_that_fails_shows_that_the_request_did_not_leave_whole() {
         let mut transport = transport(HOUR, HOUR, 0);
-        assert!(
-            transport
-                .transmit_output(1, NextTimeout::default())
-                .is_err()
-        );
-        assert!(transport.context.deadline.write_failed());
+        let context = Arc::clone(&transport.context);
+        let deadline = &context.deadline;
+        let mut send = || transport.transmit_output(1, NextTimeout::default());
+        assert!(deadline.connecting(HOUR, &mut send).is_err());
+        // The call goes on to the answer, which is here already, or never comes.
+        assert!(send().is_ok());
+        assert!(deadline.write_failed());
+        assert!(*deadline.shorten(NextTimeout::default()).after <= LATEST);
+        let error = deadline.take_write_error();
+        assert!(matches!(error, Some(ureq::Error::Io(_))), "{error:?}");
+    }
+
+    #[test]
+    fn a_write_that_fails_once_the_answer_is_waited_for_proves_nothing() {
+        let mut transport = transport(HOUR, HOUR, 1);
+        assert_eq!(transport.reason(), None);
+        let sent = transport.transmit_output(1, NextTimeout::default());
+        assert!(sent.is_err());
+        assert!(!transport.context.deadline.write_failed());
     }
 
     #[test]
     fn nothing_leaves_after_the_deadline() {
         let mut transport = transport(Duration::ZERO, HOUR, 0);
         let sent = transport.transmit_output(1, NextTimeout::default());
-        assert!(matches!(sent, Err(ureq::Error::Timeout(Timeout::Global))));
-        assert!(transport.context.deadline.write_failed());
+        assert!(sent.is_ok());
+        let error = transport.context.deadline.take_write_error();
+        assert!(matches!(error, Some(ureq::Error::Timeout(Timeout::Global))));
     }
 }

@@ -622,19 +622,52 @@ fn a_header_above_the_limit_leaves_it_open() {
     assert_failure(answer, Reach::MaybeSent, Cause::TooLarge, &detail);
 }
 
+/// One start of 20 MiB, and one upload.
+fn large(client: &Client) -> [Result<HttpResponse, Failure>; 2] {
+    let body = "x".repeat(20 << 20);
+    [
+        client.call(&Call::stream_run(&body), PATIENT),
+        client.upload(20 << 20, body.as_bytes(), PATIENT),
+    ]
+}
+
 #[test]
 fn a_server_that_stops_reading_has_started_nothing() {
-    let body = "x".repeat(20 << 20);
-    let server = Server::start(vec![post().unread().json(413, "{}")]);
-    let failure = client(&config(&server.url()))
-        .call(&Call::stream_run(&body), PATIENT)
-        .expect_err("a failure");
-    assert_eq!(
-        (failure.reach, failure.cause),
-        (Reach::NotSent, Cause::Stopped)
-    );
-    let start = format!("{} stopped reading the request: ", server.address());
-    assert_start(&failure.detail, &start);
+    let answers: [fn(Exchange) -> Exchange; 5] = [
+        |server| server.raw("").rst(),
+        |server| server.json(503, "{}"),
+        |server| server.json(408, "{}"),
+        |server| server.json(413, "{").claiming(2).fin(),
+        |server| server.answer(413, "text/html", "no").close_delimited(),
+    ];
+    for (number, answer) in answers.into_iter().enumerate() {
+        let script = [post(), upload()].map(|server| answer(server.unread()));
+        let server = Server::start(script.into());
+        for answered in large(&client(&config(&server.url()))) {
+            let failure = answered.expect_err("a failure");
+            let (reach, cause) = (failure.reach, failure.cause);
+            assert_eq!((reach, cause), (Reach::NotSent, Cause::Stopped), "{number}");
+            let start = format!("{} stopped reading the request: ", server.address());
+            assert_start(&failure.detail, &start);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_of_a_server_that_stops_reading_is_an_answer() {
+    let authority = Authority::new();
+    let refusal = r#"{"code":4000,"msg":"too large"}"#;
+    let answered = |server: Exchange| server.unread().json(413, refusal);
+    let script = || vec![answered(post()), answered(upload())];
+    let plain = Server::start(script());
+    let secure = Server::start_tls(&authority.local(), script());
+    for server in [plain, secure] {
+        for answered in large(&client(&trusting(&server, &authority))) {
+            let mut answer = answered.expect("an answer");
+            assert_eq!((answer.status, answer.is_framed), (413, true));
+            assert_eq!(read(&mut answer).as_deref(), Ok(refusal));
+        }
+    }
 }
 
 #[test]
@@ -649,16 +682,6 @@ fn a_server_that_never_reads_has_started_nothing() {
 #[test]
 fn an_upload_fails_as_a_start_does() {
     let large = vec![0; 20 << 20];
-    let stopped = Server::start(vec![upload().unread().json(413, "{}")]);
-    let failure = client(&config(&stopped.url()))
-        .upload(large.len() as u64, &*large, PATIENT)
-        .expect_err("a failure");
-    assert_eq!(
-        (failure.reach, failure.cause),
-        (Reach::NotSent, Cause::Stopped)
-    );
-    let start = format!("{} stopped reading the request: ", stopped.address());
-    assert_start(&failure.detail, &start);
     let deaf = Server::start(vec![Exchange::deaf()]);
     let answer =
         client(&config(&deaf.url())).upload(large.len() as u64, &*large, limits(60_000, 20));

@@ -2,6 +2,7 @@
 //! jobs, and for a host that can't be reached.
 //! `Retry-After`: <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>.
 
+use std::num::IntErrorKind;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -168,11 +169,12 @@ const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// What a `Retry-After` asks for: seconds, or the time left until a date. `unix` is now.
 pub(super) fn retry_after(value: &str, unix: u64) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds).min(RETRY_AFTER_LIMIT));
-    }
-    let date = unix_of_http_date(value)?;
-    Some(Duration::from_secs(date.saturating_sub(unix)).min(RETRY_AFTER_LIMIT))
+    let seconds = match value.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => u64::MAX,
+        Err(_) => unix_of_http_date(value)?.saturating_sub(unix),
+    };
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_LIMIT))
 }
 
 /// From the 1st of March of the year 0.
@@ -508,6 +510,10 @@ mod tests {
         assert_eq!(retry_after(" 7 ", 0), Some(Duration::from_secs(7)));
         assert_eq!(
             retry_after("18446744073709551615", 0),
+            Some(RETRY_AFTER_LIMIT)
+        );
+        assert_eq!(
+            retry_after("99999999999999999999", 0),
             Some(RETRY_AFTER_LIMIT)
         );
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
