@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use crate::cli::Options;
 use crate::error::{self, Error};
 
+use super::Content;
 use super::env::Env;
 use super::key::{Key, is_placeholder};
-use super::place::Content;
 
 /// The names in a file; others are ignored, for skills keep their own settings in such files.
 pub(super) const API_KEY: &str = "api_key";
@@ -49,7 +49,7 @@ pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Erro
     for directory in directories(env) {
         let path = directory.join("config.json");
         // The program may lie in one of its own places, or `--config` have named one.
-        if files.iter().any(|file| is_same(&file.path, &path)) {
+        if files.iter().any(|file| real(&file.path) == real(&path)) {
             continue;
         }
         files.push(match fs::metadata(&path) {
@@ -195,8 +195,7 @@ impl ConfigFile {
 /// The directories in which a configuration is looked for without being named.
 fn directories(env: &Env) -> Vec<PathBuf> {
     // A link in some `bin` leads to the skill, not the other way round.
-    let executable = env.executable.as_ref();
-    let executable = executable.map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+    let executable = env.executable.as_deref().map(real);
     // The program may be a part of a skill: in its directory, or in its folder for programs.
     let own = executable.as_deref().and_then(Path::parent);
     let is_folder = |own: &&Path| own.ends_with("bin") || own.ends_with("scripts");
@@ -229,18 +228,16 @@ fn home(env: &Env) -> Option<PathBuf> {
     env.directory("OPENCLAW_HOME").or_else(|| env.home.clone())
 }
 
-/// Whether both names lead to the same file.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let whole = fs::canonicalize;
-    one == other || matches!((whole(one), whole(other)), (Ok(one), Ok(other)) if one == other)
+/// Where the name leads in the end, if it is one of something that is there.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Whoever can change the file could have the key sent to another machine.
 fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
-    let real = fs::canonicalize(path).unwrap_or_default();
     let what = if mode(path) & 0o002 != 0 {
         "it"
-    } else if [path, &real].into_iter().any(is_in_open_directory) {
+    } else if [path, &real(path)].into_iter().any(is_in_open_directory) {
         "in its directory"
     } else {
         return Ok(());

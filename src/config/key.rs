@@ -6,7 +6,7 @@ use std::fmt;
 use crate::error::Error;
 
 use super::file;
-use super::place::{Found, Search, Sources};
+use super::{Found, Search, Sources};
 
 /// A key as it goes into the `Authorization` header, and nowhere else: printable ASCII, no space.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,8 +64,10 @@ pub(super) fn find(sources: &Sources<'_>) -> Search<Key> {
         if let Some(path) = path.filter(|_| source == KEY_FILE) {
             value = Ok(file::read_text("key file", &path, Some(KEY_FILE))?);
         }
+        let is_empty = value.as_ref().is_ok_and(|text| text.trim().is_empty());
         let note = match value.map(|text| Key::parse(&text)) {
             Ok(Ok(Some(key))) => return Ok(Found::new(key, source)),
+            Ok(Ok(None)) if is_empty => "empty".into(),
             Ok(Ok(None)) => "a placeholder".into(),
             Ok(Err(fault)) => {
                 let message = format!("the key in {source} {fault}");
