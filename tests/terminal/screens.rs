@@ -179,7 +179,7 @@ fn a_choice_is_told_with_its_options_and_not_as_json() {
 Which one?
   red
   it's
-→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"red"}'"#,
+→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'"#,
     );
 }
 
