@@ -21,7 +21,7 @@ use crate::error::{Error, Kind};
 use crate::service::ServiceName;
 
 pub(crate) use self::env::{Env, has_colours, language};
-use self::file::ConfigFile;
+use self::file::{ConfigFile, Field};
 pub(crate) use self::key::Key;
 use self::key::is_placeholder;
 pub(crate) use self::proxy::{Proxy, ProxyProtocol};
@@ -115,23 +115,18 @@ struct Sources<'a> {
 
 impl Sources<'_> {
     /// The variables, then the files, and what each holds of one field.
-    fn places(&self, variables: &[&str], field: &str) -> Vec<Found<Content>> {
+    fn places(&self, field: &Field) -> Vec<Found<Content>> {
         let text = |name| self.env.text(name).ok_or("not set".into());
-        let variables = variables.iter().map(|name| Found::new(text(name), *name));
+        let variables = field.1.iter().map(|name| Found::new(text(name), *name));
         let file = |file: &ConfigFile| Found::new(file.text(field), file.name());
         variables.chain(self.files.iter().map(file)).collect()
     }
 
     /// The first that is filled in: the option, or else what a place holds. A URL in the wrong
     /// alphabet is no placeholder: to pass it over would send the key elsewhere.
-    fn first(
-        &self,
-        option: Option<Found<String>>,
-        variables: &[&str],
-        field: &str,
-    ) -> Option<Found<String>> {
+    fn first(&self, option: Option<Found<String>>, field: &Field) -> Option<Found<String>> {
         let text = |place: Found<Content>| Some(Found::new(place.value.ok()?, place.source));
-        let places = self.places(variables, field).into_iter();
+        let places = self.places(field).into_iter();
         let mut texts = option.into_iter().chain(places.filter_map(text));
         texts.find(|text| !is_placeholder(&text.value) || text.value.contains("://"))
     }
@@ -236,7 +231,7 @@ fn find_service(sources: &Sources<'_>, base_url: &BaseUrl) -> Search<Option<Serv
     if option.is_none() && base_url.is_cloud() {
         return Ok(Found::new(Some(ServiceName::Coze), "base_url"));
     }
-    let Some(found) = sources.first(option, &["COZE_SERVICE"], file::SERVICE) else {
+    let Some(found) = sources.first(option, &file::SERVICE) else {
         return Ok(Found::new(None, DEFAULT));
     };
     let name = ServiceName::parse(found.value.trim());
@@ -248,10 +243,13 @@ fn find_service(sources: &Sources<'_>, base_url: &BaseUrl) -> Search<Option<Serv
 /// where certificates are looked at.
 fn find_roots(options: &Options, env: &Env, base_url: &BaseUrl) -> Search<Roots> {
     let option = options.cacert.clone().map(|path| (path, "--cacert"));
-    let variable = |name| Some((env.path(name)?, name));
-    let variables = ["COZE_CA_FILE", "SSL_CERT_FILE"].into_iter();
-    let variables = variables.filter_map(variable).filter(|_| base_url.is_https);
-    let Some((path, source)) = option.into_iter().chain(variables).next() else {
+    let variable = |name| Some((env.path(name)?, name)).filter(|_| base_url.is_https);
+    let variable = || {
+        ["COZE_CA_FILE", "SSL_CERT_FILE"]
+            .into_iter()
+            .find_map(variable)
+    };
+    let Some((path, source)) = option.or_else(variable) else {
         return Ok(Found::new(Roots::BuiltIn, DEFAULT));
     };
     let pem = file::read("CA file", &path, Some(source))?;

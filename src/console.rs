@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use self::screen::{Out, Screen, standard_output, tell};
+use self::status_line::Status;
 use self::view::{Live, View};
 use crate::batch::Output;
 use crate::batch::totals::Totals;
@@ -59,7 +60,7 @@ impl<'a> Console<'a> {
             view: has_view.then(view),
             key: None,
             clock,
-            screen: Screen::new(language),
+            screen: Screen::new(),
         }
     }
 
@@ -116,8 +117,8 @@ impl<'a> Console<'a> {
         if plain || !io::stderr().is_terminal() {
             return work();
         }
-        let total = source::count(&self.options.files);
-        self.screen.with_status(total, self.clock, work)
+        let status = Status::new(self.language, source::count(&self.options.files));
+        self.screen.with_status(status, self.clock, work)
     }
 
     /// A line on standard error, unless nobody wants one.

@@ -52,13 +52,12 @@ impl fmt::Debug for Key {
     }
 }
 
-const KEY_FILE: &str = "COZE_API_KEY_FILE";
+pub(super) const KEY_FILE: &str = "COZE_API_KEY_FILE";
 
 /// The first key that is configured, or the error that names every place that was looked at.
 pub(super) fn find(sources: &Sources<'_>) -> Search<Key> {
-    let variables = ["COZE_API_KEY", KEY_FILE, "COZE_API_TOKEN"];
     let mut looked_at = Vec::new();
-    for Found { mut value, source } in sources.places(&variables, file::API_KEY) {
+    for Found { mut value, source } in sources.places(&file::API_KEY) {
         // It holds the key alone, and is not read before it is needed.
         let path = sources.env.path(KEY_FILE);
         if let Some(path) = path.filter(|_| source == KEY_FILE) {

@@ -18,10 +18,9 @@ const BASE_URL_ABROAD: &str = "https://api.coze.com";
 pub(super) fn find(sources: &Sources<'_>) -> Search<BaseUrl> {
     let option = sources.options.base_url.clone();
     let option = option.map(|text| Found::new(text, "--base-url"));
-    let variables = ["COZE_BASE_URL", "COZE_API_BASE"];
-    let found = sources.first(option, &variables, file::BASE_URL_KEY);
+    let found = sources.first(option, &file::BASE_URL_FIELD);
     // To pass over a name that is misspelt would send the key to the default.
-    let misspelling = |file: &ConfigFile| file.misspelling(file::BASE_URL_KEY);
+    let misspelling = |file: &ConfigFile| file.misspelling(&file::BASE_URL_FIELD);
     if found.is_none()
         && let Some(sentence) = sources.files.iter().find_map(misspelling)
     {

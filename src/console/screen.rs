@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use super::status_line::Status;
 use super::view::Live;
-use crate::language::Language;
 use crate::time::{Clock, SystemClock};
 
 /// Lines up to here are written at once.
@@ -24,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 const TICK: Duration = Duration::from_millis(200);
 
 /// Both streams. Locked while something is written, so that lines of several jobs never mix.
+#[derive(Default)]
 pub(super) struct Screen {
     shown: Mutex<Shown>,
     /// Told when the ticker has to go.
@@ -47,16 +47,10 @@ pub(super) struct Shown {
 }
 
 impl Screen {
-    pub(super) fn new(language: Language) -> Self {
-        let shown = Shown {
-            out: standard_output().ok(),
-            status: Status::new(language),
-            ..Shown::default()
-        };
-        Self {
-            shown: Mutex::new(shown),
-            over: Condvar::new(),
-        }
+    pub(super) fn new() -> Self {
+        let screen = Self::default();
+        screen.lock().out = standard_output().ok();
+        screen
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shown> {
@@ -73,13 +67,12 @@ impl Screen {
     /// Does `work` and draws the status line again and again meanwhile.
     pub(super) fn with_status<T>(
         &self,
-        total: Option<usize>,
+        status: Status,
         clock: &dyn Clock,
         work: impl FnOnce() -> T,
     ) -> T {
         let mut shown = self.lock();
-        shown.status.expect(total);
-        shown.has_status = true;
+        (shown.status, shown.has_status) = (status, true);
         drop(shown);
         thread::scope(|scope| {
             // Where no thread can be had, there is no status line.

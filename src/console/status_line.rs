@@ -32,20 +32,16 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn new(language: Language) -> Self {
+    pub(super) fn new(language: Language, total: Option<usize>) -> Self {
         // At a terminal where requests are typed it would only be in the way.
         let waiting = !io::stdin().is_terminal();
         let waiting = waiting.then(|| language.pick("waiting for a request", "正在等待请求"));
         Self {
             language,
+            total: total.map(|total| total as u64),
             step: waiting.unwrap_or_default().to_owned(),
             ..Self::default()
         }
-    }
-
-    /// So many requests are to come, if that is known.
-    pub(super) fn expect(&mut self, total: Option<usize>) {
-        self.total = total.map(|total| total as u64);
     }
 
     /// A request was taken up. The time of many goes on from the first.
@@ -137,10 +133,10 @@ pub(super) fn step(note: &Note<'_>, mask: impl Fn(&str) -> String) -> Option<Str
     Some(match note {
         Note::Text(_) => return None,
         Note::Calling(call) => format!("> {call}"),
-        Note::Answered { status, logid } => match logid {
-            Some(logid) => format!("< HTTP {status}, logid {logid}"),
-            None => format!("< HTTP {status}"),
-        },
+        Note::Answered { status, logid } => {
+            let logid = logid.map(|logid| format!(", logid {logid}"));
+            format!("< HTTP {status}{}", logid.unwrap_or_default())
+        }
         Note::Event(frame) => {
             let id = frame.id.as_deref().unwrap_or("-");
             // Masked before it is cut: half a key would not be found.
@@ -214,13 +210,11 @@ mod tests {
         for kind in [None, None, None, Some(Kind::Failed)] {
             totals.count(kind, true);
         }
-        let mut status = Status {
+        Status {
             taken: 7,
             answered: totals,
-            ..Status::new(language)
-        };
-        status.expect(total);
-        status
+            ..Status::new(language, total)
+        }
     }
 
     fn one(step: &str) -> Status {
@@ -282,7 +276,7 @@ mod tests {
 
     #[test]
     fn every_step_has_words() {
-        let mut status = Status::new(Language::Chinese);
+        let mut status = Status::new(Language::Chinese, None);
         let retrying = Note::Retrying {
             pause: Duration::from_millis(1500),
             why: "refused pat_xxx",
