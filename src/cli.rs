@@ -142,7 +142,7 @@ fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Co
         // What lexopt may come to say in a later version.
         Err(other) => return Err(see_help(other.to_string())),
     };
-    let option = name.as_str();
+    let option = &*name;
     let mut value = Value { option, parser };
     match name.as_str() {
         "-h" => return Ok(Some(Command::ShortHelp)),
@@ -307,9 +307,8 @@ impl Value<'_> {
 
     fn count(&mut self, least: u16, most: u16) -> Result<u16, Error> {
         let value = self.text()?;
-        let count = value.parse().ok();
-        let count = count.filter(|count| (least..=most).contains(count));
-        count.ok_or_else(|| {
+        let is_allowed = |count: &u16| (least..=most).contains(count);
+        value.parse().ok().filter(is_allowed).ok_or_else(|| {
             self.impossible(&value).hint(
                 format!("a whole number from {least} to {most}"),
                 format!("{least} 到 {most} 之间的整数"),
@@ -383,7 +382,7 @@ fn contradiction(options: &Options) -> Option<Error> {
     ];
     let pair = pairs.into_iter().find(|(are_given, _)| *are_given);
     let (message, english, chinese) = if let Some((_, pair)) = pair {
-        let (english, chinese) = if workflow && files && !request {
+        let (english, chinese) = if pair == "--workflow and FILE" {
             (
                 "whatever is no option is a FILE; a parameter needs its -p",
                 "不是选项的内容都算作文件；参数前面要有 -p",

@@ -142,12 +142,8 @@ impl View {
         }
         let next = self.next(response, question.as_ref());
         if let Some(error) = &response.error {
-            let is_enough = next.is_some();
-            let advice = if is_enough {
-                error.message.clone()
-            } else {
-                error.advice()
-            };
+            let own_words = next.as_ref().map(|_| error.message.clone());
+            let advice = own_words.unwrap_or_else(|| error.advice());
             page.push(printable::line(&advice));
             let logid = error.logid.iter();
             page.extend(logid.map(|logid| printable::line(&format!("logid {logid}"))));
@@ -187,11 +183,8 @@ impl View {
         };
         let id = id.map(|id| format!(" {id}")).unwrap_or_default();
         let head = printable::line(&format!("{mark}{id} {word}"));
-        let time = format!(
-            "{:.1} {}",
-            elapsed.as_secs_f64(),
-            self.language.pick("s", "秒")
-        );
+        let (seconds, unit) = (elapsed.as_secs_f64(), self.language.pick("s", "秒"));
+        let time = format!("{seconds:.1} {unit}");
         let mut facts = vec![&*time, &*response.execute_id];
         if response.is_from_journal {
             facts.push(self.language.pick("from the journal", "取自运行记录"));
