@@ -5,10 +5,9 @@
 
 pub(crate) mod help;
 
-use std::ffi::OsString;
-use std::mem;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
@@ -19,7 +18,7 @@ use crate::service::ServiceName;
 pub(crate) const VERSION: &str = concat!("coze-workflow ", env!("CARGO_PKG_VERSION"));
 
 /// What the arguments ask for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// `-h`.
     ShortHelp,
@@ -27,7 +26,7 @@ pub(crate) enum Command {
     Help,
     Version,
     /// Anything else.
-    Work(Box<Options>),
+    Work,
 }
 
 /// The options as they were given: `None` and `false` are "not given", defaults are `config`'s.
@@ -86,18 +85,21 @@ pub(crate) struct Rerun {
     pub(crate) failed: bool,
 }
 
-/// Understands the arguments, without the program's own name.
-pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
+/// Understands the arguments, without the program's own name. What is understood of them is in
+/// `options` when there is a mistake as well.
+pub(crate) fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    options: &mut Options,
+) -> Result<Command, Error> {
     let mut parser = Parser::from_args(args);
-    let mut options = Options::default();
     // The first mistake is kept until all is read: a later `-h` asks how to put it right.
     let mut mistake = None;
     loop {
-        match read_argument(&mut parser, &mut options) {
+        match read_argument(&mut parser, options) {
             Ok(None) => {}
-            Ok(Some(Command::Work(options))) => {
-                let mistake = mistake.or_else(|| contradiction(&options));
-                return mistake.map_or(Ok(Command::Work(options)), Err);
+            Ok(Some(Command::Work)) => {
+                let mistake = mistake.or_else(|| contradiction(options));
+                return mistake.map_or(Ok(Command::Work), Err);
             }
             Ok(Some(asked)) => return Ok(asked),
             Err(error) => mistake = mistake.or(Some(error)),
@@ -114,6 +116,17 @@ const MOST_JOBS: u16 = 1024;
 /// The command, as soon as it is known: one that comes before anything that other arguments ask for,
 /// or at the end work.
 fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Command>, Error> {
+    if let Some(mut rest) = parser.try_raw_args()
+        && let Some(next) = rest.peek()
+    {
+        if let Some(option) = long_with_one_dash(next) {
+            rest.next();
+            return Err(unknown(&option));
+        }
+        if next == "--" {
+            options.files.extend(rest.skip(1).map(PathBuf::from));
+        }
+    }
     let name = match parser.next() {
         Ok(Some(Arg::Short(letter))) => format!("-{letter}"),
         Ok(Some(Arg::Long(name))) => format!("--{name}"),
@@ -121,7 +134,7 @@ fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Co
             options.files.push(file.into());
             return Ok(None);
         }
-        Ok(None) => return Ok(Some(Command::Work(mem::take(options).into()))),
+        Ok(None) => return Ok(Some(Command::Work)),
         // The value itself is not repeated: it may be a secret.
         Err(lexopt::Error::UnexpectedValue { option, .. }) => {
             return Err(see_help(format!("{option} takes no value")));
@@ -129,14 +142,19 @@ fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Co
         // What lexopt may come to say in a later version.
         Err(other) => return Err(see_help(other.to_string())),
     };
-    let option = name.as_str();
+    let option = &*name;
     let mut value = Value { option, parser };
     match name.as_str() {
         "-h" => return Ok(Some(Command::ShortHelp)),
         "--help" => return Ok(Some(Command::Help)),
         "-V" | "--version" => return Ok(Some(Command::Version)),
         "--check" => options.check = true,
-        "-w" | "--workflow" => options.workflow = Some(value.workflow()?),
+        "-w" | "--workflow" => {
+            options.workflow = Some(value.filled(
+                "give the workflow's id, or the address of its page",
+                "请给出工作流的 ID，或其页面的地址",
+            )?);
+        }
         "-p" | "--param" => options.params.push(value.text()?),
         "-c" | "--config" => options.config = Some(value.path()?),
         "--base-url" => {
@@ -171,9 +189,22 @@ fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Co
         "--allow-unknown-fields" => options.allow_unknown_fields = true,
         "-q" | "--quiet" => options.quiet = true,
         "-v" | "--verbose" => options.verbose = true,
-        _ => return Err(value.unknown()),
+        _ => {
+            // Whatever is glued to it goes with it: the `h` in `-which` asks for no help.
+            let _ = parser.optional_value();
+            return Err(unknown(option));
+        }
     }
     Ok(None)
+}
+
+/// A long option with one dash, which would be taken for letters: `-timeout` is no `-t`.
+fn long_with_one_dash(argument: &OsStr) -> Option<String> {
+    let name = argument.to_str()?.strip_prefix('-')?.split('=').next()?;
+    // Whoever asks for help gets it.
+    let may_be_long = name.len() > 1 && !name.starts_with('-') && name != "help";
+    let is_long = may_be_long && help::option_names().contains(&name);
+    is_long.then(|| format!("-{name}"))
 }
 
 /// The value of the option that was just read, if it takes one.
@@ -220,13 +251,6 @@ impl Value<'_> {
             }
         }
         Ok(())
-    }
-
-    fn workflow(&mut self) -> Result<String, Error> {
-        self.filled(
-            "give the workflow's id, or the address of its page",
-            "请给出工作流的 ID，或其页面的地址",
-        )
     }
 
     fn filled(&mut self, english: &'static str, chinese: &'static str) -> Result<String, Error> {
@@ -283,9 +307,8 @@ impl Value<'_> {
 
     fn count(&mut self, least: u16, most: u16) -> Result<u16, Error> {
         let value = self.text()?;
-        let count = value.parse().ok();
-        let count = count.filter(|count| (least..=most).contains(count));
-        count.ok_or_else(|| {
+        let is_allowed = |count: &u16| (least..=most).contains(count);
+        value.parse().ok().filter(is_allowed).ok_or_else(|| {
             self.impossible(&value).hint(
                 format!("a whole number from {least} to {most}"),
                 format!("{least} 到 {most} 之间的整数"),
@@ -296,35 +319,35 @@ impl Value<'_> {
     fn impossible(&self, value: &str) -> Error {
         Error::usage(format!("{} can't be {value:?}", self.option))
     }
+}
 
-    /// A name that is no option: perhaps a misspelt one, perhaps an attempt to hand over the key.
-    fn unknown(&mut self) -> Error {
-        // Whatever is glued to it goes with it: the `h` in `-which` asks for no help.
-        let _ = self.parser.optional_value();
-        let message = format!("unknown option {}", self.option.escape_debug());
-        let name = self.option.trim_start_matches('-');
-        let is_secret = |word| ["key", "apikey", "token"].contains(&word);
-        if name.split(['-', '_']).any(is_secret) {
-            return Error::usage(format!("{message}: there is no option for the key")).hint(
-                "arguments are visible to every user of the machine: set COZE_API_KEY",
-                "命令行参数对本机所有用户可见：请设置 COZE_API_KEY",
-            );
-        }
-        // A beginning that fits one name only is nearer than any misspelling: `--raw`, `--allow`.
-        let names = help::option_names();
-        let mut begun = names.iter().filter(|known| known.starts_with(name));
-        let nearest = match (begun.next(), begun.next()) {
-            (Some(only), None) => Some(*only),
-            _ => error::nearest(name, &names),
-        };
-        let Some(name) = nearest.filter(|_| self.option.starts_with("--")) else {
-            return see_help(message);
-        };
-        Error::usage(message).hint(
-            format!("did you mean --{name}?"),
-            format!("您是想写 --{name} 吗？"),
-        )
+/// The error about a name that is no option: perhaps a misspelt one, perhaps an attempt to hand over
+/// the key.
+fn unknown(option: &str) -> Error {
+    let message = format!("unknown option {}", option.escape_debug());
+    let name = option.trim_start_matches('-');
+    let is_secret = |word| ["key", "apikey", "token"].contains(&word);
+    if name.split(['-', '_']).any(is_secret) {
+        return Error::usage(format!("{message}: there is no option for the key")).hint(
+            "arguments are visible to every user of the machine: set COZE_API_KEY",
+            "命令行参数对本机所有用户可见：请设置 COZE_API_KEY",
+        );
     }
+    // A beginning that fits one name only is nearer than any misspelling: `--raw`, `--allow`.
+    let names = help::option_names();
+    let mut begun = names.iter().filter(|known| known.starts_with(name));
+    let nearest = match (begun.next(), begun.next()) {
+        _ if option.len() == 2 => None,
+        (Some(only), None) => Some(*only),
+        _ => error::nearest(name, &names),
+    };
+    let Some(name) = nearest else {
+        return see_help(message);
+    };
+    Error::usage(message).hint(
+        format!("did you mean --{name}?"),
+        format!("您是想写 --{name} 吗？"),
+    )
 }
 
 fn see_help(message: String) -> Error {
@@ -334,69 +357,63 @@ fn see_help(message: String) -> Error {
 /// Options that can't both be meant. Refused rather than one of them ignored: whoever wrote them
 /// expects something that would not happen, and finds out after the run was paid for.
 fn contradiction(options: &Options) -> Option<Error> {
-    let request = (options.request.is_some(), "--request");
-    let files = (!options.files.is_empty(), "FILE");
-    let workflow = (options.workflow.is_some(), "--workflow");
-    let raw_output = (options.raw_output, "--raw-output");
-    let get = (options.get.is_some(), "--get");
-    let events = (options.events, "--events");
-    let output = (options.output.is_some(), "--output");
-    let json = (options.json, "--json");
-    let check = (options.check, "--check");
-    let journal = (options.journal.is_some(), "--journal");
-    let rerun = (options.rerun != Rerun::default(), "--rerun");
+    let request = options.request.is_some();
+    let files = !options.files.is_empty();
+    let workflow = options.workflow.is_some();
+    let (raw_output, get) = (options.raw_output, options.get.is_some());
+    let (events, output) = (options.events, options.output.is_some());
+    let (journal, rerun) = (options.journal.is_some(), options.rerun != Rerun::default());
     let pairs = [
-        (check, output),
-        (check, journal),
-        (check, rerun),
-        (check, events),
-        (request, files),
-        (workflow, request),
-        (workflow, files),
-        (raw_output, events),
-        (raw_output, output),
-        (raw_output, json),
-        (get, raw_output),
-        (get, events),
-        (get, output),
-        (get, json),
-        ((options.quiet, "--quiet"), (options.verbose, "--verbose")),
+        (options.check && output, "--check and --output"),
+        (options.check && journal, "--check and --journal"),
+        (options.check && rerun, "--check and --rerun"),
+        (options.check && events, "--check and --events"),
+        (request && files, "--request and FILE"),
+        (workflow && request, "--workflow and --request"),
+        (workflow && files, "--workflow and FILE"),
+        (raw_output && events, "--raw-output and --events"),
+        (raw_output && output, "--raw-output and --output"),
+        (raw_output && options.json, "--raw-output and --json"),
+        (get && raw_output, "--get and --raw-output"),
+        (get && events, "--get and --events"),
+        (get && output, "--get and --output"),
+        (get && options.json, "--get and --json"),
+        (options.quiet && options.verbose, "--quiet and --verbose"),
     ];
-    let are_given = |((is_one, _), (is_other, _)): &_| *is_one && *is_other;
-    if let Some(((_, one), (_, other))) = pairs.into_iter().find(are_given) {
-        let message = format!("{one} and {other} can't be used together");
-        let is_file = (one, other) == (workflow.1, files.1);
-        return Some(if is_file {
-            Error::usage(message).hint(
+    let pair = pairs.into_iter().find(|(are_given, _)| *are_given);
+    let (message, english, chinese) = if let Some((_, pair)) = pair {
+        let (english, chinese) = if pair == "--workflow and FILE" {
+            (
                 "whatever is no option is a FILE; a parameter needs its -p",
                 "不是选项的内容都算作文件；参数前面要有 -p",
             )
         } else {
-            Error::usage(message).hint("leave one of them out", "请去掉其中一个")
-        });
-    }
-    if !options.params.is_empty() && options.workflow.is_none() {
-        return Some(Error::usage("--param needs --workflow").hint(
+            ("leave one of them out", "请去掉其中一个")
+        };
+        let message = format!("{pair} can't be used together");
+        return Some(Error::usage(message).hint(english, chinese));
+    } else if !options.params.is_empty() && !workflow {
+        (
+            "--param needs --workflow",
             "-w says which workflow takes it",
             "用 -w 指明把参数交给哪个工作流",
-        ));
-    }
-    if options.rerun != Rerun::default() && options.journal.is_none() {
-        return Some(Error::usage("--rerun needs --journal").hint(
+        )
+    } else if rerun && !journal {
+        (
+            "--rerun needs --journal",
             "the journal is what knows how runs ended",
             "只有运行记录知道各次运行如何结束",
-        ));
-    }
-    let is_dash = |file: &PathBuf| file.as_os_str() == "-";
-    let error = Error::usage("--output takes the name of a file, not \"-\"").hint(
-        "--raw-output prints the output to standard output",
-        "--raw-output 会把 output 写到标准输出",
-    );
-    options
-        .output
-        .as_ref()
-        .is_some_and(is_dash)
-        .then_some(error)
+        )
+    } else if options.output.as_deref() == Some(Path::new("-")) {
+        (
+            "--output takes the name of a file, not \"-\"",
+            "--raw-output prints the output to standard output",
+            "--raw-output 会把 output 写到标准输出",
+        )
+    } else {
+        return None;
+    };
+    Some(Error::usage(message).hint(english, chinese))
 }
 
 #[cfg(test)]
@@ -405,22 +422,25 @@ mod tests {
 
     use super::*;
 
+    fn parsed(args: &[&str], options: &mut Options) -> Result<Command, Error> {
+        parse(args.iter().map(OsString::from), options)
+    }
+
     #[track_caller]
     fn command(args: &[&str]) -> Command {
-        parse(args.iter().map(OsString::from)).unwrap()
+        parsed(args, &mut Options::default()).unwrap()
     }
 
     #[track_caller]
     fn options(args: &[&str]) -> Options {
-        match command(args) {
-            Command::Work(options) => *options,
-            other => panic!("{args:?} is {other:?}"),
-        }
+        let mut options = Options::default();
+        assert_eq!(parsed(args, &mut options).unwrap(), Command::Work);
+        options
     }
 
     #[track_caller]
     fn refused(args: &[&str], sentence: &str) {
-        let error = parse(args.iter().map(OsString::from)).unwrap_err();
+        let error = parsed(args, &mut Options::default()).unwrap_err();
         assert_eq!(
             (error.kind, error.to_string().as_str()),
             (Kind::Usage, sentence)
@@ -475,9 +495,8 @@ mod tests {
         );
         let name = OsString::from_vec(vec![b'f', 0xff]);
         let args = [name.clone(), "-o".into(), name.clone()];
-        let Ok(Command::Work(options)) = parse(args) else {
-            panic!("refused");
-        };
+        let mut options = Options::default();
+        assert_eq!(parse(args, &mut options).unwrap(), Command::Work);
         assert_eq!(options.files, [PathBuf::from(&name)]);
         assert_eq!(options.output, Some(PathBuf::from(name)));
     }
@@ -545,6 +564,32 @@ mod tests {
     }
 
     #[test]
+    fn a_long_option_with_one_dash_is_no_cluster_of_letters() {
+        for (args, name) in [
+            (&["-workflow", "7"][..], "workflow"),
+            (&["-q", "-config=c.json"], "config"),
+            (&["-json"], "json"),
+            (&["-output", "f"], "output"),
+        ] {
+            let sentence = format!("unknown option -{name} (did you mean --{name}?)");
+            refused(args, &sentence);
+        }
+        assert_eq!(command(&["-help"]), Command::ShortHelp);
+        let value = options(&["--request", "-json"]).request;
+        assert_eq!(value.as_deref(), Some("-json"));
+        assert_eq!(options(&["--", "-json", "--"]).files.len(), 2);
+    }
+
+    #[test]
+    fn a_mistake_leaves_what_else_was_understood() {
+        for args in [["--frob", "--json"], ["--json", "--frob"]] {
+            let mut options = Options::default();
+            parsed(&args, &mut options).unwrap_err();
+            assert!(options.json, "{args:?}");
+        }
+    }
+
+    #[test]
     fn a_base_url_that_is_empty_is_a_variable_that_nobody_set() {
         for value in ["", " "] {
             refused(
@@ -600,7 +645,7 @@ mod tests {
     #[test]
     fn text_is_utf_8() {
         let args = ["--base-url".into(), OsString::from_vec(vec![0xff])];
-        let error = parse(args).unwrap_err();
+        let error = parse(args, &mut Options::default()).unwrap_err();
         assert_eq!(error.message, "the value of --base-url is not UTF-8");
     }
 
@@ -658,8 +703,8 @@ mod tests {
     #[test]
     fn a_check_takes_requests_by_every_door() {
         for args in [&["--check", "f"][..], &["--check", "--request", "{}"]] {
-            assert!(matches!(command(args), Command::Work(options) if options.names_requests()));
+            assert!(options(args).names_requests());
         }
-        assert!(matches!(command(&["--check", "-v"]), Command::Work(options) if options.check));
+        assert!(options(&["--check", "-v"]).check);
     }
 }

@@ -6,10 +6,10 @@
 mod env;
 mod file;
 mod key;
-mod place;
 mod proxy;
 mod url;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,10 +21,9 @@ use crate::error::{Error, Kind};
 use crate::service::ServiceName;
 
 pub(crate) use self::env::{Env, has_colours, language};
-use self::file::ConfigFile;
+use self::file::{ConfigFile, Field};
 pub(crate) use self::key::Key;
 use self::key::is_placeholder;
-use self::place::{DEFAULT, Found, Search, Sources};
 pub(crate) use self::proxy::{Proxy, ProxyProtocol};
 use self::url::BaseUrl;
 
@@ -83,6 +82,54 @@ pub(crate) enum Roots {
     BuiltIn,
     /// The content of a file, still to be parsed.
     Pem { path: PathBuf, pem: Vec<u8> },
+}
+
+/// The `source` of what nobody configured.
+const DEFAULT: &str = "default";
+
+/// What is found in some place, or why it can't be used.
+type Search<T> = Result<Found<T>, Error>;
+
+/// A value and the place that held it.
+struct Found<T> {
+    value: T,
+    source: String,
+}
+
+impl<T> Found<T> {
+    fn new(value: T, source: impl Into<String>) -> Self {
+        let source = source.into();
+        Self { value, source }
+    }
+}
+
+/// A text, or why there is none.
+type Content = Result<String, Cow<'static, str>>;
+
+/// All that a field may come from.
+struct Sources<'a> {
+    options: &'a Options,
+    env: &'a Env,
+    files: Vec<ConfigFile>,
+}
+
+impl Sources<'_> {
+    /// The variables, then the files, and what each holds of one field.
+    fn places(&self, field: &Field) -> Vec<Found<Content>> {
+        let text = |name| self.env.text(name).ok_or("not set".into());
+        let variables = field.1.iter().map(|name| Found::new(text(name), *name));
+        let file = |file: &ConfigFile| Found::new(file.text(field), file.name());
+        variables.chain(self.files.iter().map(file)).collect()
+    }
+
+    /// The first that is filled in: the option, or else what a place holds. A URL in the wrong
+    /// alphabet is no placeholder: to pass it over would send the key elsewhere.
+    fn first(&self, option: Option<Found<String>>, field: &Field) -> Option<Found<String>> {
+        let text = |place: Found<Content>| Some(Found::new(place.value.ok()?, place.source));
+        let places = self.places(field).into_iter();
+        let mut texts = option.into_iter().chain(places.filter_map(text));
+        texts.find(|text| !is_placeholder(&text.value) || text.value.contains("://"))
+    }
 }
 
 /// Puts the configuration together, or says what is missing or wrong and where.
@@ -179,34 +226,34 @@ fn refuse_project(base_url: &Found<BaseUrl>) -> Result<(), Error> {
 /// What kind of server it is. A host that is Coze itself says so better than the environment or a
 /// file, which hold for every base URL.
 fn find_service(sources: &Sources<'_>, base_url: &BaseUrl) -> Search<Option<ServiceName>> {
-    if let Some(name) = sources.options.service {
-        return Ok(Found::new(Some(name), "--service"));
-    }
-    if base_url.is_cloud() {
+    let option = sources.options.service;
+    let option = option.map(|name| Found::new(name.word().to_owned(), "--service"));
+    if option.is_none() && base_url.is_cloud() {
         return Ok(Found::new(Some(ServiceName::Coze), "base_url"));
     }
-    let texts = sources.texts(&["COZE_SERVICE"], file::SERVICE);
-    let found = texts
-        .into_iter()
-        .find(|found| !is_placeholder(&found.value));
-    found.map_or(Ok(Found::new(None, DEFAULT)), |Found { value, source }| {
-        let name = ServiceName::parse(&value);
-        let name = name.ok_or_else(|| ServiceName::unknown(Kind::Config, &source))?;
-        Ok(Found::new(Some(name), source))
-    })
+    let Some(found) = sources.first(option, &file::SERVICE) else {
+        return Ok(Found::new(None, DEFAULT));
+    };
+    let name = ServiceName::parse(found.value.trim());
+    let name = name.ok_or_else(|| ServiceName::unknown(Kind::Config, &found.source))?;
+    Ok(Found::new(Some(name), found.source))
 }
 
+/// A file that the option names has to be there. The variables hold for every base URL, and count
+/// where certificates are looked at.
 fn find_roots(options: &Options, env: &Env, base_url: &BaseUrl) -> Search<Roots> {
     let option = options.cacert.clone().map(|path| (path, "--cacert"));
-    let variables = ["COZE_CA_FILE", "SSL_CERT_FILE"];
-    let variable = |name| Some((env.path(name)?, name));
-    match option.or_else(|| variables.into_iter().find_map(variable)) {
-        Some((path, source)) if base_url.is_https => {
-            let pem = file::read("CA file", &path, Some(source))?;
-            Ok(Found::new(Roots::Pem { path, pem }, source))
-        }
-        _ => Ok(Found::new(Roots::BuiltIn, DEFAULT)),
-    }
+    let variable = |name| Some((env.path(name)?, name)).filter(|_| base_url.is_https);
+    let variable = || {
+        ["COZE_CA_FILE", "SSL_CERT_FILE"]
+            .into_iter()
+            .find_map(variable)
+    };
+    let Some((path, source)) = option.or_else(variable) else {
+        return Ok(Found::new(Roots::BuiltIn, DEFAULT));
+    };
+    let pem = file::read("CA file", &path, Some(source))?;
+    Ok(Found::new(Roots::Pem { path, pem }, source))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! exits.
 
 use std::borrow::Cow;
+use std::{iter, mem};
 
 use serde::{Deserialize, Serialize};
 
@@ -167,11 +168,6 @@ impl Hint {
     pub(crate) fn map(self, change: impl Fn(&str) -> String) -> Self {
         Self::new(change(&self.english), change(&self.chinese))
     }
-
-    #[cfg(test)]
-    pub(crate) fn text(&self) -> &str {
-        &self.english
-    }
 }
 
 /// A hint that was read back, or translated, is the same text in either language.
@@ -187,29 +183,14 @@ impl From<Hint> for String {
     }
 }
 
-/// For tests, which compare whole sentences.
-#[cfg(test)]
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, " ({})", hint.english),
-            None => Ok(()),
-        }
-    }
-}
-
 /// An error and its causes on one line, each cause once: `cannot read x: permission denied`.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !line.ends_with(&cause_text) {
-            line.push_str(": ");
-            line.push_str(&cause_text);
+    for cause in iter::successors(error.source(), |cause| cause.source()) {
+        let cause = cause.to_string();
+        if !line.ends_with(&cause) {
+            line = format!("{line}: {cause}");
         }
-        next = cause.source();
     }
     line
 }
@@ -225,7 +206,7 @@ pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, left) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        let mut diagonal = mem::replace(&mut row[0], i + 1);
         for (j, right) in b.chars().enumerate() {
             let change = diagonal + usize::from(left != right);
             diagonal = row[j + 1];
@@ -237,7 +218,24 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
     use super::*;
+
+    impl Hint {
+        pub(crate) fn text(&self) -> &str {
+            &self.english
+        }
+    }
+
+    /// For tests, which compare whole sentences.
+    impl fmt::Display for Error {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&self.message)?;
+            let hint = self.hint.as_ref();
+            hint.map_or(Ok(()), |hint| write!(f, " ({})", hint.english))
+        }
+    }
 
     #[test]
     fn exit_codes_are_the_table_of_the_readme() {

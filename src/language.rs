@@ -13,9 +13,10 @@ impl Language {
     /// By a locale's name, of POSIX or of BCP 47: `zh_CN.UTF-8`, `zh-Hans`.
     pub(crate) fn of_locale(name: &str) -> Self {
         let language = name.split(['_', '-', '.', '@']).next();
-        match language.is_some_and(|language| language.eq_ignore_ascii_case("zh")) {
-            true => Self::Chinese,
-            false => Self::English,
+        if language.is_some_and(|language| language.eq_ignore_ascii_case("zh")) {
+            Self::Chinese
+        } else {
+            Self::English
         }
     }
 

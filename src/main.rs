@@ -51,14 +51,14 @@ fn main() -> ExitCode {
     let clock = SystemClock::default();
     let env = Env::real();
     let language = config::language(&env);
-    let exit_code = match cli::parse(env::args_os().skip(1)) {
+    let mut options = Options::default();
+    let exit_code = match cli::parse(env::args_os().skip(1), &mut options) {
         Ok(Command::ShortHelp) => console::print_text(&help::short(language)),
         Ok(Command::Help) => console::print_text(help::long(language)),
         Ok(Command::Version) => console::print_text(&format!("{}\n", cli::VERSION)),
-        Ok(Command::Work(options)) => {
-            work(&options, &env, Console::new(&options, &env, &clock), &clock)
-        }
-        Err(error) => Console::new(&Options::default(), &env, &clock).refuse(error),
+        Ok(Command::Work) => work(&options, &env, Console::new(&options, &env, &clock), &clock),
+        // In the form that was asked for, as far as that was understood.
+        Err(error) => Console::new(&options, &env, &clock).refuse(error),
     };
     ExitCode::from(exit_code)
 }

@@ -12,15 +12,18 @@ use serde_json::{Map, Value};
 use crate::cli::Options;
 use crate::error::{self, Error};
 
+use super::Content;
 use super::env::Env;
-use super::key::{Key, is_placeholder};
-use super::place::Content;
+use super::key::{KEY_FILE, Key, is_placeholder};
 
-/// The names in a file; others are ignored, for skills keep their own settings in such files.
-pub(super) const API_KEY: &str = "api_key";
-pub(super) const BASE_URL_KEY: &str = "base_url";
-pub(super) const SERVICE: &str = "service";
-const FIELDS: [&str; 3] = [API_KEY, BASE_URL_KEY, SERVICE];
+/// What a file calls it, and the variables that come before files. Other names are ignored: skills
+/// keep their own settings in such files.
+pub(super) struct Field(pub(super) &'static str, pub(super) &'static [&'static str]);
+
+pub(super) const API_KEY: Field = Field("api_key", &["COZE_API_KEY", KEY_FILE, "COZE_API_TOKEN"]);
+pub(super) const BASE_URL_FIELD: Field = Field("base_url", &["COZE_BASE_URL", "COZE_API_BASE"]);
+pub(super) const SERVICE: Field = Field("service", &["COZE_SERVICE"]);
+const FIELDS: [&Field; 3] = [&API_KEY, &BASE_URL_FIELD, &SERVICE];
 
 /// More than any configuration or collection of certificates, and not all of /dev/zero.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -32,8 +35,6 @@ pub(super) struct ConfigFile {
     object: Map<String, Value>,
     /// Why there is no more in it.
     note: &'static str,
-    /// Others than the owner may read or write it.
-    is_open: bool,
 }
 
 /// All places for a file. All are read, even when the first is complete: a broken file is reported
@@ -49,7 +50,7 @@ pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Erro
     for directory in directories(env) {
         let path = directory.join("config.json");
         // The program may lie in one of its own places, or `--config` have named one.
-        if files.iter().any(|file| is_same(&file.path, &path)) {
+        if files.iter().any(|file| real(&file.path) == real(&path)) {
             continue;
         }
         files.push(match fs::metadata(&path) {
@@ -112,12 +113,8 @@ fn unreadable(what: &str, path: &Path, source: Option<&str>, why: impl Display) 
 
 impl ConfigFile {
     fn empty(path: PathBuf, note: &'static str) -> Self {
-        Self {
-            path,
-            object: Map::new(),
-            note,
-            is_open: false,
-        }
+        let object = Map::new();
+        Self { path, object, note }
     }
 
     /// Reads a file that must be there. `source` is what named it.
@@ -132,16 +129,14 @@ impl ConfigFile {
             ));
         };
         for (field, value) in &object {
-            if FIELDS.contains(&&**field) && !value.is_string() && !value.is_null() {
+            let is_ours = FIELDS.iter().any(|Field(name, _)| name == field);
+            if is_ours && !value.is_string() && !value.is_null() {
                 let message = format!("{field:?} in {name} is not a string");
                 return Err(Error::config(message));
             }
         }
-        Ok(Self {
-            is_open: mode(&path) & 0o077 != 0,
-            object,
-            ..Self::empty(path, "not in it")
-        })
+        let note = "not in it";
+        Ok(Self { path, object, note })
     }
 
     pub(super) fn name(&self) -> String {
@@ -149,8 +144,8 @@ impl ConfigFile {
     }
 
     /// What it holds in this field, or why that is nothing.
-    pub(super) fn text(&self, field: &str) -> Content {
-        match (self.object.get(field), self.misspelt(field)) {
+    pub(super) fn text(&self, field: &Field) -> Content {
+        match (self.object.get(field.0), self.misspelt(field)) {
             (Some(Value::String(text)), _) => Ok(text.clone()),
             (_, Some(other)) => Err(format!("{}, but {other:?} is", self.note).into()),
             _ => Err(self.note.into()),
@@ -158,33 +153,35 @@ impl ConfigFile {
     }
 
     /// What may have been meant as the field, where that is missing: only what can't be a skill's own.
-    fn misspelt(&self, field: &str) -> Option<&str> {
-        let meant: &[&str] = match field {
-            API_KEY => &["apikey", "cozeapikey", "cozeapitoken"],
-            BASE_URL_KEY => &["baseurl", "cozebaseurl", "cozeapibase"],
-            _ => &["cozeservice"],
-        };
-        let is_meant = |(name, value): &(&String, &Value)| {
-            let text = value.as_str().filter(|text| !is_placeholder(text));
-            text.is_some() && meant.contains(&letters(name).as_str())
-        };
-        if self.object.get(field).is_some_and(Value::is_string) {
+    fn misspelt(&self, Field(name, variables): &Field) -> Option<&str> {
+        if self.object.get(*name).is_some_and(Value::is_string) {
             return None;
         }
-        let (name, _) = self.object.iter().find(is_meant)?;
-        Some(name)
+        let mut texts = self.object.iter();
+        texts.find_map(|(other, value)| {
+            let is_filled = value.as_str().is_some_and(|text| !is_placeholder(text));
+            let is_like = |known: &&str| letters(known) == letters(other);
+            let is_meant = variables.iter().chain([name]).any(is_like);
+            (is_filled && is_meant).then_some(other.as_str())
+        })
     }
 
-    pub(super) fn misspelling(&self, field: &str) -> Option<String> {
+    pub(super) fn misspelling(&self, field: &Field) -> Option<String> {
         let other = self.misspelt(field)?;
-        Some(format!("{} has no {field:?}, but {other:?}", self.name()))
+        Some(format!(
+            "{} has no {:?}, but {other:?}",
+            self.name(),
+            field.0
+        ))
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
         let misspelling = |field| self.misspelling(field);
         let mut warnings: Vec<_> = FIELDS.into_iter().filter_map(misspelling).collect();
-        let key = self.text(API_KEY).map(|text| Key::parse(&text));
-        if self.is_open && matches!(key, Ok(Ok(Some(_)))) {
+        let key = self.text(&API_KEY).map(|text| Key::parse(&text));
+        // Others than the owner may read or write it.
+        let is_open = mode(&self.path) & 0o077 != 0;
+        if is_open && matches!(key, Ok(Ok(Some(_)))) {
             let warning = "holds the key and is open to others: chmod 600 it";
             warnings.push(format!("{} {warning}", self.name()));
         }
@@ -195,8 +192,7 @@ impl ConfigFile {
 /// The directories in which a configuration is looked for without being named.
 fn directories(env: &Env) -> Vec<PathBuf> {
     // A link in some `bin` leads to the skill, not the other way round.
-    let executable = env.executable.as_ref();
-    let executable = executable.map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+    let executable = env.executable.as_deref().map(real);
     // The program may be a part of a skill: in its directory, or in its folder for programs.
     let own = executable.as_deref().and_then(Path::parent);
     let is_folder = |own: &&Path| own.ends_with("bin") || own.ends_with("scripts");
@@ -229,18 +225,16 @@ fn home(env: &Env) -> Option<PathBuf> {
     env.directory("OPENCLAW_HOME").or_else(|| env.home.clone())
 }
 
-/// Whether both names lead to the same file.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let whole = fs::canonicalize;
-    one == other || matches!((whole(one), whole(other)), (Ok(one), Ok(other)) if one == other)
+/// Where the name leads in the end, if it is one of something that is there.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Whoever can change the file could have the key sent to another machine.
 fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
-    let real = fs::canonicalize(path).unwrap_or_default();
     let what = if mode(path) & 0o002 != 0 {
         "it"
-    } else if [path, &real].into_iter().any(is_in_open_directory) {
+    } else if [path, &real(path)].into_iter().any(is_in_open_directory) {
         "in its directory"
     } else {
         return Ok(());
@@ -272,11 +266,10 @@ fn not_json(path: &Path, text: &str, error: &serde_json::Error) -> Error {
     // serde_json counts bytes, up to and with the one that is wrong.
     let seen = text[start..].char_indices();
     let seen: Vec<_> = seen.take_while(|(at, _)| *at < error.column()).collect();
-    let (column, wrong) = (seen.len(), seen.last().copied());
-    let (path, line) = (path.display(), error.line());
+    let (path, line, column) = (path.display(), error.line(), seen.len());
     let message = format!("{path} is not valid JSON at line {line}, column {column}");
     let is_after_comma = |at| text[..start + at].trim_end().ends_with(',');
-    let (english, chinese) = match wrong {
+    let (english, chinese) = match seen.last().copied() {
         Some((at, '}' | ']')) if is_after_comma(at) => {
             ("take out the comma before it", "请去掉它前面多余的逗号")
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::error::Error;
 
 use super::file;
-use super::place::{Found, Search, Sources};
+use super::{Found, Search, Sources};
 
 /// A key as it goes into the `Authorization` header, and nowhere else: printable ASCII, no space.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,20 +52,21 @@ impl fmt::Debug for Key {
     }
 }
 
-const KEY_FILE: &str = "COZE_API_KEY_FILE";
+pub(super) const KEY_FILE: &str = "COZE_API_KEY_FILE";
 
 /// The first key that is configured, or the error that names every place that was looked at.
 pub(super) fn find(sources: &Sources<'_>) -> Search<Key> {
-    let variables = ["COZE_API_KEY", KEY_FILE, "COZE_API_TOKEN"];
     let mut looked_at = Vec::new();
-    for Found { mut value, source } in sources.places(&variables, file::API_KEY) {
+    for Found { mut value, source } in sources.places(&file::API_KEY) {
         // It holds the key alone, and is not read before it is needed.
         let path = sources.env.path(KEY_FILE);
         if let Some(path) = path.filter(|_| source == KEY_FILE) {
             value = Ok(file::read_text("key file", &path, Some(KEY_FILE))?);
         }
+        let is_empty = value.as_ref().is_ok_and(|text| text.trim().is_empty());
         let note = match value.map(|text| Key::parse(&text)) {
             Ok(Ok(Some(key))) => return Ok(Found::new(key, source)),
+            Ok(Ok(None)) if is_empty => "empty".into(),
             Ok(Ok(None)) => "a placeholder".into(),
             Ok(Err(fault)) => {
                 let message = format!("the key in {source} {fault}");

@@ -278,6 +278,20 @@ fn a_key_file_holds_the_key_alone() {
 }
 
 #[test]
+fn a_place_that_holds_nothing_is_called_empty_and_no_placeholder() {
+    let machine = machine(&[])
+        .write("key", "\n")
+        .write(HOME_FILE, r#"{"api_key":" "}"#);
+    let path = machine.path("key");
+    let refused = machine.var("COZE_API_KEY_FILE", path).refused();
+    assert!(refused.contains("COZE_API_KEY_FILE (empty), "), "{refused}");
+    assert!(
+        refused.contains(&format!("/{HOME_FILE} (empty), ")),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_key_file_that_holds_something_else_is_refused() {
     let refused = |content: &[u8]| {
         let machine = machine(&[]).write("key", content);
@@ -451,15 +465,19 @@ fn certificates_come_from_the_first_place_that_names_a_file() {
 }
 
 #[test]
-fn certificates_are_read_for_https_only() {
+fn certificates_are_read_for_https_only_unless_the_option_names_them() {
     let machine = machine(&[KEY, ("SSL_CERT_FILE", "/nowhere/ca.pem")]);
     assert_eq!(
         machine.refused(),
         "cannot read the CA file /nowhere/ca.pem, named by SSL_CERT_FILE: \
              No such file or directory (os error 2)"
     );
-    let machine = machine.var("COZE_BASE_URL", "http://127.0.0.1:8888");
+    let mut machine = machine.var("COZE_BASE_URL", "http://127.0.0.1:8888");
     assert_eq!(machine.config().roots, Roots::BuiltIn);
+    machine.options.cacert = Some("/nowhere/b.pem".into());
+    let refused = machine.refused();
+    let start = "cannot read the CA file /nowhere/b.pem, named by --cacert: ";
+    assert!(refused.starts_with(start), "{refused}");
 }
 
 #[test]

@@ -8,8 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::error::Error;
 
 use super::file::{self, ConfigFile};
-use super::key::is_placeholder;
-use super::place::{DEFAULT, Found, Search, Sources};
+use super::{DEFAULT, Found, Search, Sources};
 
 /// What is called when nobody says otherwise: Coze in China.
 pub(super) const BASE_URL: &str = "https://api.coze.cn";
@@ -17,34 +16,28 @@ const BASE_URL_ABROAD: &str = "https://api.coze.com";
 
 /// The first base URL that is configured, else the default.
 pub(super) fn find(sources: &Sources<'_>) -> Search<BaseUrl> {
-    let option = sources.options.base_url.iter();
-    let option = option.map(|text| Found::new(text.trim().to_owned(), "--base-url"));
-    let variables = ["COZE_BASE_URL", "COZE_API_BASE"];
-    let found = option
-        .chain(sources.texts(&variables, file::BASE_URL_KEY))
-        // A URL in the wrong alphabet is no placeholder: to pass it over would send the key elsewhere.
-        .find(|found| !is_placeholder(&found.value) || found.value.contains("://"));
-    if let Some(Found { value, source }) = found {
-        let base_url = BaseUrl::parse(&value).map_err(|fault| {
-            let host = value.split('/').nth(2).unwrap_or_default();
-            let is_abroad =
-                fault == IS_PAGE && host.to_ascii_lowercase().starts_with("www.coze.com");
-            let example = if is_abroad { BASE_URL_ABROAD } else { BASE_URL };
-            Error::config(format!("the base URL in {source} {fault}"))
-                .hint(format!("for example {example}"), format!("例如 {example}"))
-        })?;
-        return Ok(Found::new(base_url, source));
-    }
+    let option = sources.options.base_url.clone();
+    let option = option.map(|text| Found::new(text, "--base-url"));
+    let found = sources.first(option, &file::BASE_URL_FIELD);
     // To pass over a name that is misspelt would send the key to the default.
-    let misspelling = |file: &ConfigFile| file.misspelling(file::BASE_URL_KEY);
-    if let Some(sentence) = sources.files.iter().find_map(misspelling) {
+    let misspelling = |file: &ConfigFile| file.misspelling(&file::BASE_URL_FIELD);
+    if found.is_none()
+        && let Some(sentence) = sources.files.iter().find_map(misspelling)
+    {
         return Err(Error::config(sentence).hint(
             "correct its name, or set COZE_BASE_URL",
             "请改正键名，或设置 COZE_BASE_URL",
         ));
     }
-    let base_url = BaseUrl::parse(BASE_URL).expect("a good URL");
-    Ok(Found::new(base_url, DEFAULT))
+    let found = found.unwrap_or_else(|| Found::new(BASE_URL.to_owned(), DEFAULT));
+    let base_url = BaseUrl::parse(found.value.trim()).map_err(|fault| {
+        let host = found.value.split('/').nth(2).unwrap_or_default();
+        let is_abroad = fault == IS_PAGE && host.to_ascii_lowercase().starts_with("www.coze.com");
+        let example = if is_abroad { BASE_URL_ABROAD } else { BASE_URL };
+        Error::config(format!("the base URL in {} {fault}", found.source))
+            .hint(format!("for example {example}"), format!("例如 {example}"))
+    })?;
+    Ok(Found::new(base_url, found.source))
 }
 
 /// Where Coze is. Its `Display` has no slash at the end, so that a path can follow it.

@@ -49,17 +49,15 @@ fn add_rows(rows: &mut Vec<Row>, parameters: &[Parameter], indent: &str, languag
         } else {
             language.pick("optional", "选填")
         };
-        let default = one_line(&parameter.default);
-        let word = language.pick("default", "默认");
+        let default = match one_line(&parameter.default) {
+            none if none.is_empty() => none,
+            default => format!("{} {default}", language.pick("default", "默认")),
+        };
         rows.push([
             format!("{indent}{}", one_line(&parameter.name)),
             parameter.takes.to_string(),
             required.to_owned(),
-            if default.is_empty() {
-                default
-            } else {
-                format!("{word} {default}")
-            },
+            default,
             one_line(&parameter.description),
         ]);
         let properties = parameter.takes.properties();

@@ -1,9 +1,12 @@
-//! The two standard streams: what is on the terminal, one write for each thing, and patience with
-//! streams that take nothing more at the moment. Knows no response.
+//! The two standard streams: what is on the terminal, the status line on it, one write for each thing,
+//! and patience with streams that take nothing more at the moment. Knows no response.
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::mem;
 use std::os::fd::AsFd;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use super::status_line::Status;
@@ -16,15 +19,27 @@ const LINE: usize = 64 << 10;
 /// How long a stream is left alone that takes nothing more at the moment.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How often the status line is drawn anew.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Both streams. Locked while something is written, so that lines of several jobs never mix.
 #[derive(Default)]
 pub(super) struct Screen {
+    shown: Mutex<Shown>,
+    /// Told when the ticker has to go.
+    over: Condvar,
+}
+
+/// What is there, and what is to be there.
+#[derive(Default)]
+pub(super) struct Shown {
     /// Standard output; none when nothing more can be written to it.
     pub(super) out: Option<Out>,
+    pub(super) status: Status,
     /// Only for a person: standard error is a terminal, and nothing else is shown there.
-    pub(super) status: Option<Status>,
-    /// The status line stands on the terminal.
-    drawn: bool,
-    pub(super) over: bool,
+    pub(super) has_status: bool,
+    /// The status line is on the terminal.
+    is_drawn: bool,
     /// The run that is shown as it goes; nothing where there are many.
     pub(super) live: Option<Live>,
     /// How many of many were shown.
@@ -33,20 +48,66 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new() -> Self {
-        Self {
-            out: standard_output().ok(),
-            ..Self::default()
-        }
+        let screen = Self::default();
+        screen.lock().out = standard_output().ok();
+        screen
     }
 
-    pub(super) fn draw(&mut self, line: &str) {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// With the status line out of the way.
+    pub(super) fn cleared(&self) -> MutexGuard<'_, Shown> {
+        let mut shown = self.lock();
+        shown.erase();
+        shown
+    }
+
+    /// Does `work` and draws the status line again and again meanwhile.
+    pub(super) fn with_status<T>(
+        &self,
+        status: Status,
+        clock: &dyn Clock,
+        work: impl FnOnce() -> T,
+    ) -> T {
+        let mut shown = self.lock();
+        (shown.status, shown.has_status) = (status, true);
+        drop(shown);
+        thread::scope(|scope| {
+            // Where no thread can be had, there is no status line.
+            let _ = thread::Builder::new().spawn_scoped(scope, || self.tick(clock));
+            let done = work();
+            self.lock().has_status = false;
+            self.over.notify_all();
+            done
+        })
+    }
+
+    fn tick(&self, clock: &dyn Clock) {
+        let mut shown = self.lock();
+        while shown.has_status {
+            let in_line = shown.live.as_ref().is_some_and(Live::is_in_line);
+            match shown.status.line(clock.now()).filter(|_| !in_line) {
+                Some(line) => shown.draw(&line),
+                None => shown.erase(),
+            }
+            let waited = self.over.wait_timeout(shown, TICK);
+            shown = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        shown.erase();
+    }
+}
+
+impl Shown {
+    fn draw(&mut self, line: &str) {
         // With wrapping off meanwhile: in a narrow window a second line could not be erased.
         tell(format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h"));
-        self.drawn = true;
+        self.is_drawn = true;
     }
 
     pub(super) fn erase(&mut self) {
-        if std::mem::take(&mut self.drawn) {
+        if mem::take(&mut self.is_drawn) {
             tell("\r\x1b[K");
         }
     }

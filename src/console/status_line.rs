@@ -1,12 +1,14 @@
-//! The status line for a person at a terminal: what a run is doing, or how far a batch is. Only the
-//! text of it; `console` draws and erases it.
+//! What is told on the way, and what many requests came to: the status line for a person at a terminal,
+//! the steps of `-v`, the sum. Only the text of it; `screen` draws and erases the line.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::printable;
-use crate::batch::totals::Totals;
+use crate::batch::totals::{TOLD, Totals};
 use crate::coze::event::{self, EventKind};
+use crate::error::Kind;
 use crate::language::Language;
 use crate::run::Note;
 
@@ -51,6 +53,11 @@ impl Status {
         self.step.clear();
     }
 
+    /// So many are at work.
+    pub(super) fn running(&self) -> u64 {
+        self.taken.saturating_sub(self.answered.all())
+    }
+
     /// The end of the input tells how many there are.
     pub(super) fn all_taken(&mut self) {
         self.total = Some(self.taken);
@@ -87,8 +94,7 @@ impl Status {
     /// The line, at most 79 columns wide; nothing between two requests, nor for a moment's work. The
     /// first request may keep it waiting, and nobody would know for what.
     pub(super) fn line(&self, now: Duration) -> Option<String> {
-        let done = self.answered.all();
-        let running = self.taken.saturating_sub(done);
+        let (done, running) = (self.answered.all(), self.running());
         let elapsed = now.saturating_sub(self.began);
         let is_waiting = self.taken == 0 && !self.step.is_empty();
         if running == 0 && !is_waiting || elapsed < MOMENT {
@@ -98,32 +104,81 @@ impl Status {
         if self.total.unwrap_or(self.taken) <= 1 {
             return Some(fit(&format!("{time}  {}", self.step)));
         }
-        let failed = done - self.answered.succeeded();
+        let mut facts = Vec::new();
+        let mut add = |number: String, english, chinese| {
+            facts.push(format!("{number} {}", self.language.pick(english, chinese)));
+        };
         let total = self.total.map(|total| format!("/{total}"));
-        let mut facts = vec![
-            (
-                format!("{done}{}", total.unwrap_or_default()),
-                "done",
-                "已完成",
-            ),
-            (running.to_string(), "running", "运行中"),
-            (failed.to_string(), "without success", "未成功"),
-        ];
+        let done_of_all = format!("{done}{}", total.unwrap_or_default());
+        add(done_of_all, "done", "已完成");
+        add(running.to_string(), "running", "运行中");
+        let failed = done - self.answered.succeeded();
+        add(failed.to_string(), "without success", "未成功");
         let each = elapsed.checked_div(u32::try_from(done).unwrap_or(u32::MAX));
         if let Some(each) = each {
             let rate = 60.0 / each.as_secs_f64();
-            facts.push((format!("{rate:.0}"), "a minute", "个每分钟"));
+            add(format!("{rate:.0}"), "a minute", "个每分钟");
             if let Some(total) = self.total {
                 let left = u32::try_from(total.saturating_sub(done)).unwrap_or(u32::MAX);
-                facts.push((clock(each.saturating_mul(left)), "left", "后完成"));
+                add(clock(each.saturating_mul(left)), "left", "后完成");
             }
         }
-        let facts = facts.into_iter().map(|(number, english, chinese)| {
-            format!("{number} {}", self.language.pick(english, chinese))
-        });
-        let facts: Vec<_> = facts.collect();
         Some(fit(&format!("{time}  {}", facts.join(", "))))
     }
+}
+
+/// A step on the way, as `-v` shows it.
+pub(super) fn step(note: &Note<'_>, mask: impl Fn(&str) -> String) -> Option<String> {
+    let seconds = |pause: &Duration| format!("{} s", pause.as_secs_f64());
+    Some(match note {
+        Note::Text(_) => return None,
+        Note::Calling(call) => format!("> {call}"),
+        Note::Answered { status, logid } => {
+            let logid = logid.map(|logid| format!(", logid {logid}"));
+            format!("< HTTP {status}{}", logid.unwrap_or_default())
+        }
+        Note::Event(frame) => {
+            let id = frame.id.as_deref().unwrap_or("-");
+            // Masked before it is cut: half a key would not be found.
+            let masked = mask(&frame.data);
+            let mut data: String = masked.chars().take(300).collect();
+            if data.len() < masked.len() {
+                write!(data, "… ({} bytes)", frame.data.len()).expect("a string takes all");
+            }
+            format!("< {} {id} {data}", frame.event)
+        }
+        Note::Retrying { pause, why } => format!("retrying in {}: {why}", seconds(pause)),
+        Note::FallingBack { why } => format!("asking the history: {why}"),
+        Note::Polling { pause, why } => format!("polling again in {}: {why}", seconds(pause)),
+    })
+}
+
+/// What many requests came to, in one line.
+pub(super) fn sum(totals: &Totals, language: Language) -> String {
+    let (all, succeeded) = (totals.all(), totals.succeeded());
+    let mut line = language.pick(
+        format!("{all} requests: {succeeded} succeeded"),
+        format!("{all} 个请求：{succeeded} 个成功"),
+    );
+    for kind in TOLD.into_iter().filter(|&kind| totals.of(kind) > 0) {
+        let (count, label) = (totals.of(kind), kind.label(language));
+        let word = match kind {
+            Kind::Running => "still running",
+            Kind::Usage => "not valid",
+            Kind::Config => "not configured",
+            Kind::Io => "not written",
+            _ => label,
+        };
+        line += &language.pick(format!(", {count} {word}"), format!("，{count} 个{label}"));
+    }
+    if totals.from_journal > 0 {
+        let count = totals.from_journal;
+        line += &language.pick(
+            format!("; of them {count} from the journal"),
+            format!("；其中 {count} 个取自运行记录"),
+        );
+    }
+    line
 }
 
 fn clock(time: Duration) -> String {
@@ -147,7 +202,6 @@ fn fit(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -245,5 +299,30 @@ mod tests {
             .sum();
         assert!((77..=79).contains(&width), "{width}");
         assert!(!line.contains(['\u{1b}', '\u{202e}']));
+    }
+
+    #[test]
+    fn the_sum_names_what_there_was() {
+        let mut totals = Totals::default();
+        for kind in [None, None, None] {
+            totals.count(kind, true);
+        }
+        assert_eq!(sum(&totals, Language::English), "3 requests: 3 succeeded");
+        for kind in [Kind::Unknown, Kind::Running, Kind::Unknown, Kind::Refused] {
+            totals.count(Some(kind), true);
+        }
+        assert_eq!(
+            sum(&totals, Language::English),
+            "7 requests: 3 succeeded, 1 refused, 2 unknown, 1 still running"
+        );
+        totals.from_journal = 2;
+        assert!(
+            sum(&totals, Language::English)
+                .ends_with(", 1 still running; of them 2 from the journal")
+        );
+        assert_eq!(
+            sum(&totals, Language::Chinese),
+            "7 个请求：3 个成功，1 个被拒绝，2 个情况不明，1 个仍在运行；其中 2 个取自运行记录"
+        );
     }
 }

@@ -14,7 +14,7 @@ use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
 use crate::error::Kind;
-use crate::input::answer;
+use crate::input::answer::{self, Input};
 use crate::language::Language;
 use crate::response::Response;
 use crate::text::Text;
@@ -31,11 +31,18 @@ pub(super) struct Live {
     shown: String,
     /// How much of the run's text was looked at.
     seen: usize,
-    /// It looks like JSON, which is shown when it is whole.
+    /// It is shown when it is whole, as JSON is.
     is_held: bool,
 }
 
 impl Live {
+    pub(super) fn new(is_held: bool) -> Self {
+        Self {
+            is_held,
+            ..Self::default()
+        }
+    }
+
     /// What is to be shown now that the text has come so far.
     pub(super) fn advance(&mut self, text: &Text) -> String {
         if self.is_held || text.len() <= self.seen {
@@ -90,27 +97,22 @@ const RED: &str = "1;31";
 const GREEN: &str = "1;32";
 
 impl View {
-    pub(super) fn new(language: Language, has_colours: bool, options: &Options) -> Self {
-        let path = |path: &Option<PathBuf>| Some(path.as_ref()?.to_string_lossy().into_owned());
+    pub(super) fn new<'a>(language: Language, has_colours: bool, options: &'a Options) -> Self {
+        let path = |path: &'a Option<PathBuf>| Some(path.as_ref()?.to_string_lossy());
         let given = [
             ("-c", path(&options.config)),
-            ("--base-url", options.base_url.clone()),
-            (
-                "--service",
-                options.service.map(|name| name.word().to_owned()),
-            ),
+            ("--base-url", options.base_url.as_deref().map(Into::into)),
+            ("--service", options.service.map(|name| name.word().into())),
             ("--cacert", path(&options.cacert)),
             ("--journal", path(&options.journal)),
         ];
-        let mut command = "coze-workflow".to_owned();
-        for (option, value) in given {
-            command +=
-                &value.map_or_else(String::new, |value| format!(" {option} {}", quoted(&value)));
-        }
+        let given = given.into_iter();
+        let words =
+            given.filter_map(|(option, value)| Some(format!(" {option} {}", quoted(&value?))));
         Self {
             language,
             has_colours,
-            command,
+            command: "coze-workflow".to_owned() + &words.collect::<String>(),
         }
     }
 
@@ -119,23 +121,17 @@ impl View {
         let question = response.interrupt.as_ref().map(Question::read);
         let output = response.output.plain();
         // Where the End node has said nothing, the output is what the others said.
-        let said = response
-            .messages
-            .iter()
-            .map(|message| message.content.plain());
-        let is_twice = !output.is_empty() && said.collect::<String>() == output;
-        let shown = if is_twice && question.is_some() {
-            ""
-        } else {
-            &*output
-        };
-        let mut page = Vec::from_iter(live.rest(shown));
+        let said = response.messages.iter();
+        let said: String = said.map(|message| message.content.plain()).collect();
+        let is_twice = !output.is_empty() && said == output;
+        let is_asked = is_twice && question.is_some();
         let is_output = is_twice && question.is_none();
+        let mut page = Vec::from_iter(live.rest(if is_asked { "" } else { &output }));
         for message in &response.messages {
             let content = message.content.plain();
             // Coze Studio asks in a message as well.
-            let is_asked = question.as_ref().is_some_and(|asked| asked.raw == content);
-            if !is_asked && !is_output {
+            let is_question = question.as_ref().is_some_and(|asked| asked.raw == content);
+            if !is_question && !is_output {
                 let title = self.paint(BOLD, &printable::line(&message.node_title));
                 page.push(format!("{title}: {}", printable::text(content.trim_end())));
             }
@@ -145,16 +141,13 @@ impl View {
             page.push(printable::line(&format!("→ {name} ({bytes} bytes)")));
         }
         let next = self.next(response, question.as_ref());
-        match &response.error {
-            Some(error) if next.is_some() => page.push(printable::line(&error.message)),
-            Some(error) => page.push(printable::line(&error.advice())),
-            None => {}
+        if let Some(error) = &response.error {
+            let own_words = next.as_ref().map(|_| error.message.clone());
+            let advice = own_words.unwrap_or_else(|| error.advice());
+            page.push(printable::line(&advice));
+            let logid = error.logid.iter();
+            page.extend(logid.map(|logid| printable::line(&format!("logid {logid}"))));
         }
-        let logid = response
-            .error
-            .as_ref()
-            .and_then(|error| error.logid.as_ref());
-        page.extend(logid.map(|logid| printable::line(&format!("logid {logid}"))));
         page.extend(question.into_iter().flat_map(|question| question.lines));
         page.extend(next.map(|next| printable::line(&format!("→ {next}"))));
         page.join("\n") + "\n"
@@ -174,8 +167,12 @@ impl View {
         let row = format!("{end}  {}", printable::line(&what));
         let question = response.interrupt.as_ref().map(Question::read);
         let next = self.next(response, question.as_ref());
-        let next = next.map(|next| printable::line(&format!("  → {next}")) + "\n");
-        format!("{}\n{}", row.trim_end(), next.unwrap_or_default())
+        let next = next.map(|next| printable::line(&format!("→ {next}")));
+        let asked = question.into_iter().flat_map(|question| question.lines);
+        let more = asked
+            .chain(next)
+            .map(|line| format!("\n{line}").replace('\n', "\n  "));
+        format!("{}{}\n", row.trim_end(), more.collect::<String>())
     }
 
     /// How it ended, in one line: the mark, the kind, the seconds, the run.
@@ -186,18 +183,14 @@ impl View {
         };
         let id = id.map(|id| format!(" {id}")).unwrap_or_default();
         let head = printable::line(&format!("{mark}{id} {word}"));
-        let unit = self.language.pick("s", "秒");
-        let mut facts = vec![format!("{:.1} {unit}", elapsed.as_secs_f64())];
-        facts.push(response.execute_id.clone());
+        let (seconds, unit) = (elapsed.as_secs_f64(), self.language.pick("s", "秒"));
+        let time = format!("{seconds:.1} {unit}");
+        let mut facts = vec![&*time, &*response.execute_id];
         if response.is_from_journal {
-            facts.push(
-                self.language
-                    .pick("from the journal", "取自运行记录")
-                    .to_owned(),
-            );
+            facts.push(self.language.pick("from the journal", "取自运行记录"));
         }
         if id.is_empty() {
-            facts.push(response.debug_url.clone());
+            facts.push(&response.debug_url);
         }
         facts.retain(|fact| !fact.is_empty());
         let facts = printable::line(&facts.join("  "));
@@ -249,7 +242,7 @@ struct Question {
     raw: String,
     /// As it is shown.
     lines: Vec<String>,
-    /// An answer, as JSON, to be put right.
+    /// An answer, as JSON, to be put right: as it is, it is refused.
     answer: String,
 }
 
@@ -257,18 +250,18 @@ impl Question {
     fn read(interrupt: &Interrupt) -> Self {
         let data = interrupt.data.as_deref().map(Into::into);
         let raw = fields::text(data).unwrap_or_default().into_owned();
+        let indented = |line: String| printable::line(&format!("  {line}"));
         let inputs = answer::inputs(interrupt);
         if !inputs.is_empty() {
-            let names = inputs.iter().map(|input| {
+            let answers = inputs.iter().map(|input| {
                 let answer = if input.is_text() { "\"…\"" } else { "…" };
                 format!("{}:{answer}", json(&input.name))
             });
-            let names: Vec<_> = names.collect();
-            let lines = inputs.iter();
-            let lines = lines.map(|input| printable::line(&format!("  {}", input.describe())));
+            let answers: Vec<_> = answers.collect();
+            let lines = inputs.iter().map(Input::describe).map(indented);
             return Self {
                 lines: lines.collect(),
-                answer: format!("{{{}}}", names.join(",")),
+                answer: format!("{{{}}}", answers.join(",")),
                 raw,
             };
         }
@@ -276,14 +269,11 @@ impl Question {
         let asked = at("messages.0.content.question").or_else(|| at("messages.0.content"));
         let asked = asked.unwrap_or_else(|| printable::layout(&raw).unwrap_or(raw.clone()));
         let choice = |n: usize| at(&format!("messages.0.content.options.{n}.name"));
-        let choices: Vec<_> = (0..CHOICES).map_while(choice).collect();
-        let shown = choices
-            .iter()
-            .map(|choice| printable::line(&format!("  {choice}")));
+        let choices = (0..CHOICES).map_while(choice).map(indented);
         let lines = (!asked.is_empty()).then(|| printable::text(&asked));
         Self {
-            lines: lines.into_iter().chain(shown).collect(),
-            answer: json(&choices.first().map_or("…", String::as_str)),
+            lines: lines.into_iter().chain(choices).collect(),
+            answer: json(&"…"),
             raw,
         }
     }

@@ -383,8 +383,18 @@ fn a_ca_file_without_certificates_is_a_bad_configuration() {
 #[test]
 fn without_https_no_certificate_is_looked_at() {
     let server = Server::start(vec![stream_run().sse(HELLO)]);
+    let program = Program::at(&server.url()).args(&["--cacert", "none.pem"]);
+    let program = program.env("COZE_CA_FILE", "missing");
+    program
+        .file("none.pem", "no certificate")
+        .run(RUN)
+        .is(0, SAID_HELLO, "");
+    let server = Server::start(vec![]);
     let program = Program::at(&server.url()).args(&["--cacert", "missing"]);
-    program.run(RUN).is(0, SAID_HELLO, "");
+    is_config_error(
+        &program.run(RUN),
+        "cannot read the CA file missing, named by --cacert: ",
+    );
 }
 
 // Proxies.

@@ -622,6 +622,20 @@ fn parameters_without_a_workflow_are_refused() {
 }
 
 #[test]
+fn a_mistake_is_told_in_the_form_that_was_asked_for() {
+    let program = |option: &str| Program::bare().args(&[option, "-workflow", "7"]);
+    let error = r#"{"kind":"usage","message":"unknown option -workflow","hint":"did you mean --workflow?"}"#;
+    let response = format!(
+        r#"{{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{error}}}"#
+    );
+    let complaint = complaint(error);
+    program("--json").run("").is(2, &response, &complaint);
+    let both = format!("{response}\n{complaint}");
+    program("-r").run("").is(2, "", &both);
+    program("-q").run("").is(2, &response, "");
+}
+
+#[test]
 fn an_empty_workflow_is_refused() {
     for workflow in ["", " "] {
         refuses(

@@ -15,6 +15,7 @@ mod output;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 
 use support::program::{Ended, Program};
 use support::server::{Exchange, Server};

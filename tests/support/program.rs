@@ -20,8 +20,8 @@ use super::terminal::{self, Terminal, without_status};
 pub const KEY: &str = "pat_no_real_key";
 
 /// Where this variable is set, standard error is a terminal, and every test has to hold all the same:
-/// `COZE_TEST_TERMINAL=1 cargo test --test program`.
-const STDERR_IS_TERMINAL: &str = "COZE_TEST_TERMINAL";
+/// `COZE_TEST_TERMINAL=1 cargo test --test program`, as one of those tests does itself.
+pub const STDERR_IS_TERMINAL: &str = "COZE_TEST_TERMINAL";
 
 /// How long a test waits for what must come. Long enough for the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::channel;
 
-use crate::support::program::Program;
+use crate::support::program::{KEY, Program};
 use crate::support::server::{Exchange, Server};
 use crate::support::terminal;
 use crate::{CHINESE, RUN, WIDTH, done, said, show, show_both, stream_run};
@@ -142,6 +142,18 @@ fn a_mistake_in_the_arguments_is_told_once() {
 }
 
 #[test]
+fn whoever_asks_for_json_gets_the_mistake_in_json_wherever_it_is_asked_for() {
+    for arguments in [["--time-out=3", "--json"], ["--json", "--time-out=3"]] {
+        let shown = show(Program::bare().args(&arguments).arg("-q"), "");
+        let response: serde_json::Value = serde_json::from_str(&shown.screen).unwrap();
+        assert_eq!(
+            (shown.code, &response["error"]["kind"]),
+            (2, &"usage".into())
+        );
+    }
+}
+
+#[test]
 fn the_clouds_question_is_its_message_and_a_command_answers_it() {
     let asked = r#"id: 0
 event: Message
@@ -179,7 +191,30 @@ fn a_choice_is_told_with_its_options_and_not_as_json() {
 Which one?
   red
   it's
-→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"red"}'"#,
+→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'"#,
+    );
+}
+
+#[test]
+fn a_choice_of_one_of_many_is_told_with_its_options_as_well() {
+    let data = r#"{\"messages\":[{\"content\":{\"options\":[{\"name\":\"red\"},{\"name\":\"blue\"}],\"question\":\"Which\\none?\"}}]}"#;
+    let asked = format!(
+        "event: Interrupt\ndata: {{\"interrupt_data\":{{\"data\":\"{data}\",\"event_id\":\"9/27\",\"type\":2}}}}\n\n"
+    );
+    let script = || {
+        let hello = said(0, "b") + &done(1);
+        vec![stream_run().sse(&asked), stream_run().sse(hello)]
+    };
+    let [english, _] = show_both(&["-q"], script, &RUN.repeat(2));
+    english.is(
+        7,
+        r#"✗ 0 interrupted  T s  9
+  Which
+  one?
+    red
+    blue
+  → coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'
+✓ 1 success  T s  9  b"#,
     );
 }
 
@@ -297,6 +332,62 @@ fn a_line_of_many_keeps_the_way_back() {
   → coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'
 ✓ 1 success  T s  9  b"#,
     );
+}
+
+#[test]
+fn a_line_of_many_is_followed_by_a_text_that_nothing_else_holds() {
+    let [one, two] = ["one ", "two "].map(|word| word.repeat(200));
+    let server = Server::start(vec![
+        stream_run().sse(said(0, &one) + &done(1)),
+        stream_run().sse(said(0, &two) + &done(1)),
+    ]);
+    // The first line of an entry fits into a file of this size, and a text does not fit as well.
+    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
+    let program = Program::other("sh")
+        .env("COZE_API_KEY", KEY)
+        .args(&["-c", limited, "sh", env!("CARGO_BIN_EXE_coze-workflow")])
+        .args(&["-q", "--base-url", &server.url(), "--journal", "journal"]);
+    let requests = r#"{"workflow_id":"7","id":"a"}{"workflow_id":"7","id":"b"}"#;
+    let shown = show(program, requests);
+    let lines: Vec<_> = shown.screen.lines().collect();
+    assert_eq!((shown.code, lines.len()), (9, 4), "{}", shown.screen);
+    for (id, text, lines) in [("a", one, &lines[..2]), ("b", two, &lines[2..])] {
+        let row = format!("✗ {id} io  T s  9  ");
+        assert!(lines[0].starts_with(&row), "{}", lines[0]);
+        let response: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
+        assert_eq!(response["output"], text);
+        assert_eq!(shown.screen.matches(text.trim_end()).count(), 1);
+    }
+}
+
+#[test]
+fn the_only_request_of_several_jobs_is_shown_whole() {
+    let script = || vec![stream_run().sse(said(0, r"one\ntwo") + &done(1))];
+    let [english, chinese] = show_both(&["-j", "4"], script, RUN);
+    let run = "9  https://coze.example/w?execute_id=9";
+    english.is(0, &format!("one\ntwo\n✓ success  T s  {run}"));
+    chinese.is(0, &format!("one\ntwo\n✓ 成功  T 秒  {run}"));
+}
+
+#[test]
+fn several_requests_of_several_jobs_have_a_line_each_whichever_ends_first() {
+    let (go_on, gate) = channel();
+    let server = Server::start(vec![
+        stream_run().sse(said(0, "slow")).wait(gate).piece(done(1)),
+        stream_run().sse(said(0, "quick") + &done(1)),
+    ]);
+    let (terminal, end) = terminal::open(80);
+    let program = Program::at(&server.url()).args(&["-q", "-j", "2"]);
+    let mut running = program.stdout_to(end).start();
+    running.write(RUN);
+    server.await_requests(1);
+    running.write(RUN);
+    terminal.await_text("✓ 1 success  ");
+    go_on.send(()).unwrap();
+    running.finish().is(0, "", "");
+    let (screen, _) = terminal.finish();
+    let rows: Vec<_> = screen.lines().map(|line| line.split("  ").last()).collect();
+    assert_eq!(rows, [Some("quick"), Some("slow")], "{screen}");
 }
 
 #[test]

@@ -1,10 +1,16 @@
 //! What the shells complete, made by `completions.awk` of the help as `make completions` makes it,
-//! held to the options of the program and to the words that it takes as their values. A shell is asked
-//! where it is installed; what zsh and fish are told is read besides.
+//! held to the options of the program and to the words that it takes as their values. The shells are
+//! asked themselves; one that is not installed is skipped aloud, unless `COZE_WORKFLOW_ENGINES` asks for
+//! all. What zsh and fish are told is read besides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::io::{Write, stderr};
 use std::path::Path;
 use std::process::Command;
+
+use tempfile::TempDir;
 
 use super::support::program::Program;
 use super::{Spelling, option, options_of_the_program};
@@ -48,6 +54,79 @@ fn bash_completes_the_words_that_an_option_takes() {
 }
 
 #[test]
+fn bash_completes_a_file_that_is_a_parameter() {
+    for sign in ["@", "=@", ":=@"] {
+        for (typed, offered) in [
+            (
+                &["-p", "a", sign][..],
+                &["@cat.png", "@dir", "@dog 1.png"][..],
+            ),
+            (&["-p", "a", sign, "d"], &["@dir", "@dog 1.png"]),
+            (&["-p", "a", sign, "no"], &[]),
+        ] {
+            if let Some(mut files) = complete_in_bash(typed) {
+                files.sort();
+                assert_eq!(files, offered, "{typed:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn zsh_completes_options_words_and_files() {
+    completes(complete_in_zsh);
+}
+
+#[test]
+fn fish_completes_options_words_and_files() {
+    completes(complete_in_fish);
+}
+
+/// What every shell has to offer for each line.
+#[track_caller]
+fn completes(complete: fn(&[String]) -> Option<Vec<BTreeSet<String>>>) {
+    let (options, words) = (options_of_the_program(), words_of_the_program());
+    let names = options.iter().map(|option| option.long.as_str()).collect();
+    let mut expected: Vec<(String, Vec<&str>)> = vec![
+        ("--".to_owned(), names),
+        ("--tim".to_owned(), vec!["--timeout"]),
+        ("--journal ".to_owned(), vec!["dir"]),
+    ];
+    for nothing in ["-- --", "--timeout ", "-p ", "-p a=c"] {
+        expected.push((nothing.to_owned(), vec![]));
+    }
+    for (option, words) in &words {
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        expected.push((format!("{option} "), words.clone()));
+        expected.push((format!("{option}="), words.clone()));
+        expected.push((format!("-q {option} {}", &words[0][..1]), vec![words[0]]));
+    }
+    for option in [
+        "",
+        "-c ",
+        "-q -o ",
+        "--cacert=",
+        "-p a@",
+        "-p a=@",
+        "--param a:=@",
+    ] {
+        expected.push((option.to_owned(), vec!["cat.png", "dir", "dog 1.png"]));
+        expected.push((format!("{option}c"), vec!["cat.png"]));
+    }
+    let lines = expected
+        .iter()
+        .map(|(typed, _)| format!("coze-workflow {typed}"));
+    let Some(offered) = complete(&lines.collect::<Vec<_>>()) else {
+        return;
+    };
+    assert_eq!(offered.len(), expected.len());
+    for ((typed, words), offered) in expected.iter().zip(&offered) {
+        let words = words.iter().map(|word| (*word).to_owned());
+        assert_eq!(offered, &words.collect(), "{typed:?}");
+    }
+}
+
+#[test]
 fn zsh_is_told_the_options_of_the_program() {
     let script = script("zsh");
     let lines = script.lines().filter_map(|line| line.strip_prefix("  '"));
@@ -63,9 +142,6 @@ fn zsh_is_told_the_options_of_the_program() {
         };
         assert!(script.lines().any(is_told), "{option}: {script}");
     }
-    if let Some(errors) = answer_of("zsh", &["-f", "-n", "-c", &script]) {
-        assert_eq!(errors, "");
-    }
 }
 
 #[test]
@@ -77,14 +153,6 @@ fn fish_is_told_the_options_of_the_program() {
         let name = option.trim_start_matches('-');
         let told = format!("-l {name} -x -a '{}' -d ", words.join(" "));
         assert!(script.contains(&told), "{script}");
-    }
-    let asked = format!("{script}\ncomplete -C 'coze-workflow --'");
-    if let Some(offered) = answer_of("fish", &["--no-config", "-c", &asked]) {
-        let offered = offered.lines().filter_map(|line| line.split('\t').next());
-        let offered: BTreeSet<_> = offered.map(str::to_owned).collect();
-        let long = options_of_the_program().into_iter();
-        let long: BTreeSet<_> = long.map(|option| option.long).collect();
-        assert_eq!(offered, long);
     }
 }
 
@@ -133,21 +201,101 @@ fn complete_in_bash(words: &[&str]) -> Option<Vec<String>> {
     let ask = r#"
 COMP_WORDS=(coze-workflow "$@") COMP_CWORD=$# COMPREPLY=()
 [[ $(complete -p coze-workflow) == *' -F _coze_workflow '* ]] || exit
-_coze_workflow
+# The sign before a file is a part of the word, as readline has it.
+word=${!#}
+if [[ $word == *@ ]]; then word=@; elif [[ $# -gt 1 && ${@: -2:1} == *@ ]]; then word=@$word; fi
+_coze_workflow coze-workflow "$word"
 printf '%s\n' "${COMPREPLY[@]}""#;
     let asked = script("bash") + ask;
     let arguments = ["--norc", "-c", &asked, "bash"];
-    let offered = answer_of("bash", &[&arguments[..], words].concat())?;
+    let offered = Places::new().answer_of("bash", &[&arguments[..], words].concat())?;
     let offered = offered.lines().filter(|line| !line.is_empty());
     Some(offered.map(str::to_owned).collect())
 }
 
-/// What a shell says, if it is installed.
-#[track_caller]
-fn answer_of(shell: &str, arguments: &[&str]) -> Option<String> {
-    let said = Command::new(shell).args(arguments).output().ok()?;
-    assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
-    Some(String::from_utf8(said.stdout).unwrap())
+fn complete_in_zsh(lines: &[String]) -> Option<Vec<BTreeSet<String>>> {
+    let places = Places::new();
+    places.write("_coze-workflow", &script("zsh"));
+    places.write("ask.zsh", include_str!("ask.zsh"));
+    places.write("offered", "");
+    places.answer_of("zsh", &with("-f ../ask.zsh", lines))?;
+    let offered = fs::read_to_string(places.root.path().join("offered"));
+    Some(of_each_line(&offered.unwrap()))
+}
+
+fn complete_in_fish(lines: &[String]) -> Option<Vec<BTreeSet<String>>> {
+    let places = Places::new();
+    places.write("completion", &script("fish"));
+    places.write(
+        "ask.fish",
+        "source ../completion; for line in $argv; complete -C $line; echo %; end",
+    );
+    let offered = places.answer_of("fish", &with("--no-config ../ask.fish", lines))?;
+    Some(of_each_line(&offered))
+}
+
+fn with<'a>(arguments: &'a str, lines: &'a [String]) -> Vec<&'a str> {
+    let lines = lines.iter().map(String::as_str);
+    arguments.split(' ').chain(lines).collect()
+}
+
+/// A percent sign ends what is offered for a line; a tab the word before its description.
+fn of_each_line(offered: &str) -> Vec<BTreeSet<String>> {
+    let lines = offered.split("%\n").map(|words| {
+        let words = words.lines().filter_map(|line| line.split('\t').next());
+        words.filter_map(bare).collect()
+    });
+    let mut lines: Vec<_> = lines.collect();
+    lines.pop();
+    lines
+}
+
+/// Without what is before it in its word, the mark of a directory, and quotes.
+fn bare(offered: &str) -> Option<String> {
+    let last = offered.rsplit(['=', '@']).next()?;
+    let plain = last.trim_end_matches('/').replace('\\', "");
+    (!plain.is_empty()).then_some(plain)
+}
+
+/// Where a shell is: among a few files.
+struct Places {
+    root: TempDir,
+}
+
+impl Places {
+    fn new() -> Self {
+        let places = Self {
+            root: TempDir::new().unwrap(),
+        };
+        fs::create_dir_all(places.root.path().join("files/dir")).unwrap();
+        places.write("files/cat.png", "");
+        places.write("files/dog 1.png", "");
+        places
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.root.path().join(name), content).unwrap();
+    }
+
+    /// What a shell says, if it is installed.
+    #[track_caller]
+    fn answer_of(&self, shell: &str, arguments: &[&str]) -> Option<String> {
+        let said = Command::new("timeout")
+            .args(["60", shell])
+            .args(arguments)
+            .current_dir(self.root.path().join("files"))
+            .env("HOME", self.root.path())
+            .env("TERM", "xterm")
+            .output();
+        let said = said.ok().filter(|said| said.status.code() != Some(127));
+        let Some(said) = said else {
+            assert!(env::var_os("COZE_WORKFLOW_ENGINES").is_none(), "no {shell}");
+            let _ = writeln!(stderr(), "skipped: {shell} is not installed");
+            return None;
+        };
+        assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
+        Some(String::from_utf8(said.stdout).unwrap())
+    }
 }
 
 fn names(offered: &[String]) -> BTreeSet<String> {

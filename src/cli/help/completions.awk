@@ -1,6 +1,7 @@
 # The options of a help text, whose form is in src/cli/help.rs, become a completion script:
 #   awk -v shell=bash -f completions.awk en.txt > coze-workflow
-# What may follow an option is told by the name of its value: FILE, DIR, or one of these words.
+# What may follow an option is told by the name of its value: FILE, DIR, NAME=VALUE (which may name a
+# file after an @), or one of these words.
 
 BEGIN { choices["--service"] = "coze studio"; choices["--rerun"] = "unknown failed" }
 
@@ -41,6 +42,13 @@ function bash(  i, all, files, directories, others) {
   print "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do"
   print "    if [[ $word == -- ]]; then return; fi"
   print "  done"
+  print "  # The sign before a file is a part of its word: NAME@FILE, NAME=@FILE, NAME:=@FILE."
+  print "  if [[ $2 == @* ]]; then"
+  print "    IFS=$'\\n'"
+  print "    COMPREPLY=($(compgen -P @ -f -- \"${2#@}\"))"
+  print "    compopt -o filenames -o nospace 2>/dev/null"
+  print "    return"
+  print "  fi"
   print "  # --name=value comes as three words."
   print "  if [[ $current == = ]]; then current="
   print "  elif [[ $before == = ]]; then before=${COMP_WORDS[COMP_CWORD-2]}"
@@ -70,11 +78,13 @@ function bash(  i, all, files, directories, others) {
 function zsh(  i, text, action, names) {
   print "#compdef coze-workflow"
   print "# zsh completion for coze-workflow, made from its help.\n"
+  print "# NAME@FILE, NAME=@FILE, NAME:=@FILE"
+  print "_coze_workflow_parameter() { compset -P '[^=@]#(=|)@' && _files }\n"
   print "_arguments -s -S \\"
   for (i = 1; i <= n; i++) {
     text = said(i)
     gsub(/\[|\]|:|\\/, "\\\\&", text)
-    action = long[i] in choices ? "(" choices[long[i]] ")" : value[i] == "FILE" ? "_files" : value[i] == "DIR" ? "_files -/" : " "
+    action = long[i] in choices ? "(" choices[long[i]] ")" : value[i] == "FILE" ? "_files" : value[i] == "DIR" ? "_files -/" : value[i] == "NAME=VALUE" ? "_coze_workflow_parameter" : " "
     text = "[" text "]" (value[i] ? ":" value[i] ":" action : "")
     names = value[i] ? short[i] "+," long[i] "=" : short[i] "," long[i]
     if (!short[i]) names = quoted((value[i] ? "*" long[i] "=" : long[i]) text)
@@ -86,11 +96,16 @@ function zsh(  i, text, action, names) {
 
 function fish(  i, text, takes) {
   print "# fish completion for coze-workflow, made from its help.\n"
+  print "# NAME@FILE, NAME=@FILE, NAME:=@FILE"
+  print "function __coze_workflow_parameter"
+  print "  set -l parts (string match -r '^(?:--param=)?([^=@]*=?@)(.*)' -- (commandline -ct))"
+  print "  and printf '%s\\n' $parts[2](__fish_complete_path $parts[3])"
+  print "end\n"
   for (i = 1; i <= n; i++) {
     text = said(i)
     gsub(/\\/, "\\\\\\\\", text)
     gsub(/'/, "\\\\'", text)
-    takes = long[i] in choices ? " -x -a '" choices[long[i]] "'" : value[i] == "FILE" ? " -r -F" : value[i] == "DIR" ? " -x -a '(__fish_complete_directories)'" : value[i] ? " -x" : ""
+    takes = long[i] in choices ? " -x -a '" choices[long[i]] "'" : value[i] == "FILE" ? " -r -F" : value[i] == "DIR" ? " -x -a '(__fish_complete_directories)'" : value[i] == "NAME=VALUE" ? " -x -a '(__coze_workflow_parameter)'" : value[i] ? " -x" : ""
     print "complete -c coze-workflow" (short[i] ? " -s " substr(short[i], 2) : "") " -l " substr(long[i], 3) takes " -d '" text "'"
   }
 }
