@@ -40,9 +40,12 @@ command -v rustc >/dev/null || fail "no Rust: see https://rustup.rs, or on Debia
 command -v "$gcc" >/dev/null || lacks "$gcc" "apt-get install $gcc_packages"
 command -v readelf >/dev/null || lacks readelf 'apt-get install binutils'
 
+# What is several words, or none, is split at the ends of its lines: paths may hold spaces.
+IFS='
+'
 # Building std is not yet stable in Cargo; what is built without stays a stable Rust's work.
 cargo() {
-  # shellcheck disable=SC2086 # Both are several words, or none.
+  # shellcheck disable=SC2086
   env ${std:+RUSTC_BOOTSTRAP=1} RUSTC="$sysroot/bin/rustc" "$sysroot/bin/cargo" "$@" \
     --locked --target "$target" $source $std
 }
@@ -51,7 +54,9 @@ cargo() {
 # rustup from 1.97 on), or over the network. Cargo looks beside std's source for none, so it is shown
 # one directory of these and of ours.
 find_crates() {
-  beside="--offline --config source.crates-io.replace-with='here' --config source.here.directory='$work/vendor'"
+  beside="--offline
+--config=source.crates-io.replace-with='here'
+--config=source.here.directory='$work/vendor'"
   for source in --offline "$beside" ''; do
     if [ "$source" = "$beside" ]; then
       [ "$std" ] && [ -d "$library/vendor" ] || continue
@@ -59,7 +64,7 @@ find_crates() {
       "$sysroot/bin/cargo" vendor --offline --locked --quiet --versioned-dirs "$work/vendor" >/dev/null 2>&1 || continue
       ln -s "$library"/vendor/* "$work/vendor" 2>/dev/null || :
     fi
-    if unresolved=$(RUSTC_BOOTSTRAP=1 cargo build --unit-graph -Zunstable-options 2>&1 >/dev/null); then
+    if unresolved=$(export RUSTC_BOOTSTRAP=1; cargo build --unit-graph -Zunstable-options 2>&1 >/dev/null); then
       return
     fi
   done
@@ -76,7 +81,8 @@ find_rust() {
     std=
     if [ "$1" = source ]; then
       [ -d "$library/std" ] && [ -e "$musl/crt1.o" ] || continue
-      std='-Z build-std=std,panic_abort -Z build-std-features=optimize_for_size'
+      std='-Zbuild-std=std,panic_abort
+-Zbuild-std-features=optimize_for_size'
     else
       ls "$sysroot/lib/rustlib/$target/lib"/libstd-*.rlib >/dev/null 2>&1 || continue
     fi
@@ -107,29 +113,32 @@ say "$rust in $sysroot, std for $target $made; musl in $musl; $gcc"
 [ "$program" ] || exit 0
 
 mkdir -p "$work" "$(dirname "$program")"
-flags="-C linker=$gcc --remap-path-prefix=$target_dir=target"
-flags="$flags --remap-path-prefix=$library=rust/library --remap-path-prefix=$work/vendor=crates"
+flags=
+add() { for flag; do flags=$flags${flags:+$(printf '\037')}$flag; done; }
+add -C "linker=$gcc" "--remap-path-prefix=$target_dir=target" \
+  "--remap-path-prefix=$library=rust/library" "--remap-path-prefix=$work/vendor=crates"
 for crates in "$cargo_home"/registry/src/*; do
-  flags="$flags --remap-path-prefix=$crates=crates"
+  add "--remap-path-prefix=$crates=crates"
 done
 # rustc adds the start-up files, which it looks for in the -L directories: rcrt1.o for static-pie,
 # crt1.o for aarch64, of which it makes no static-pie.
-flags="$flags -L $musl -L $(dirname "$("$gcc" -print-file-name=crtbeginS.o)") -L $work"
+add -L "$work" -L "$musl" -L "$(dirname "$("$gcc" -print-file-name=crtbeginS.o)")"
 # A stripped program has no backtrace to show: so no tables for one, and an unwinder that finds no
 # frame (libgcc's wants glibc).
-flags="$flags -C force-unwind-tables=no"
+add -C force-unwind-tables=no
 printf 'int _Unwind_%s(void) { return 0; }\n' Backtrace GetIP GetCFA FindEnclosingFunction |
   "$gcc" -xc -c - -o "$work/libunwind.a"
 if [ "$arch" = x86_64 ]; then
   "$gcc" -Os -ffreestanding -fPIC -fno-stack-protector -fcf-protection=none -c src/static/start.c -o "$work/start.o"
-  flags="$flags -C link-arg=$work/start.o -C link-arg=-Wl,--entry=start_packed,-z,pack-relative-relocs"
+  add -C "link-arg=$work/start.o" -C link-arg=-Wl,--entry=start_packed,-z,pack-relative-relocs
 fi
 
 # ring's C is compiled by the same gcc, with musl's headers where they are.
 musl_gcc=$arch-linux-musl-gcc
 command -v "$musl_gcc" >/dev/null || musl_gcc=$gcc
 export "CC_$(echo "$target" | tr - _)=$musl_gcc"
-RUSTFLAGS=$flags cargo build --release
+export CARGO_ENCODED_RUSTFLAGS="$flags"
+cargo build --release
 cp "$work/release/coze-workflow" "$program"
 
 # What is promised of it.
