@@ -159,5 +159,5 @@ else
 fi
 say "$program: $(wc -c <"$program") bytes"
 if [ -z "$std" ]; then
-  say 'with the source of std it is a sixth smaller: rustup component add rust-src, then once more'
+  say 'with the source of std it is a seventh smaller: rustup component add rust-src, then once more'
 fi
