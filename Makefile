@@ -8,14 +8,9 @@ BUILT = $(CARGO_TARGET_DIR)/release/$(NAME)
 MAN = $(CARGO_TARGET_DIR)/man
 COMPLETIONS = $(CARGO_TARGET_DIR)/completions
 
-# make static ARCH=aarch64 links for another machine, and says so in the program's name. On Debian
-# it needs gcc-aarch64-linux-gnu, musl-dev:arm64 (dpkg --add-architecture arm64), qemu-user-static.
+# make static ARCH=aarch64 builds for another machine, and says so in the program's name.
 HERE := $(shell uname -m)
 ARCH = $(HERE)
-FOREIGN = $(filter-out $(HERE),$(ARCH))
-MUSL = $(ARCH)-unknown-linux-musl
-MUSL_LIB = /usr/lib/$(ARCH)-linux-musl
-GCC = $(if $(FOREIGN),$(ARCH)-linux-gnu-gcc,gcc)
 static_of = $(CARGO_TARGET_DIR)/static/$(NAME)$(addprefix -,$(filter-out $(HERE),$(1)))
 STATIC = $(call static_of,$(ARCH))
 
@@ -40,6 +35,7 @@ help:
 	@echo 'make check      formatting, lints, documentation, and who may name what'
 	@echo 'make static     a binary that needs nothing of its machine: $(STATIC) (ARCH=aarch64)'
 	@echo 'make skill      the skill'"'"'s directory, $(DIST)/$(NAME), and archives with SHA256SUMS'
+	@echo '                (ARCHES=$(HERE): without a cross compiler)'
 	@echo 'make bench      measure it beside curl and the SDKs (QUICK=1: roughly)'
 	@echo 'make budget     hold what must not grow: size, crates, instructions, connections'
 	@echo 'make man        the manual pages, English and Chinese: $(MAN)'
@@ -50,21 +46,33 @@ help:
 build:
 	cargo build --release --locked
 
+# The stand-in needs crates of its own, at another level of optimisation.
+STAND_IN = echo '编译替身服务 Compiling the stand-in for Coze: half a minute, once'; cargo build --locked --example demo
+
 demo: build
+	@$(STAND_IN)
 	@cargo run --quiet --locked --example demo -- $(BUILT)
 
 stand-in: build
+	@$(STAND_IN)
 	@cargo run --quiet --locked --example demo -- serve $(or $(SERVICE),coze) $(abspath $(dir $(BUILT))) $(PORT)
 
+# Ends with one line of totals, and with cargo's exit code, which a pipe would lose.
+TESTED = $(CARGO_TARGET_DIR)/tested
 test:
-	cargo test --locked
+	@mkdir -p $(CARGO_TARGET_DIR)
+	@{ cargo test --locked --no-fail-fast; echo $$? > $(TESTED).code; } | tee $(TESTED).txt
+	@awk '/^test result:/ { passed += $$4; failed += $$6 } \
+	  END { print passed + 0 " passed, " failed + 0 " failed" }' $(TESTED).txt; exit $$(cat $(TESTED).code)
 
 check: fmt clippy doc rooms
 
 fmt:
+	@cargo fmt --version >/dev/null 2>&1 || { echo 'no rustfmt: rustup component add rustfmt, or apt-get install rustfmt-web'; exit 1; }
 	cargo fmt --check
 
 clippy:
+	@cargo clippy --version >/dev/null 2>&1 || { echo 'no clippy: rustup component add clippy, or apt-get install rust-web-clippy'; exit 1; }
 	cargo clippy --all-targets --locked -- -D warnings
 
 doc:
@@ -74,55 +82,18 @@ doc:
 rooms:
 	@awk -f tests/rooms.awk src/README.md $$(find src -name '*.rs' | sort)
 
-# musl, not glibc: glibc's resolver, linked in, still wants the machine's own for unusual
-# nsswitch.conf entries, and it weighs a megabyte. musl's std comes from rustup, or else is built
-# from its source, which Debian has beside a second Rust in /usr; then without unwind tables, and
-# with an unwinder that finds no frame, since a stripped program has no backtrace to show (libgcc's
-# wants glibc). musl-gcc does not link: it can't make static-pie. So gcc does, and rustc adds the
-# start-up files, which it looks for in the -L directories: rcrt1.o for static-pie, crt1.o for
-# aarch64, of which rustc makes no static-pie. No path of this machine stays in the binary, so that
-# one commit gives the same bytes wherever it is built.
 static:
-	@set -e; out=$(abspath $(CARGO_TARGET_DIR)/$(MUSL)); mkdir -p $$out $(dir $(STATIC)); \
-	fail() { printf 'static: %s\n' "$$@" >&2; exit 1; }; \
-	for sysroot in "$$(rustc --print sysroot)" /usr; do \
-	  if [ -d "$$sysroot/lib/rustlib/src/rust/library/std" ]; then break; fi; \
-	done; \
-	flags="-C linker=$(GCC) --remap-path-prefix=$(abspath $(CARGO_TARGET_DIR))=target"; \
-	flags="$$flags --remap-path-prefix=$$sysroot/lib/rustlib/src/rust=rust"; \
-	for crates in "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*; do \
-	  flags="$$flags --remap-path-prefix=$$crates=crates"; \
-	done; \
-	if ls "$$(rustc --print target-libdir --target $(MUSL))"/libstd-*.rlib >/dev/null 2>&1; then \
-	  RUSTFLAGS="$$flags" cargo build --release --locked --target $(MUSL); \
-	elif [ -d "$$sysroot/lib/rustlib/src/rust/library/std" ] && [ -e $(MUSL_LIB)/rcrt1.o ]; then \
-	  printf 'int _Unwind_%s(void) { return 0; }\n' Backtrace GetIP GetCFA FindEnclosingFunction | \
-	    $(GCC) -xc -c - -o $$out/libunwind.a; \
-	  gcc_lib=$$(dirname "$$($(GCC) -print-file-name=crtbeginS.o)"); \
-	  RUSTFLAGS="$$flags -C force-unwind-tables=no -L $(MUSL_LIB) -L $$gcc_lib -L $$out" \
-	  RUSTC_BOOTSTRAP=1 RUSTC="$$sysroot/bin/rustc" "$$sysroot/bin/cargo" build --release --locked --target $(MUSL) \
-	    -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size; \
-	else \
-	  fail 'no musl for Rust here; either of these brings it:' \
-	    '  rustup target add $(MUSL), and a $(ARCH)-linux-musl-gcc or musl-gcc (musl-tools)' \
-	    '  on Debian 12: apt-get install musl-dev rustc-web cargo-web rust-web-src'; \
-	fi; \
-	cp $$out/release/$(NAME) $(STATIC); \
-	if readelf -lW $(STATIC) | grep INTERP || readelf -dW $(STATIC) | grep NEEDED; then \
-	  fail 'it still needs a shared library (above)'; \
-	fi; \
-	[ $(ARCH) = aarch64 ] || readelf -hW $(STATIC) | grep -q 'Type: *DYN' || fail 'it is not position-independent'; \
-	if readelf -SW $(STATIC) | grep -F .symtab; then fail 'it is not stripped'; fi; \
-	if grep -aoF -e "$(CURDIR)" -e "$${CARGO_HOME:-$$HOME/.cargo}" $(STATIC); then \
-	  fail 'it holds a path of this machine (above)'; \
-	fi; \
-	bytes=$$(wc -c < $(STATIC)); \
-	[ $$bytes -lt 2000000 ] || fail "it has $$bytes bytes; it should stay under 2000000"; \
-	$(if $(FOREIGN),qemu-$(ARCH)-static) $(STATIC) --version; \
-	echo "$(STATIC): $(MUSL), $$bytes bytes"
+	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) sh src/static/build.sh $(ARCH) $(STATIC)
 
+# All are asked first what they miss: a build takes minutes.
 static-all:
-	@set -e; for arch in $(ARCHES); do $(MAKE) static ARCH=$$arch; done
+	@set -e; export CARGO_TARGET_DIR=$(CARGO_TARGET_DIR); \
+	for arch in $(ARCHES); do \
+	  if ! sh src/static/build.sh $$arch; then \
+	    [ $$arch = $(HERE) ] || echo 'or without a program for it: make skill ARCHES=$(HERE)' >&2; exit 1; \
+	  fi; \
+	done; \
+	$(foreach arch,$(ARCHES),sh src/static/build.sh $(arch) $(call static_of,$(arch));)
 
 # One commit gives the same bytes: names in order, one time, one owner, no time inside gzip.
 skill: skill-directory man

@@ -72,8 +72,7 @@ pub(crate) fn peak(client: &Client, job: &Job<'_>) -> Outcome<f64> {
         1
     };
     for _ in 0..runs {
-        cost(client.command(&job.clone().under(&tool))?)
-            .map_err(|error| format!("{error} (is GNU time installed?)"))?;
+        cost(client.command(&job.clone().under(&tool))?)?;
         let kilobytes: f64 = fs::read_to_string(told.path())?.trim().parse()?;
         peak = peak.max(kilobytes * 1024.0 / 1e6);
     }

@@ -1,5 +1,5 @@
 //! The table, in Markdown and as JSON: a row for each thing measured, a column for each client, and
-//! what was promised.
+//! what was promised. `chart` draws some of it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::client::{Client, said};
-use crate::{DIRECTORY, Outcome};
+use crate::{DIRECTORY, Outcome, chart};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Unit {
@@ -21,7 +21,7 @@ pub(crate) enum Unit {
 
 /// One thing measured, in the order of the clients: ours, curl, the others.
 pub(crate) struct Row {
-    what: String,
+    pub(crate) what: String,
     unit: Unit,
     values: Vec<Option<f64>>,
 }
@@ -48,8 +48,18 @@ impl Row {
         self.value(1).map_or(f64::NAN, |curl| self.ours() / curl)
     }
 
-    fn value(&self, column: usize) -> Option<f64> {
+    pub(crate) fn value(&self, column: usize) -> Option<f64> {
         self.values.get(column).copied().flatten()
+    }
+
+    /// A value with its unit.
+    pub(crate) fn shown(&self, value: f64) -> String {
+        match self.unit {
+            Unit::Milliseconds if value >= 10_000.0 => format!("{:.1} s", value / 1000.0),
+            Unit::Milliseconds => format!("{} ms", short(value)),
+            Unit::Megabytes => format!("{} MB", short(value)),
+            Unit::Millions => format!("{} M", short(value)),
+        }
     }
 
     /// A value, and what it is to curl's.
@@ -57,12 +67,7 @@ impl Row {
         let Some(value) = self.value(column) else {
             return "–".to_owned();
         };
-        let shown = match self.unit {
-            Unit::Milliseconds if value >= 10_000.0 => format!("{:.1} s", value / 1000.0),
-            Unit::Milliseconds => format!("{} ms", short(value)),
-            Unit::Megabytes => format!("{} MB", short(value)),
-            Unit::Millions => format!("{} M", short(value)),
-        };
+        let shown = self.shown(value);
         match self.value(1) {
             Some(curl) if column != 1 => format!("{shown} ({})", short(value / curl)),
             _ => shown,
@@ -108,7 +113,7 @@ impl Promise {
     }
 }
 
-/// Prints the table, and leaves it below `target` as `bench.md` and `bench.json`.
+/// Prints the table, and leaves it below `target` as `bench.md`, `bench.json` and `bench.svg`.
 pub(crate) fn write(
     clients: &[Client],
     left_out: &[String],
@@ -152,11 +157,14 @@ pub(crate) fn write(
     }
     print!("{page}");
     fs::write(Path::new(DIRECTORY).join("bench.md"), page)?;
+    let chart = chart::draw(&names, rows, &format!("{machine}."));
+    fs::write(Path::new(DIRECTORY).join("bench.svg"), chart)?;
     let rows = rows
         .iter()
         .map(|row| json!({"what": row.what, "values": row.values}));
     let data = json!({"machine": machine, "clients": versions, "rows": rows.collect::<Vec<_>>()});
     fs::write(Path::new(DIRECTORY).join("bench.json"), data.to_string())?;
+    println!("\nThe same in {DIRECTORY}: bench.md, bench.json, and as a chart bench.svg.");
     Ok(())
 }
 

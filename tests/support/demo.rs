@@ -52,25 +52,47 @@ fn demonstrate(program: &[&str]) -> Outcome<()> {
         ..Options::default()
     });
 
-    heading("1. 运行 Run: parameters in, result out");
-    let ran = show(
-        program,
-        &coze,
-        &request(coze::ECHO, r#"{"city":"北京","days":3}"#),
-    )?;
+    println!("替身已启动 A stand-in for Coze listens on this machine. In what follows:\n");
+    println!("export COZE_API_KEY={KEY} COZE_BASE_URL={}", coze.url());
+
+    heading("1. 运行 Run: parameters in, result out; -v shows the configuration and every step");
+    let run = request(coze::ECHO, r#"{"city":"北京","days":3}"#);
+    let ran = show(program, &coze, &typed(&run), &run, Configuration::Shown)?;
     ran.expect("status", "Success", 0)?;
     ran.expect("output", r#"{"output":{"city":"北京","days":3}}"#, 0)?;
 
     heading("2. 提问与回答 Question: the response, with resume_data added, is the next request");
-    let asked = show(program, &coze, &request(coze::QUESTION, "{}"))?;
+    let question = request(coze::QUESTION, "{}");
+    let asked = show(
+        program,
+        &coze,
+        &typed(&question),
+        &question,
+        Configuration::Known,
+    )?;
     asked.expect("status", "Running", 7)?;
     let mut answer = asked.response;
     answer["resume_data"] = "北京".into();
-    let told = show(program, &coze, &answer.to_string())?;
+    let resume = r#"echo '…the response above…' | jq -c '.resume_data = "北京"'"#;
+    println!();
+    let told = show(
+        program,
+        &coze,
+        resume,
+        &answer.to_string(),
+        Configuration::Known,
+    )?;
     told.expect("output", r#"{"answer":"北京"}"#, 0)?;
 
     heading("3. 拒绝 Refusal: a workflow that is not published");
-    let refused = show(program, &coze, &request(coze::UNPUBLISHED, "{}"))?;
+    let unpublished = request(coze::UNPUBLISHED, "{}");
+    let refused = show(
+        program,
+        &coze,
+        &typed(&unpublished),
+        &unpublished,
+        Configuration::Known,
+    )?;
     refused.expect("status", "Fail", 4)?;
 
     let Counts {
@@ -100,6 +122,18 @@ fn request(workflow_id: &str, parameters: &str) -> String {
     format!(r#"{{"workflow_id":"{workflow_id}","parameters":{parameters}}}"#)
 }
 
+/// What a person would type for it.
+fn typed(request: &str) -> String {
+    format!("echo '{request}'")
+}
+
+/// Whether the reader has seen the lines of `-v` that tell it.
+#[derive(Clone, Copy, PartialEq)]
+enum Configuration {
+    Shown,
+    Known,
+}
+
 /// How the program answered.
 struct Answer {
     response: Value,
@@ -122,16 +156,21 @@ impl Answer {
     }
 }
 
-/// Runs the program as a caller would, in an environment that holds nothing but the key, and shows
-/// its stderr while it runs.
-fn show(program: &[&str], coze: &Coze, request: &str) -> Outcome<Answer> {
-    let url = coze.url();
-    println!("$ echo '{request}' |\n  COZE_API_KEY={KEY} coze-workflow -v --base-url {url}");
+/// Runs the program as a caller would, in an environment that holds nothing but the key and the
+/// stand-in's URL, and shows its stderr while it runs.
+fn show(
+    program: &[&str],
+    coze: &Coze,
+    typed: &str,
+    request: &str,
+    configuration: Configuration,
+) -> Outcome<Answer> {
+    println!("$ {typed} | coze-workflow -v");
     let mut child = Command::new(program[0])
         .args(&program[1..])
-        .args(["-v", "--base-url", &url])
+        .arg("-v")
         .env_clear()
-        .env("COZE_API_KEY", KEY)
+        .envs([("COZE_API_KEY", KEY), ("COZE_BASE_URL", &coze.url())])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -144,9 +183,14 @@ fn show(program: &[&str], coze: &Coze, request: &str) -> Outcome<Answer> {
             .map(BufReader::new)
             .into_iter()
             .flat_map(BufRead::lines);
-        lines
-            .map_while(Result::ok)
-            .for_each(|line| println!("stderr  {line}"));
+        let mut is_known = configuration == Configuration::Known;
+        for line in lines.map_while(Result::ok) {
+            // It ends with the first request; an error has no time before it.
+            is_known = is_known && line.starts_with('[') && !line.contains("] > ");
+            if !is_known {
+                println!("stderr  {line}");
+            }
+        }
     });
     let mut response = String::new();
     stdout.ok_or("no stdout")?.read_to_string(&mut response)?;
