@@ -30,7 +30,7 @@ all: build
 help:
 	@echo 'make            build the program: $(BUILT)'
 	@echo 'make demo       run it against a stand-in for Coze: no account, no network'
-	@echo 'make stand-in   keep the stand-in running, for commands by hand (PORT=8080 SERVICE=studio)'
+	@echo 'make stand-in   keep the stand-in running, for commands by hand (PORT=8080 SERVICE=studio or site)'
 	@echo 'make test       run every test'
 	@echo 'make check      formatting, lints, documentation, and who may name what'
 	@echo 'make static     a binary that needs nothing of its machine: $(STATIC) (ARCH=aarch64)'

@@ -30,7 +30,7 @@ use crate::input::request::{Request, Task};
 use crate::input::source::Input;
 use crate::response::{Response, Status};
 use crate::run::rehearse::Report;
-use crate::run::{Note, Observer, Rules, Runner, Shared};
+use crate::run::{Note, Observer, OwnRun, Rules, Runner, Shared};
 use crate::sse::Frame;
 use crate::text::Text;
 use crate::time::{Clock, Deadline};
@@ -96,7 +96,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) rules: Rules,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) output: &'a dyn Output,
-    pub(crate) shared: Shared,
+    pub(crate) shared: &'a Shared,
     pub(crate) output_file: Option<OutputFile>,
     pub(crate) journal: Option<Journal<'a>>,
 }
@@ -285,12 +285,7 @@ impl Batch<'_> {
             if let Patience::Look(deadline) | Patience::Until(deadline) = taken.patience {
                 rules.timeout = deadline.left(settings.clock);
             }
-            let runner = Runner {
-                http,
-                clock: settings.clock,
-                rules,
-                shared: &settings.shared,
-            };
+            let runner = Runner::new(http, settings.clock, rules, settings.shared);
             let witness = Witness {
                 output: settings.output,
                 request: taken.id.as_deref(),
@@ -426,6 +421,16 @@ impl Observer for Witness<'_> {
             Some(ticket) => ticket.started(execute_id, mode),
             None if mode == Mode::Async => self.output.started(execute_id),
             None => {}
+        }
+    }
+
+    fn earlier(&self) -> Option<OwnRun> {
+        self.ticket.and_then(Ticket::earlier)
+    }
+
+    fn confirmed(&self, execute_id: &str) {
+        if let Some(ticket) = self.ticket {
+            ticket.confirmed(execute_id);
         }
     }
 

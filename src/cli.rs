@@ -74,7 +74,12 @@ pub(crate) type Limit = Option<Duration>;
 impl Options {
     /// Whether a place is named where requests are.
     pub(crate) fn names_requests(&self) -> bool {
-        !self.files.is_empty() || self.request.is_some() || self.workflow.is_some()
+        !self.files.is_empty() || self.request.is_some() || self.gives_request()
+    }
+
+    /// Whether they are a request themselves.
+    pub(crate) fn gives_request(&self) -> bool {
+        self.workflow.is_some() || !self.params.is_empty()
     }
 }
 
@@ -360,6 +365,7 @@ fn contradiction(options: &Options) -> Option<Error> {
     let request = options.request.is_some();
     let files = !options.files.is_empty();
     let workflow = options.workflow.is_some();
+    let param = !options.params.is_empty();
     let (raw_output, get) = (options.raw_output, options.get.is_some());
     let (events, output) = (options.events, options.output.is_some());
     let (journal, rerun) = (options.journal.is_some(), options.rerun != Rerun::default());
@@ -371,6 +377,8 @@ fn contradiction(options: &Options) -> Option<Error> {
         (request && files, "--request and FILE"),
         (workflow && request, "--workflow and --request"),
         (workflow && files, "--workflow and FILE"),
+        (param && request, "--param and --request"),
+        (param && files, "--param and FILE"),
         (raw_output && events, "--raw-output and --events"),
         (raw_output && output, "--raw-output and --output"),
         (raw_output && options.json, "--raw-output and --json"),
@@ -382,7 +390,7 @@ fn contradiction(options: &Options) -> Option<Error> {
     ];
     let pair = pairs.into_iter().find(|(are_given, _)| *are_given);
     let (message, english, chinese) = if let Some((_, pair)) = pair {
-        let (english, chinese) = if pair == "--workflow and FILE" {
+        let (english, chinese) = if ["--workflow and FILE", "--param and FILE"].contains(&pair) {
             (
                 "whatever is no option is a FILE; a parameter needs its -p",
                 "不是选项的内容都算作文件；参数前面要有 -p",
@@ -392,12 +400,6 @@ fn contradiction(options: &Options) -> Option<Error> {
         };
         let message = format!("{pair} can't be used together");
         return Some(Error::usage(message).hint(english, chinese));
-    } else if !options.params.is_empty() && !workflow {
-        (
-            "--param needs --workflow",
-            "-w says which workflow takes it",
-            "用 -w 指明把参数交给哪个工作流",
-        )
     } else if rerun && !journal {
         (
             "--rerun needs --journal",
@@ -606,7 +608,7 @@ mod tests {
         for word in ["auto", "", "Studio"] {
             refused(
                 &["--service", word],
-                "the service in --service is none of coze, studio \
+                "the service in --service is none of coze, studio, site \
                  (leave it out, and what the server says decides)",
             );
         }
@@ -659,7 +661,8 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused_by_both_names() {
-        let pairs: [(&[&str], &str); 13] = [
+        let pairs: [(&[&str], &str); 14] = [
+            (&["-p", "a=1", "--request", "{}"], "--param and --request"),
             (&["--check", "-o", "f"], "--check and --output"),
             (&["--check", "--journal", "d"], "--check and --journal"),
             (&["--check", "--rerun", "failed"], "--check and --rerun"),

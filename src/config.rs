@@ -141,7 +141,6 @@ pub(crate) fn load(options: &Options, env: &Env) -> Result<Config, Error> {
     };
     let key = key::find(&sources)?;
     let base_url = url::find(&sources)?;
-    refuse_project(&base_url)?;
     let service = find_service(&sources, &base_url.value)?;
     let roots = find_roots(options, env, &base_url.value)?;
     let proxy = proxy::choose(&base_url.value, env)?;
@@ -210,26 +209,14 @@ fn plain(value: impl fmt::Debug) -> String {
     format!("{value:?}")
 }
 
-/// A workflow that was deployed as a project has an address of its own.
-fn refuse_project(base_url: &Found<BaseUrl>) -> Result<(), Error> {
-    if !base_url.value.is_project() {
-        return Ok(());
-    }
-    let fault = "is that of a deployed project, which this version does not call";
-    let sentence = format!("the base URL in {} {fault}", base_url.source);
-    Err(Error::config(sentence).hint(
-        "call the workflow itself, with a personal or service token",
-        "请直接调用工作流，使用个人访问令牌或服务访问令牌",
-    ))
-}
-
-/// What kind of server it is. A host that is Coze itself says so better than the environment or a
-/// file, which hold for every base URL.
+/// What kind of server it is. A host that has only one says so better than the environment or a file,
+/// which hold for every base URL.
 fn find_service(sources: &Sources<'_>, base_url: &BaseUrl) -> Search<Option<ServiceName>> {
     let option = sources.options.service;
     let option = option.map(|name| Found::new(name.word().to_owned(), "--service"));
-    if option.is_none() && base_url.is_cloud() {
-        return Ok(Found::new(Some(ServiceName::Coze), "base_url"));
+    let of_host = ServiceName::of_host(&base_url.authority.host);
+    if option.is_none() && of_host.is_some() {
+        return Ok(Found::new(of_host, "base_url"));
     }
     let Some(found) = sources.first(option, &file::SERVICE) else {
         return Ok(Found::new(None, DEFAULT));

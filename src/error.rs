@@ -69,7 +69,7 @@ pub(crate) struct Error {
     pub(crate) kind: Kind,
     /// Coze's own code.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) code: Option<i64>,
+    pub(crate) code: Option<Code>,
     /// Coze's own words, or ours: one line, lower case, no full stop, naming the thing.
     pub(crate) message: String,
     /// What to do about it, when that is known.
@@ -78,6 +78,18 @@ pub(crate) struct Error {
     /// What Coze's support asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) logid: Option<String>,
+}
+
+/// A code of the service's: most are numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[expect(
+    clippy::box_collection,
+    reason = "hardly any is a word, and an Error stays small"
+)]
+pub(crate) enum Code {
+    Number(i64),
+    Word(Box<String>),
 }
 
 impl Error {
@@ -103,6 +115,11 @@ impl Error {
 
     pub(crate) fn hint(self, english: impl Into<Words>, chinese: impl Into<Words>) -> Self {
         self.with_hint(Some(Hint::new(english, chinese)))
+    }
+
+    /// Whether its code is a number of this kind.
+    pub(crate) fn has_code(&self, is_such: fn(i64) -> bool) -> bool {
+        matches!(self.code, Some(Code::Number(number)) if is_such(number))
     }
 
     /// Keeps the hint that it has when there is no other.
@@ -131,7 +148,10 @@ impl Error {
         if line.len() < message.len() {
             line.push('…');
         }
-        let code = self.code.map(|code| format!("code {code}"));
+        let code = self.code.as_ref().map(|code| match code {
+            Code::Number(number) => format!("code {number}"),
+            Code::Word(word) => format!("code {word}"),
+        });
         let hint = self.hint.as_ref().map(|hint| hint.english.to_string());
         let asides: Vec<_> = code.into_iter().chain(hint).collect();
         if asides.is_empty() {

@@ -52,6 +52,13 @@ pub(crate) struct HttpResponse {
     pub(crate) body: Box<dyn Body>,
 }
 
+impl HttpResponse {
+    /// The log id, if it came as `X-Log-Id`.
+    pub(crate) fn x_log_id(&self) -> Option<&str> {
+        self.logid.as_deref().filter(|_| self.has_x_log_id)
+    }
+}
+
 /// The body of a response, read piece by piece.
 pub(crate) trait Body: fmt::Debug {
     /// Fills the front of `buffer` and says how much; 0 is the end.

@@ -43,7 +43,7 @@ use crate::error::Error;
 use crate::http::client::Client;
 use crate::input::source;
 use crate::run::rehearse::Rehearsal;
-use crate::run::{Rules, Shared};
+use crate::run::{Rules, Runner, Shared};
 use crate::service::Found;
 use crate::time::SystemClock;
 
@@ -56,19 +56,26 @@ fn main() -> ExitCode {
         Ok(Command::ShortHelp) => console::print_text(&help::short(language)),
         Ok(Command::Help) => console::print_text(help::long(language)),
         Ok(Command::Version) => console::print_text(&format!("{}\n", cli::VERSION)),
-        Ok(Command::Work) => work(&options, &env, Console::new(&options, &env, &clock), &clock),
+        Ok(Command::Work) => work(options, &env, &clock),
         // In the form that was asked for, as far as that was understood.
         Err(error) => Console::new(&options, &env, &clock).refuse(error),
     };
     ExitCode::from(exit_code)
 }
 
-fn work(options: &Options, env: &Env, console: Console<'_>, clock: &SystemClock) -> u8 {
+fn work(mut options: Options, env: &Env, clock: &SystemClock) -> u8 {
+    let config = config::load(&options, env);
+    // Whoever reads requests needs to know, wherever it was told.
+    options.service = config
+        .as_ref()
+        .map_or(options.service, |config| config.service);
+    let options = &options;
+    let console = Console::new(options, env, clock);
     if !options.check && !options.names_requests() && io::stdin().is_terminal() {
         let error = Error::usage("there is no request, and standard input is a terminal");
         return console.greet(error);
     }
-    let config = match config::load(options, env) {
+    let config = match config {
         Ok(config) => config,
         Err(error) => return console.refuse(error),
     };
@@ -89,23 +96,25 @@ fn answer_all(
     let clients = (0..jobs).map(|_| Client::new(config));
     let clients: Vec<_> = clients.collect::<Result<_, _>>()?;
     let (inputs, files) = source::open(options)?;
+    let rules = Rules::new(options, config);
+    let mut shared = Shared::new(Found::new(config.service), files);
     if options.check {
-        let rehearsal = Rehearsal::new(&clients[0], clock, options, config);
+        let runner = Runner::new(&clients[0], clock, rules, &shared);
+        let rehearsal = Rehearsal::new(runner, config);
         return console.with_status(|| rehearsal::run(inputs, rehearsal, options, console));
     }
     let output_file = options.output.as_deref().map(OutputFile::prepare);
-    let journal = options.journal.as_deref().map(|path| {
-        let base_url = &config.base_url;
-        Journal::open(path, base_url, options.rerun, clock)
-    });
+    let open = |path| Journal::open(path, &config.base_url, options, clock);
+    let journal = options.journal.as_deref().map(open).transpose()?;
+    shared.keeps_ids = journal.as_ref().is_some_and(Journal::knows_kept_ids).into();
     let settings = Settings {
         options,
-        rules: Rules::new(options, config),
+        rules,
         clock,
         output: console,
-        shared: Shared::new(Found::new(config.service), files),
+        shared: &shared,
         output_file: output_file.transpose()?,
-        journal: journal.transpose()?,
+        journal,
     };
     console.with_status(|| batch::run(inputs, settings, &clients))
 }

@@ -8,7 +8,7 @@ use crate::coze::code::Meaning;
 /// What is proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// The request never left whole: nothing was started.
+    /// The request never left whole, or never arrived: nothing was started.
     NotSent {
         /// The same request may get through a moment later.
         may_pass: bool,
@@ -46,6 +46,21 @@ pub(crate) struct Evidence {
     pub(crate) names_run: bool,
     /// The reply speaks of a run, whether or not its id can be made out.
     pub(crate) mentions_run: bool,
+    /// The same start was sent before, under the same id, and may yet arrive: whatever is refused now,
+    /// only the server's own word on that id may count as "not started".
+    pub(crate) was_sent_before: bool,
+}
+
+impl Evidence {
+    /// Of a reply that says nothing of a run.
+    pub(crate) fn of(reply: Reply) -> Self {
+        Self {
+            reply,
+            names_run: false,
+            mentions_run: false,
+            was_sent_before: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +95,13 @@ pub(crate) enum Reply {
     },
     /// A stream that ended, or broke off, without a word on the run's end.
     Broken,
+    /// The server knows no run of the id that the start carried.
+    Absent {
+        /// It has shown that it keeps the ids of starts, and starts none twice.
+        keeps_ids: bool,
+        /// The first try is not so old that it may have been forgotten.
+        is_recent: bool,
+    },
 }
 
 /// What came after an Error event.
@@ -99,6 +121,7 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
         reply,
         names_run,
         mentions_run,
+        was_sent_before,
     } = evidence;
     match reply {
         Reply::Nothing {
@@ -106,6 +129,11 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
             may_pass,
         } => Proof::NotSent { may_pass },
         Reply::Nothing { .. } | Reply::Broken => Proof::Unknown,
+        Reply::Absent {
+            keeps_ids: true,
+            is_recent: true,
+        } => Proof::NotSent { may_pass: true },
+        Reply::Absent { .. } => Proof::Unknown,
         Reply::Document {
             has_code,
             status,
@@ -126,6 +154,8 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
                 // What is missing may name the run; and what has a page on it was started.
                 _ if !is_whole || has_debug_url => Proof::Unknown,
                 Meaning::RateLimited if has_proved_end && !mentions_run => Proof::RateLimited,
+                Meaning::Failed => Proof::Failed,
+                Meaning::Refused if was_sent_before => Proof::Unknown,
                 Meaning::Refused if is_of_missing_path && !mentions_run => Proof::NoSuchPath,
                 Meaning::Refused => Proof::Refused,
                 Meaning::RateLimited | Meaning::Unclear => Proof::Unknown,
@@ -138,8 +168,10 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
         } => match meaning {
             _ if !is_first || names_run || mentions_run => Proof::Failed,
             _ if after == After::More => Proof::Failed,
+            Meaning::Failed => Proof::Failed,
             Meaning::RateLimited if after == After::Nothing => Proof::RateLimited,
             Meaning::RateLimited => Proof::Unknown,
+            Meaning::Refused if was_sent_before => Proof::Unknown,
             Meaning::Refused => Proof::Refused,
             Meaning::Unclear => Proof::Unknown,
         },
@@ -150,7 +182,12 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
 mod tests {
     use super::*;
 
-    const MEANINGS: [Meaning; 3] = [Meaning::RateLimited, Meaning::Refused, Meaning::Unclear];
+    const MEANINGS: [Meaning; 4] = [
+        Meaning::RateLimited,
+        Meaning::Refused,
+        Meaning::Failed,
+        Meaning::Unclear,
+    ];
     const AFTER: [After; 3] = [After::Nothing, After::NotKnown, After::More];
     const BOTH: [bool; 2] = [false, true];
     const STATUSES: [u16; 6] = [200, 302, 404, 408, 429, 503];
@@ -162,6 +199,12 @@ mod tests {
             replies.push(Reply::Nothing {
                 may_have_left,
                 may_pass,
+            });
+        }
+        for (keeps_ids, is_recent) in pairs(BOTH, BOTH) {
+            replies.push(Reply::Absent {
+                keeps_ids,
+                is_recent,
             });
         }
         for (meaning, (is_first, after)) in pairs(MEANINGS, pairs(BOTH, AFTER)) {
@@ -185,14 +228,17 @@ mod tests {
                 is_of_missing_path,
             });
         }
-        let words = pairs(BOTH, BOTH);
+        let words = pairs(BOTH, pairs(BOTH, BOTH));
         pairs(replies, words)
             .into_iter()
-            .map(|(reply, (names_run, mentions_run))| Evidence {
-                reply,
-                names_run,
-                mentions_run,
-            })
+            .map(
+                |(reply, (names_run, (mentions_run, was_sent_before)))| Evidence {
+                    reply,
+                    names_run,
+                    mentions_run,
+                    was_sent_before,
+                },
+            )
             .collect()
     }
 
@@ -208,7 +254,8 @@ mod tests {
 
     /// The rule that counts, said once more: it is sent again only when it is certain that nothing
     /// was started, because it never left, or was refused for its rate in an answer of which the end
-    /// is proved, with no word on a run; or the server has no such path.
+    /// is proved, with no word on a run; or the server has no such path; or it keeps the ids of starts,
+    /// and does not know this one on the day of its first try.
     fn is_certain(evidence: &Evidence) -> bool {
         let says_nothing_of_a_run = !evidence.names_run && !evidence.mentions_run;
         match evidence.reply {
@@ -226,6 +273,7 @@ mod tests {
             } => {
                 let is_rate = meaning == Meaning::RateLimited;
                 let is_refused_path = meaning == Meaning::Refused && is_of_missing_path;
+                let is_refused_path = is_refused_path && !evidence.was_sent_before;
                 let may_pass = is_rate && has_proved_end || is_refused_path;
                 is_whole && !has_debug_url && may_pass && says_nothing_of_a_run
             }
@@ -237,6 +285,10 @@ mod tests {
                 let is_alone = is_first && after == After::Nothing;
                 meaning == Meaning::RateLimited && is_alone && says_nothing_of_a_run
             }
+            Reply::Absent {
+                keeps_ids,
+                is_recent,
+            } => keeps_ids && is_recent,
             Reply::Broken => false,
         }
     }
@@ -244,7 +296,7 @@ mod tests {
     #[test]
     fn it_is_sent_again_only_when_it_is_certain_that_nothing_was_started() {
         let all = all_evidence();
-        assert_eq!(all.len(), 4 * (1 + 4 + 18 + 576));
+        assert_eq!(all.len(), 8 * (1 + 4 + 4 + 24 + 768));
         for evidence in all {
             let again = judge(evidence).may_be_sent_again();
             assert_eq!(again, is_certain(&evidence), "{evidence:?}");
@@ -255,9 +307,21 @@ mod tests {
     fn what_names_a_run_is_never_said_not_to_have_started() {
         for evidence in all_evidence().into_iter().filter(|told| told.names_run) {
             let proof = judge(evidence);
-            let is_sent = !matches!(evidence.reply, Reply::Nothing { .. });
+            let is_sent = !matches!(evidence.reply, Reply::Nothing { .. } | Reply::Absent { .. });
             let says_so = matches!(proof, Proof::Failed | Proof::Started | Proof::Unknown);
             assert!(says_so || !is_sent, "{evidence:?}: {proof:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_before_is_said_not_to_have_started_by_the_server_alone() {
+        for evidence in all_evidence()
+            .into_iter()
+            .filter(|told| told.was_sent_before)
+        {
+            let proof = judge(evidence);
+            let says_not = matches!(proof, Proof::Refused | Proof::NoSuchPath);
+            assert!(!says_not, "{evidence:?}: {proof:?}");
         }
     }
 
@@ -326,14 +390,11 @@ mod tests {
             (error(rate, true, After::More), Proof::Failed),
             (error(unclear, true, After::Nothing), Proof::Unknown),
             (error(unclear, false, After::Nothing), Proof::Failed),
+            (document(true, 500, Meaning::Failed), Proof::Failed),
+            (error(Meaning::Failed, true, After::Nothing), Proof::Failed),
             (Reply::Broken, Proof::Unknown),
         ] {
-            let evidence = Evidence {
-                reply,
-                names_run: false,
-                mentions_run: false,
-            };
-            assert_eq!(judge(evidence), proof, "{reply:?}");
+            assert_eq!(judge(Evidence::of(reply)), proof, "{reply:?}");
         }
     }
 
@@ -351,6 +412,7 @@ mod tests {
             },
             names_run: true,
             mentions_run: true,
+            was_sent_before: false,
         };
         assert_eq!(judge(document(false, 200)), Proof::Started);
         assert_eq!(judge(document(true, 200)), Proof::Failed);

@@ -158,6 +158,7 @@ fn status_of(kind: Kind) -> Status {
 mod tests {
     use super::*;
     use crate::coze::call::Mode;
+    use crate::error::Code;
 
     /// The line, which is what serde gives, and which is read back as what it was.
     #[track_caller]
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn an_error_says_kind_code_message_and_hint() {
         let mut error = Error::new(Kind::Refused, "not published").hint("publish it", "请发布");
-        error.code = Some(4200);
+        error.code = Some(Code::Number(4200));
         let mut refused = Response::new(Outcome::Error(error));
         assert!(json(&mut refused).ends_with(
             r#""error":{"kind":"refused","code":4200,"message":"not published","hint":"publish it"}}"#

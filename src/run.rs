@@ -15,6 +15,7 @@ mod upload;
 mod watch;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ impl Rules {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     service: Found,
+    /// The server has shown that it keeps the ids that starts carry.
+    pub(crate) keeps_ids: AtomicBool,
     /// The files of the request that the options give.
     files: Vec<FileParameter>,
     gate: Gate,
@@ -127,8 +130,24 @@ pub(crate) enum Note<'a> {
     },
 }
 
-/// Whoever wants to know what happens on the way, and may stop a run from being started.
+/// A run of which the id is of our own making, as long as the server has not shown that it has it.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnRun {
+    pub(crate) execute_id: String,
+    pub(crate) mode: Mode,
+    /// Seconds since 1970 when it was first sent.
+    pub(crate) at: u64,
+    /// It was sent, and may have arrived.
+    pub(crate) may_have_arrived: bool,
+}
+
+/// Whoever wants to know what happens on the way, may stop a run from being started, and remembers
+/// what an earlier process did.
 pub(crate) trait Observer {
+    /// What an earlier process may have sent of it.
+    fn earlier(&self) -> Option<OwnRun> {
+        None
+    }
     /// Asked before each time that a run, or the answer to an interrupt, is sent.
     fn may_send(&self) -> Result<(), Error> {
         Ok(())
@@ -137,8 +156,10 @@ pub(crate) trait Observer {
     fn starting(&self) -> Result<(), Error>;
     /// It was refused for its rate, so nothing was started, and it will be sent again after a pause.
     fn rate_refused(&self, _why: &Error) {}
-    /// The run's id is known. Reported as soon as it is, once.
+    /// The run's id is known. Reported as soon as it is: where the id is ours, before it is sent.
     fn started(&self, execute_id: &str, mode: Mode);
+    /// The server has the run, in the background, under the id that we gave it.
+    fn confirmed(&self, _execute_id: &str) {}
     fn note(&self, note: &Note<'_>);
 }
 
@@ -150,15 +171,21 @@ pub(crate) struct Runner<'a> {
     pub(crate) shared: &'a Shared,
 }
 
-impl fmt::Debug for Runner<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runner")
-            .field("rules", &self.rules)
-            .finish_non_exhaustive()
+impl<'a> Runner<'a> {
+    pub(crate) fn new(
+        http: &'a dyn Http,
+        clock: &'a dyn Clock,
+        rules: Rules,
+        shared: &'a Shared,
+    ) -> Self {
+        Self {
+            http,
+            clock,
+            rules,
+            shared,
+        }
     }
-}
 
-impl Runner<'_> {
     /// Does what the request asks and reports what came of it.
     /// `task`: the request's own, or what is left of it after an earlier process.
     pub(crate) fn answer(
@@ -202,6 +229,7 @@ struct Progress {
     execute_id: Option<String>,
     /// How the run was started.
     mode: Option<Mode>,
+    unconfirmed: Option<OwnRun>,
     debug_url: Option<String>,
     logid: Option<String>,
     usage: Option<Box<RawValue>>,
@@ -211,11 +239,6 @@ struct Progress {
 }
 
 impl Progress {
-    fn run(&self) -> Option<RunRef> {
-        let workflow_id = self.workflow_id.as_deref()?;
-        RunRef::new(workflow_id, self.execute_id.as_deref()?, self.mode)
-    }
-
     fn respond(self, outcome: Outcome, id: Option<Box<RawValue>>) -> Response {
         let mut response = Response {
             execute_id: self.execute_id.unwrap_or_default(),
@@ -239,6 +262,19 @@ impl Progress {
             });
         if is_unanswered {
             response.interrupt = self.resumed;
+            match (self.unconfirmed, response.error.take()) {
+                // What keeps it from being sent again says nothing of what was sent before.
+                (Some(own), Some(error)) if own.may_have_arrived => {
+                    response.set_error(start::unknown(error));
+                }
+                (own, error) => {
+                    response.error = error;
+                    // There is no run of this id.
+                    if own.is_some() {
+                        response.execute_id.clear();
+                    }
+                }
+            }
         }
         response
     }
@@ -257,13 +293,15 @@ impl Attempt<'_> {
                     about: About::Start,
                     mode: start.mode,
                     body: &body,
+                    run_id: None,
                 });
                 hint_at_file_objects(outcome, task)
             }
             Task::Watch(watch) => {
                 self.progress.mode = watch.run.mode();
                 self.progress.execute_id = Some(watch.run.execute_id().to_owned());
-                self.watch(&watch.run, &Reason::Request)
+                let watched = self.watch(&watch.run, &Reason::Request);
+                watched.unwrap_or_else(Outcome::Error)
             }
             Task::Resume(resume) => {
                 self.progress.mode = Some(resume.mode);
@@ -274,6 +312,7 @@ impl Attempt<'_> {
                     about: About::Resume,
                     mode: resume.mode,
                     body: &resume.body,
+                    run_id: None,
                 })
             }
         }
@@ -281,11 +320,11 @@ impl Attempt<'_> {
 
     /// Coze's own words on what went wrong.
     fn coze_error(&self, kind: Kind, about: About, said: Said) -> Error {
-        let mut error = Error::new(kind, said.message);
+        let mut error = Error::new(kind, &said.message);
         if error.message.is_empty() {
             "Coze gives no reason".clone_into(&mut error.message);
         }
-        error.code = said.code;
+        error.code = said.any_code();
         error.logid = said.logid.or(self.progress.logid.clone());
         error.with_hint(said.code.and_then(|code| code::hint(code, about)))
     }
@@ -308,8 +347,8 @@ impl Attempt<'_> {
             status: response.status,
             logid,
         });
-        let x_log_id = logid.filter(|_| response.has_x_log_id);
-        self.runner.shared.service.learn(x_log_id, response.status);
+        let service = &self.runner.shared.service;
+        service.learn(response.x_log_id(), response.status);
         if call.body().is_some() {
             self.progress.logid = logid.map(str::to_owned).or(self.progress.logid.take());
         }
@@ -324,12 +363,29 @@ impl Attempt<'_> {
         self.deadline.is_over(self.runner.clock)
     }
 
+    /// The server names the run. Its first name for it counts, and before that our own.
     fn learn_execute_id(&mut self, execute_id: &str) {
-        if self.progress.execute_id.is_none() {
-            let mode = self.progress.mode.unwrap_or(Mode::Stream);
+        let mode = self.progress.mode.unwrap_or(Mode::Stream);
+        let own = self.progress.unconfirmed.take();
+        if own.as_ref().is_some_and(|own| own.execute_id == execute_id) {
+            // A stream leaves no trace there.
+            if mode == Mode::Async {
+                self.runner.shared.keeps_ids.store(true, Ordering::Relaxed);
+                self.observer.confirmed(execute_id);
+            }
+        } else if own.is_some() || self.progress.execute_id.is_none() {
             self.observer.started(execute_id, mode);
             self.progress.execute_id = Some(execute_id.to_owned());
         }
+    }
+
+    /// The run, if it is known and can be watched.
+    fn run(&self) -> Option<RunRef> {
+        let progress = &self.progress;
+        let mode = progress.mode;
+        let can_watch = mode.is_none_or(|mode| self.service().can_watch(mode));
+        let execute_id = progress.execute_id.as_deref().filter(|_| can_watch)?;
+        RunRef::new(progress.workflow_id.as_deref(), execute_id, mode)
     }
 }
 
@@ -337,7 +393,7 @@ impl Attempt<'_> {
 fn hint_at_file_objects(outcome: Outcome, task: &Task) -> Outcome {
     match outcome {
         Outcome::Error(error)
-            if error.code.is_some_and(code::is_about_parameters)
+            if error.has_code(code::is_about_parameters)
                 && error.kind == Kind::Refused
                 && task.looks_like_file_object() =>
         {

@@ -2,6 +2,7 @@
 //! read, and what it means. No other room asks which server it is. Does no I/O.
 
 mod coze;
+mod site;
 mod studio;
 #[cfg(test)]
 mod tests;
@@ -13,14 +14,37 @@ use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::Meaning;
 use crate::coze::description::{self, Workflow};
 use crate::coze::envelope::Envelope;
+use crate::coze::event::{self, Parse};
 use crate::coze::history::{Poll, Record};
 use crate::coze::transcript::Heard;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Hint, Kind};
 use crate::text::Text;
 
 /// One of the servers.
 pub(crate) trait Service: fmt::Debug + Sync {
-    fn name(&self) -> ServiceName;
+    /// The name that a person can give it.
+    fn word(&self) -> &'static str;
+
+    /// Why a request may not have this; nothing where it may.
+    fn refuse(&self, _what: &str) -> Option<Error> {
+        None
+    }
+
+    /// Whether a request has to say which workflow it is about.
+    fn has_workflow_ids(&self) -> bool {
+        true
+    }
+
+    /// Whether a start carries an id of our own making, which is the run's unless the answer names
+    /// another.
+    fn takes_run_ids(&self) -> bool {
+        false
+    }
+
+    /// Whether a run that was started so can be watched.
+    fn can_watch(&self, _mode: Mode) -> bool {
+        true
+    }
 
     /// Starts a run.
     fn start<'a>(&self, mode: Mode, body: &'a str) -> Call<'a> {
@@ -31,7 +55,19 @@ pub(crate) trait Service: fmt::Debug + Sync {
     }
 
     /// Answers the interrupt of a run that was started so.
-    fn resume<'a>(&self, mode: Mode, body: &'a str) -> Call<'a>;
+    fn resume<'a>(&self, _mode: Mode, body: &'a str) -> Call<'a> {
+        Call::stream_resume(body)
+    }
+
+    /// Understands an answer that is no stream.
+    fn envelope<'a>(&self, body: &'a str) -> Option<Envelope<'a>> {
+        Envelope::parse(body)
+    }
+
+    /// Understands the frames of a stream.
+    fn events(&self) -> Parse {
+        event::parse
+    }
 
     /// Asks for a run's history.
     fn poll(&self, run: &RunRef) -> Call<'static>;
@@ -45,41 +81,62 @@ pub(crate) trait Service: fmt::Debug + Sync {
     }
 
     /// Understands the answer to it.
-    fn read_description(&self, status: u16, envelope: &Envelope<'_>) -> Result<Workflow, Meaning> {
-        description::read(envelope, status)
+    fn read_description(&self, status: u16, body: &str) -> Result<Workflow, Meaning> {
+        description::read(&Envelope::parse(body).unwrap_or_default(), status)
     }
 
     /// What an answer of this code and HTTP status means that names no run. `is_signed`: it has the
     /// log id of the service, so that no gateway on the way has made it up.
     fn meaning(&self, code: Option<i64>, status: u16, is_signed: bool) -> Meaning;
 
-    /// Whether the history has to confirm what a stream told that ended with Done.
-    fn confirms_done(&self) -> bool;
+    /// What to do when the key is not accepted, and no code says so.
+    fn key_hint(&self) -> Option<Hint> {
+        None
+    }
 
-    /// The output of a run that its history calls a success; nothing when it can't be had whole.
-    fn output(&self, heard: &Heard, record: &mut Record) -> Option<Text>;
+    /// Whether the history has to confirm what a stream told that ended with Done.
+    fn confirms_done(&self) -> bool {
+        false
+    }
+
+    /// The output of a run that its history calls a success: what the stream brought, if that was
+    /// all, else what the history holds. Nothing when it can't be had whole.
+    fn output(&self, heard: &Heard, record: &mut Record) -> Option<Text> {
+        if heard.is_whole {
+            Some(heard.output.clone())
+        } else {
+            record.output.take()
+        }
+    }
 }
 
-/// A kind of server, by the name that a person can give it.
+/// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServiceName {
     /// The cloud: api.coze.cn and api.coze.com.
     Coze,
     /// Coze Studio, the server that anybody can run.
     Studio,
+    /// A workflow that was deployed as a project, with an address of its own.
+    Site,
 }
 
 impl ServiceName {
-    const ALL: [Self; 2] = [Self::Coze, Self::Studio];
+    const ALL: [Self; 3] = [Self::Coze, Self::Studio, Self::Site];
 
     pub(crate) fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|name| name.word() == word)
     }
 
     pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Coze => "coze",
-            Self::Studio => "studio",
+        self.service().word()
+    }
+
+    /// Where only one service is, by the host's name in lower case.
+    pub(crate) fn of_host(host: &str) -> Option<Self> {
+        match host {
+            "api.coze.cn" | "api.coze.com" => Some(Self::Coze),
+            _ => host.ends_with(".coze.site").then_some(Self::Site),
         }
     }
 
@@ -94,12 +151,18 @@ impl ServiceName {
         )
     }
 
-    fn service(self) -> &'static dyn Service {
+    pub(crate) fn service(self) -> &'static dyn Service {
         match self {
             Self::Coze => &coze::Coze,
             Self::Studio => &studio::Studio,
+            Self::Site => &site::Site,
         }
     }
+}
+
+/// The service that was told; until one is found out, the cloud.
+pub(crate) fn of(told: Option<ServiceName>) -> &'static dyn Service {
+    told.unwrap_or(ServiceName::Coze).service()
 }
 
 /// The service of this process: told by the configuration, or found out once from what the server
@@ -113,7 +176,7 @@ impl Found {
     }
 
     pub(crate) fn service(&self) -> &'static dyn Service {
-        self.0.get().unwrap_or(&ServiceName::Coze).service()
+        of(self.0.get().copied())
     }
 
     /// Takes the signature of an answer for a sign. A gateway may sign what it makes up itself.

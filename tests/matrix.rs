@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use socket2::SockRef;
 
 use support::oracle::{self, Expected};
 use support::program::Program;
-use support::session::{History, Service, Session, sessions};
+use support::session::{History, Service, Session, sessions, told};
 use support::wire::{Request, read_request};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,8 @@ impl Case<'_> {
 
     fn expected(&self) -> Expected {
         let (served, clean) = self.served();
-        oracle::expect(self.session, &oracle::read(&served, clean), self.history)
+        let story = oracle::read_of(self.session, &served, clean);
+        oracle::expect(self.session, &story, self.history)
     }
 
     fn name(&self) -> String {
@@ -136,15 +137,17 @@ impl Case<'_> {
 }
 
 /// What was asked for, by case.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Asked {
+    /// The id that the start carried.
+    own_id: String,
     posts: u64,
     looks: u64,
     /// At another service's path.
     misses: u64,
 }
 
-/// Answers all cases; a request names its case in its `workflow_id`.
+/// Answers all cases; a request names its case in its `workflow_id`, or in a parameter.
 struct Stage<'c> {
     cases: &'c [Case<'c>],
     asked: Mutex<HashMap<usize, Asked>>,
@@ -189,10 +192,17 @@ impl Stage<'_> {
     /// False when the connection is over.
     fn stream(&self, request: &Request, stream: &mut TcpStream) -> io::Result<bool> {
         let body: Value = serde_json::from_slice(&request.body)?;
-        let number = body["workflow_id"].as_str().unwrap_or_default();
+        let named = body["workflow_id"].as_str().or(body["case"].as_str());
+        let number = named.unwrap_or_default();
         let number: usize = number.parse().map_err(io::Error::other)?;
         let case = &self.cases[number];
-        self.asked.lock().unwrap().entry(number).or_default().posts += 1;
+        {
+            let mut asked = self.asked.lock().unwrap();
+            let asked = asked.entry(number).or_default();
+            asked.posts += 1;
+            let own_id = request.header("x-run-id").map(str::to_owned);
+            asked.own_id = own_id.unwrap_or_default();
+        }
         if request.target != case.session.path() {
             self.fault(format!("{}: POST {}", case.name(), request.target));
         }
@@ -206,7 +216,11 @@ impl Stage<'_> {
         }
         match case.end {
             End::Whole => Ok(case.framing != Framing::Close),
-            End::Fin(_) => Ok(false),
+            End::Fin(_) => {
+                // Closed with anything unread, it would end in RST.
+                stream.shutdown(Shutdown::Write)?;
+                io::copy(stream, &mut io::sink()).map(|_| false)
+            }
             End::Rst(_) => {
                 SockRef::from(&*stream).set_linger(Some(Duration::ZERO))?;
                 Ok(false)
@@ -230,7 +244,7 @@ impl Stage<'_> {
             let asked = asked.entry(case_number).or_default();
             asked.looks += 1;
             asked.misses += u64::from(!is_here);
-            *asked
+            asked.clone()
         };
         // Once, when no answer has told whose server it is.
         if !is_here && (case.serves_head() || asked.misses > 1) {
@@ -334,7 +348,7 @@ fn judge(what: &str, stage: &Stage<'_>, responses: &BTreeMap<usize, Value>) {
     let asked = stage.asked.lock().unwrap();
     let mut by_kind: BTreeMap<String, u64> = BTreeMap::new();
     for (number, case) in stage.cases.iter().enumerate() {
-        let asked = asked.get(&number).copied().unwrap_or_default();
+        let asked = asked.get(&number).cloned().unwrap_or_default();
         let response = &responses[&number];
         let kind = response["error"]["kind"]
             .as_str()
@@ -342,7 +356,10 @@ fn judge(what: &str, stage: &Stage<'_>, responses: &BTreeMap<usize, Value>) {
         *by_kind
             .entry(kind.unwrap_or_default().to_lowercase())
             .or_default() += 1;
-        let expected = case.expected();
+        let mut expected = case.expected();
+        if expected.execute_id.is_empty() {
+            expected.execute_id = asked.own_id;
+        }
         let (status, kind) = expected.words();
         let seen = json!([
             asked.posts,
@@ -492,16 +509,20 @@ fn mishaps(session: &Session) -> Vec<Case<'_>> {
 /// So many at a time, looks in quick succession, and deadlines that never come.
 const HASTY: [&str; 3] = ["--jobs=8", "--poll-interval=0.002", "--timeout=0"];
 
-/// The cloud's sessions by one program, Studio's by another: which it is, is found out once.
+/// The sessions of each service by a program of their own: which it is, is told or found out once.
 #[track_caller]
 fn all_hold(what: &str, cases_of: fn(&Session) -> Vec<Case<'_>>) {
-    for service in [Service::Cloud, Service::Studio] {
+    for service in [Service::Cloud, Service::Studio, Service::Site] {
         let sessions = sessions_of(service);
         let cases: Vec<_> = sessions.iter().flat_map(cases_of).collect();
         let stage = stage(&cases, Patience::GivesUp);
-        let responses = ask_all(&stage, &HASTY);
+        let responses = ask_all(&stage, &[&HASTY[..], &option(service)].concat());
         judge(&format!("{what}, {service:?}"), &stage, &responses);
     }
+}
+
+fn option(service: Service) -> Vec<&'static str> {
+    told(service).map_or(Vec::new(), |name| vec!["--service", name])
 }
 
 fn sessions_of(service: Service) -> Vec<Session> {
@@ -563,7 +584,8 @@ fn the_exit_code_of_a_single_request_is_its_own() {
     let responses = serving(&stage, |url| {
         let answer = |(number, case): (usize, &Case<'_>)| {
             let request = case.session.request(&number.to_string());
-            let ended = Program::at(url).args(&HASTY).run(request);
+            let program = Program::at(url).args(&HASTY);
+            let ended = program.args(&option(case.session.service)).run(request);
             let exit_code = case.expected().exit_code;
             assert_eq!(ended.code, i32::from(exit_code), "{}", case.name());
             assert_eq!(ended.stderr.is_empty(), exit_code == 0, "{}", case.name());

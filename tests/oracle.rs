@@ -437,7 +437,7 @@ fn of_many_the_gravest_counts_and_none_that_says_not_started_when_some_were() {
 #[test]
 fn a_session_without_a_fault_ends_as_it_was_recorded() {
     for session in sessions() {
-        let story = oracle::read(&session.stream(), true);
+        let story = oracle::read_of(&session, &session.stream(), true);
         let expected = oracle::expect(&session, &story, History::Succeeded);
         let name = session.name;
         assert_eq!(expected.exit_code, session.exit_code, "{name}");
@@ -452,6 +452,9 @@ fn a_session_without_a_fault_ends_as_it_was_recorded() {
 #[test]
 fn each_service_answers_in_its_own_dialect() {
     for session in sessions() {
+        if session.service == Service::Site {
+            continue;
+        }
         let history = |history| -> Value {
             let (_, body) = session.history(history);
             serde_json::from_str(&body).unwrap()
@@ -483,6 +486,7 @@ fn each_service_answers_in_its_own_dialect() {
                 assert!(waiting.get("interrupt_data").is_none());
                 assert_eq!(history(History::Missing)["code"], 777_777_775);
             }
+            Service::Site => unreachable!("it keeps nothing of a stream"),
         }
     }
 }

@@ -698,6 +698,125 @@ fn an_old_studio_writes_names_in_lower_case_and_has_no_history() {
     assert_eq!(code(&history), 401);
 }
 
+const SUM: &str = r#"{"a":1,"b":2}"#;
+
+fn project() -> Coze {
+    Coze::start(Options {
+        site: Site::Project,
+        ..Options::default()
+    })
+}
+
+/// As recorded of the published server.
+fn recorded(call: &str) -> Value {
+    let mut lines = include_str!("wire/site-server-answers.jsonl")
+        .lines()
+        .map(json);
+    let found = lines.find(|line| line["call"].as_str().unwrap().starts_with(call));
+    found.expect("a call that was made")
+}
+
+/// A background start under an id.
+fn async_run(coze: &Coze, id: &str, parameters: &str) -> String {
+    let headers = format!("{}x-run-id: {id}\r\n", usual_headers());
+    exchange(coze, "POST", "/async_run", &headers, parameters)
+}
+
+#[test]
+fn a_project_streams_what_was_recorded() {
+    let coze = project();
+    for (parameters, recorded) in [
+        (SUM, include_str!("wire/site-server-stream-run.sse")),
+        (
+            r#"{"a":13,"b":2}"#,
+            include_str!("wire/site-server-stream-run-error.sse"),
+        ),
+        (
+            r#"{"a":1,"b":2,"sleep":1}"#,
+            include_str!("wire/site-server-stream-run-ping.sse"),
+        ),
+    ] {
+        let told = events(&dechunked(&post(&coze, "/stream_run", parameters)));
+        let recorded = events(recorded);
+        assert_eq!(told.len(), recorded.len());
+        for (told, recorded) in told.iter().zip(&recorded) {
+            let keys = |event: &Value| {
+                event
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .cloned()
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(keys(told), keys(recorded));
+            for key in ["type", "output", "code", "error_msg"] {
+                assert_eq!(told[key], recorded[key], "{key}");
+            }
+        }
+    }
+    let result = post(&coze, "/stream_run", SUM);
+    assert!(result.contains(r#""output": {"result": 3.0}"#), "{result}");
+}
+
+#[test]
+fn a_project_keeps_the_caller_s_id_of_a_run_in_the_background() {
+    let coze = project();
+    let id = "0190c1f2aaaa4bbb8cccdddddddddddd";
+    let sleepy = r#"{"a":1,"b":2,"sleep":1}"#;
+    let path = format!("/task/{id}");
+    let absent = get(&coze, &path);
+    assert!(absent.starts_with("HTTP/1.1 404 "), "{absent}");
+    assert_eq!(json(body(&absent)), recorded("GET /task/nope")["body"]);
+    let started = json(body(&async_run(&coze, id, sleepy)));
+    assert_eq!(started["task_id"], id);
+    let again = async_run(&coze, id, sleepy);
+    assert!(again.starts_with("HTTP/1.1 503 ") && again.contains("UniqueViolation"));
+    let [running, completed] = ["running", "completed"].map(|status| {
+        let told = json(body(&get(&coze, &path)));
+        assert_eq!(told["status"], status);
+        told
+    });
+    assert_eq!(running["result"], Value::Null);
+    assert_eq!(
+        completed["result"],
+        recorded("GET /task/…, completed")["body"]["result"]
+    );
+    async_run(&coze, "af", r#"{"a":13,"b":2}"#);
+    let failed = json(body(&get(&coze, "/task/af")));
+    assert_eq!(
+        failed["error"],
+        recorded("GET /task/…, failed")["body"]["error"]
+    );
+    assert_eq!((coze.counts().run, coze.counts().started.len()), (3, 2));
+}
+
+#[test]
+fn a_project_may_name_a_run_itself_and_refuses_what_is_none_of_its_calls() {
+    let coze = Coze::start(Options {
+        site: Site::Project,
+        keeps_ids: false,
+        ..Options::default()
+    });
+    let started = json(body(&async_run(&coze, "mine", SUM)));
+    assert_eq!(started["task_id"], "7600000000000000000");
+    let keyless = as_key(&coze, "POST", "/async_run", None);
+    assert!(keyless.starts_with("HTTP/1.1 401 ") && keyless.contains("Missing authorization"));
+    assert!(post(&coze, "/stream_run", "{").starts_with("HTTP/1.1 400 "));
+    let lacking = json(body(&post(&coze, "/stream_run", r#"{"a":1}"#)));
+    let missing =
+        recorded("POST /run, a required parameter")["body"]["detail"]["error_code"].clone();
+    assert_eq!(lacking["detail"]["error_code"], missing);
+    assert!(post(&coze, STREAM_RUN, "{}").starts_with("HTTP/1.1 404 "));
+    let told = json(body(&get(&coze, "/graph_parameter")));
+    let due = &recorded("GET /graph_parameter")["body"];
+    assert_eq!(told["output_schema"], due["output_schema"]);
+    assert_eq!(
+        told["input_schema"]["required"],
+        due["input_schema"]["required"]
+    );
+    assert_eq!(coze.counts().started.len(), 1);
+}
+
 #[test]
 fn a_connection_serves_one_request_after_another() {
     let coze = Coze::start(Options::default());

@@ -318,7 +318,7 @@ fn hints_of_this_machine_are_translated_too() {
         (
             nowhere().args(&["--service", "auto"]),
             "",
-            "the service in --service is none of coze, studio; 也可不设置，由服务器的响应判断",
+            "the service in --service is none of coze, studio, site; 也可不设置，由服务器的响应判断",
         ),
         (
             nowhere().args(&["--base-url", ""]),
@@ -331,9 +331,9 @@ fn hints_of_this_machine_are_translated_too() {
             "has a typographic quote, '“' (U+201C); 请从扣子重新复制密钥，只填密钥本身",
         ),
         (
-            nowhere().args(&["--base-url", "https://abc.coze.site"]),
-            run,
-            "which this version does not call; 请直接调用工作流，使用个人访问令牌或服务访问令牌",
+            nowhere().args(&["--service", "site"]),
+            r#"{"parameters":{},"bot_id":"7"}"#,
+            "a deployed project takes no bot_id; 它只接受 parameters 和 is_async",
         ),
     ] {
         let said = said(program, request);

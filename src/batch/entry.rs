@@ -56,7 +56,7 @@ pub(crate) struct Entry {
 pub(crate) enum Line<R = Box<Response>> {
     /// It is about to be sent: the first line.
     Starting(Start),
-    /// The run is known.
+    /// The server named the run, or has it under the id that we gave it.
     Started {
         at: u64,
         execute_id: String,
@@ -86,6 +86,9 @@ pub(crate) struct Start {
     pub(crate) content: Fingerprint,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) asked: Option<Box<RawValue>>,
+    /// The run, where its id is of our own making.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<(String, Mode)>,
 }
 
 /// What a file says.
@@ -96,6 +99,8 @@ pub(crate) struct Record {
     pub(crate) start: Option<Start>,
     /// The run, once it was known, whatever came later.
     pub(crate) run: Option<(String, Mode)>,
+    /// Its id is of our own making, and the server has not shown that it has it.
+    pub(crate) is_own: bool,
     /// All of it is as it was written.
     pub(crate) is_intact: bool,
     /// Tells when it was last written.
@@ -106,7 +111,6 @@ pub(crate) struct Record {
 #[derive(Debug)]
 pub(crate) enum State {
     NotStarted,
-    StartedWithoutId,
     Started,
     Unanswered,
     Ended(Box<Response>),
@@ -300,9 +304,10 @@ impl Entry {
     /// Reads all of it. Where it is not locked, its last line may be just being written.
     pub(crate) fn read(&mut self) -> Record {
         let mut record = Record {
-            state: State::StartedWithoutId,
+            state: State::Started,
             start: None,
             run: None,
+            is_own: false,
             is_intact: true,
             metadata: self.file.metadata().ok(),
         };
@@ -381,6 +386,7 @@ impl Start {
         base_url: &str,
         id: Option<Box<RawValue>>,
         identity: &Identity,
+        run: Option<(String, Mode)>,
     ) -> Self {
         let asked = identity.asked.clone();
         Self {
@@ -392,6 +398,7 @@ impl Start {
             id,
             content: identity.content,
             asked: asked.and_then(|asked| RawValue::from_string(asked).ok()),
+            run,
         }
     }
 }
@@ -405,6 +412,8 @@ impl Record {
                 if version > VERSION {
                     return Err(format!("is of format {version}, not {VERSION},"));
                 }
+                self.run.clone_from(&start.run);
+                self.is_own = self.run.is_some();
                 self.start = Some(start);
                 return Ok(());
             }
@@ -414,9 +423,10 @@ impl Record {
                 execute_id, mode, ..
             } => {
                 self.run = Some((execute_id, mode));
+                self.is_own = false;
                 State::Started
             }
-            Line::NotStarted { .. } if self.run.is_none() => State::NotStarted,
+            Line::NotStarted { .. } if self.run.is_none() || self.is_own => State::NotStarted,
             Line::NotStarted { .. } => return Err("denies what it started".to_owned()),
             Line::Unanswered { .. } => State::Unanswered,
             Line::Ended { response, .. } => State::Ended(response),
@@ -458,7 +468,7 @@ fn hidden(directory: &Path, token: &str) -> Temporary {
     Temporary(directory.join(format!(".{token}.tmp")))
 }
 
-fn create_new(path: &Path) -> io::Result<File> {
+pub(super) fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let options = options.read(true).append(true);
     options.create_new(true).mode(0o600).open(path)

@@ -45,7 +45,7 @@ impl Identity {
             }
             // One interrupt is answered once, whoever answers it, and whatever the answer is.
             Task::Resume(resume) => {
-                let name = Fingerprint::of(&["resume", &base_url, &resume.event_id]);
+                let name = of_answer(&base_url, &resume.event_id);
                 let data = |key: &str, _: &RawValue| key == "resume_data";
                 (name, content(&resume.body, "resume_data", data))
             }
@@ -56,6 +56,16 @@ impl Identity {
             asked: (content.len() <= SHOWN).then_some(content),
         })
     }
+}
+
+/// The name of an answer to an interrupt.
+pub(super) fn of_answer(base_url: &str, event_id: &str) -> Fingerprint {
+    Fingerprint::of(&["resume", &normalised(base_url), event_id])
+}
+
+/// What a server is known by.
+pub(super) fn of_server(base_url: &str) -> Fingerprint {
+    Fingerprint::of(&[normalised(base_url)])
 }
 
 /// Scheme and host in lower case, without the default port and a last slash.

@@ -6,18 +6,20 @@
 mod ticket;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(crate) use self::ticket::Ticket;
 use super::entry::{Directory, Entry, Record, State};
-use super::fingerprint::Identity;
-use crate::cli::Rerun;
+use super::fingerprint::{self, Identity};
+use crate::cli::{Options, Rerun};
 use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Hint, Kind};
 use crate::input::request::{Request, Task, Watch};
 use crate::response::{Outcome, Response};
+use crate::run::OwnRun;
+use crate::service::{self, Service};
 use crate::time::{Clock, Deadline};
 
 /// Between two attempts to lock what another one works on: the first pause, and the longest.
@@ -41,6 +43,9 @@ pub(crate) enum Patience {
 pub(crate) struct Journal<'a> {
     directory: Directory,
     base_url: String,
+    service: &'static dyn Service,
+    /// Is there when this server was seen to keep the ids of starts.
+    kept: PathBuf,
     rerun: Rerun,
     clock: &'a dyn Clock,
     /// Equal requests without an id were met, and whether that was said.
@@ -77,16 +82,18 @@ impl<'a> Journal<'a> {
     pub(crate) fn open(
         path: &Path,
         base_url: &str,
-        rerun: Rerun,
+        options: &Options,
         clock: &'a dyn Clock,
     ) -> Result<Self, Error> {
-        if rerun != Rerun::default() {
+        if options.rerun != Rerun::default() {
             clock.sleep(STEP);
         }
         Ok(Self {
             directory: Directory::open(path, clock.random())?,
             base_url: base_url.to_owned(),
-            rerun,
+            service: service::of(options.service),
+            kept: path.join(format!("kept-{}", fingerprint::of_server(base_url))),
+            rerun: options.rerun,
             clock,
             met_equals: AtomicBool::new(false),
             said_equals: AtomicBool::new(false),
@@ -107,7 +114,7 @@ impl<'a> Journal<'a> {
                 Err(error) => return Recall::Refuse(self.unusable(&error)),
                 Ok(Found::Busy(entry, record)) => (entry, record),
                 Ok(Found::Nothing) => {
-                    return Recall::Run(Ticket::new(self, request, identity, 1, None));
+                    return Recall::Run(Ticket::new(self, request, identity, 1, None, None));
                 }
                 Ok(Found::Try(entry, number, record)) => {
                     self.note_equals(request, &record);
@@ -135,6 +142,11 @@ impl<'a> Journal<'a> {
             self.clock.sleep(pause.min(left));
             pause = (pause * 2).min(PAUSES.1);
         }
+    }
+
+    /// Whether the server was ever seen to keep the ids that starts carry.
+    pub(crate) fn knows_kept_ids(&self) -> bool {
+        self.kept.exists()
     }
 
     /// True once, when equal requests without an id were met: they are answered as one.
@@ -165,7 +177,7 @@ impl<'a> Journal<'a> {
             };
             // What has ended for good is read by many at a time.
             let mut record = entry.read();
-            if !is_final(&record) {
+            if !self.is_final(&record) {
                 if !entry.try_lock()? {
                     return Ok(Found::Busy(entry, record));
                 }
@@ -195,39 +207,59 @@ impl<'a> Journal<'a> {
         if !is_not_started && content != Some(identity.content) {
             return Recall::Refuse(other_content(request));
         }
-        let is_final = is_final(&record);
-        let known = record.run.or_else(|| run_of_resume(request));
+        let known = match &record.state {
+            State::Ended(_) if self.is_final(&record) => None,
+            State::Ended(response) => {
+                let told = || (response.execute_id.clone(), task_mode(request));
+                Some(record.run.unwrap_or_else(told))
+            }
+            _ => record.run.or_else(|| run_of_resume(request)),
+        };
+        // Another service than the one that it was sent to does not know an id of ours.
+        let is_alien = record.is_own && !self.service.takes_run_ids();
+        let watched = known.as_ref().and_then(|(id, mode)| {
+            let run = RunRef::new(request.workflow_id.as_deref(), id, Some(*mode));
+            run.filter(|_| self.service.can_watch(*mode) && !is_alien)
+        });
         let is_run = match &record.state {
             State::NotStarted => true,
-            State::StartedWithoutId => rerun.unknown && known.is_none(),
+            State::Started => rerun.unknown && watched.is_none(),
             State::Unanswered => rerun.unknown,
             State::Ended(response) => match response.kind() {
-                Some(Kind::Unknown) => rerun.unknown && is_final,
+                Some(Kind::Unknown) => rerun.unknown && (watched.is_none() || record.is_own),
                 kind => rerun.failed && kind == Some(Kind::Failed),
             },
-            State::Started | State::Damaged(_) => false,
+            State::Damaged(_) => false,
         };
+        let ticket =
+            |number, entry, earlier| Ticket::new(self, request, identity, number, entry, earlier);
         if is_run {
-            return Recall::Run(Ticket::new(self, request, identity, number + 1, None));
+            return Recall::Run(ticket(number + 1, None, None));
         }
-        let known = match record.state {
-            State::Ended(mut response) if is_final => {
-                let error = response.error.as_mut();
-                if let Some(error) = error.filter(|error| error.kind == Kind::Unknown) {
-                    error.hint = Some(look_or_rerun());
+        let Some(run) = watched else {
+            return match record.state {
+                State::Ended(mut response) => {
+                    let error = response.error.as_mut();
+                    if let Some(error) = error.filter(|error| error.kind == Kind::Unknown) {
+                        error.hint = Some(look_or_rerun());
+                    }
+                    ended(request, *response)
                 }
-                return ended(request, *response);
-            }
-            State::Ended(response) => known.or(Some((response.execute_id, task_mode(request)))),
-            _ => known,
+                _ => ended(request, lost(known)),
+            };
         };
-        let workflow_id = request.workflow_id.clone().unwrap_or_default();
-        let run = known.and_then(|(id, mode)| RunRef::new(workflow_id, id, Some(mode)));
-        let Some(run) = run else {
-            return answer(request, lost());
+        if !record.is_own {
+            return Recall::Watch(Watch { run }, ticket(number, Some(entry), None));
+        }
+        // Damage is no reason to start anything: nobody trusts a server to remember 1970.
+        let start = record.start.filter(|_| record.is_intact);
+        let earlier = OwnRun {
+            execute_id: run.execute_id().to_owned(),
+            mode: run.mode().unwrap_or(Mode::Async),
+            at: start.map_or(0, |start| start.at),
+            may_have_arrived: true,
         };
-        let ticket = Ticket::new(self, request, identity, number, Some(entry));
-        Recall::Watch(Watch { run }, ticket)
+        Recall::Run(ticket(number, Some(entry), Some(earlier)))
     }
 
     fn still_busy(&self, request: &Request, entry: &Entry, record: Record) -> Recall<'_> {
@@ -255,18 +287,32 @@ impl<'a> Journal<'a> {
         record.is_intact && metadata.is_some_and(|metadata| self.directory.began_after(metadata))
     }
 
+    /// Nothing will be added to it.
+    fn is_final(&self, record: &Record) -> bool {
+        match &record.state {
+            State::Ended(response) => match response.kind() {
+                Some(Kind::Unknown) => response.execute_id.is_empty(),
+                Some(Kind::Interrupted) => !self.has_answer_to(response),
+                _ => true,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether its question was answered through this journal, so that the run goes on.
+    fn has_answer_to(&self, response: &Response) -> bool {
+        response.interrupt.as_ref().is_some_and(|interrupt| {
+            let name = fingerprint::of_answer(&self.base_url, &interrupt.event_id);
+            let last = self.directory.tries(name).unwrap_or_default();
+            let entry = Entry::open(&self.directory, name, last);
+            entry.is_ok_and(|mut entry| !matches!(entry.read().state, State::NotStarted))
+        })
+    }
+
     fn unusable(&self, error: &io::Error) -> Error {
         let name = self.directory.name();
         Error::config(format!("cannot use the journal {name}: {error}"))
     }
-}
-
-/// Nothing will be added to it.
-fn is_final(record: &Record) -> bool {
-    let State::Ended(response) = &record.state else {
-        return false;
-    };
-    response.kind() != Some(Kind::Unknown) || response.execute_id.is_empty()
 }
 
 /// The run that an interrupt belongs to is known before it is answered.
@@ -306,9 +352,19 @@ fn look_or_rerun() -> Hint {
     )
 }
 
-fn lost() -> Error {
-    let message = "an earlier process was about to start the run, and left no execute_id";
-    Error::new(Kind::Unknown, message).with_hint(Some(look_or_rerun()))
+/// A run that can't be watched.
+fn lost(known: Option<(String, Mode)>) -> Response {
+    let why = if known.is_none() {
+        "left no execute_id"
+    } else {
+        "it can't be watched"
+    };
+    let message = format!("an earlier process was about to start the run, and {why}");
+    let error = Error::new(Kind::Unknown, message).with_hint(Some(look_or_rerun()));
+    Response {
+        execute_id: known.map(|(id, _)| id).unwrap_or_default(),
+        ..Response::new(Outcome::Error(error))
+    }
 }
 
 fn damaged(why: &str) -> Error {

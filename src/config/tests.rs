@@ -308,17 +308,14 @@ fn a_key_file_that_holds_something_else_is_refused() {
 }
 
 #[test]
-fn a_deployed_project_is_not_called() {
-    let hint = "(call the workflow itself, with a personal or service token)";
-    let mut machine = machine(&[KEY]);
+fn a_deployed_project_is_known_by_its_host_and_its_key_is_a_jwt() {
+    let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2FwaS5jb3plLmNuIn0.c2ln_bmF0dXJl-Q";
+    let mut machine = machine(&[("COZE_API_KEY", jwt), ("COZE_SERVICE", "studio")]);
     machine.options.base_url = Some("https://abc123.coze.site/stream_run".to_owned());
-    assert_eq!(
-        machine.refused(),
-        format!(
-            "the base URL in --base-url is that of a deployed project, \
-             which this version does not call {hint}"
-        )
-    );
+    let config = machine.load().unwrap();
+    assert_eq!(config.base_url, "https://abc123.coze.site");
+    assert_eq!(config.service, Some(ServiceName::Site));
+    assert_eq!(config.key.expose(), jwt);
 }
 
 #[test]
@@ -421,7 +418,7 @@ fn the_service_comes_from_the_option_the_host_the_variable_then_the_file() {
 
 #[test]
 fn a_service_that_is_unknown_is_refused_with_the_known_ones() {
-    let known = "is none of coze, studio (leave it out, and what the server says decides)";
+    let known = "is none of coze, studio, site (leave it out, and what the server says decides)";
     let machine = machine(&[
         KEY,
         ("COZE_SERVICE", "auto"),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::error::Error;
+use crate::service::ServiceName;
 
 use super::file::{self, ConfigFile};
 use super::{DEFAULT, Found, Search, Sources};
@@ -73,10 +74,11 @@ impl BaseUrl {
         if !path.bytes().all(is_path_byte) {
             return Err("has a character in its path that must be written as %XX");
         }
+        let prefix = without_endpoint(path, &authority.host).to_owned();
         Ok(Self {
             is_https,
             authority,
-            prefix: without_endpoint(path).to_owned(),
+            prefix,
         })
     }
 
@@ -88,16 +90,6 @@ impl BaseUrl {
     /// Whether what is sent can be read on the way.
     pub(super) fn is_open_to_readers(&self) -> bool {
         !self.is_https && !self.authority.is_loopback()
-    }
-
-    /// Whether it is Coze itself, in China or elsewhere.
-    pub(super) fn is_cloud(&self) -> bool {
-        ["api.coze.cn", "api.coze.com"].contains(&&*self.authority.host)
-    }
-
-    /// Whether it is the address that Coze gives to a deployed project.
-    pub(super) fn is_project(&self) -> bool {
-        self.authority.host.ends_with(".coze.site")
     }
 }
 
@@ -171,7 +163,7 @@ fn is_path_byte(byte: u8) -> bool {
 
 /// Paths that are cut off: configurations that are passed around hold the whole address of a call.
 /// `*` is any one part of a path.
-const ENDPOINTS: [&str; 11] = [
+const ENDPOINTS: [&str; 14] = [
     "v1",
     "v1/workflow/run",
     "v1/workflow/stream_run",
@@ -181,12 +173,15 @@ const ENDPOINTS: [&str; 11] = [
     "v1/workflows/*/run_histories/*",
     "v1/workflows/*/run_histories/*/execute_nodes/*",
     "v1/files/upload",
+    "run/stream",
+    "stream_run",
+    "async_run",
     "v3/chat",
     "open_api/v2/chat",
 ];
 
 /// The path without the endpoint and the slashes at its end.
-fn without_endpoint(path: &str) -> &str {
+fn without_endpoint<'a>(path: &'a str, host: &str) -> &'a str {
     let path = path.trim_end_matches('/');
     let before = |endpoint: &&str| {
         endpoint.rsplit('/').try_fold(path, |rest, part| {
@@ -194,7 +189,13 @@ fn without_endpoint(path: &str) -> &str {
             (last == part || part == "*" && !last.is_empty()).then_some(before)
         })
     };
-    let prefix = ENDPOINTS.iter().find_map(before).unwrap_or(path);
+    // Another server may well have its API below this.
+    let of_coze = ServiceName::of_host(host).map(|_| &"run");
+    let prefix = ENDPOINTS
+        .iter()
+        .chain(of_coze)
+        .find_map(before)
+        .unwrap_or(path);
     prefix.trim_end_matches('/')
 }
 
@@ -281,16 +282,16 @@ mod tests {
 
     #[test]
     fn the_host_says_whether_it_is_coze_itself_or_a_project() {
-        for (url, is_cloud, is_project) in [
-            ("https://api.coze.cn/v1", true, false),
-            ("https://API.coze.com:443", true, false),
-            ("https://api.coze.cn.example", false, false),
-            ("https://x1y2.coze.site/stream_run", false, true),
-            ("https://coze.site.example", false, false),
+        for (url, service) in [
+            ("https://api.coze.cn/v1", Some(ServiceName::Coze)),
+            ("https://API.coze.com:443", Some(ServiceName::Coze)),
+            ("https://api.coze.cn.example", None),
+            ("https://x1y2.Coze.site/stream_run", Some(ServiceName::Site)),
+            ("https://coze.site.example", None),
         ] {
             let url = BaseUrl::parse(url).unwrap();
-            let found = (url.is_cloud(), url.is_project());
-            assert_eq!(found, (is_cloud, is_project), "{url}");
+            let found = ServiceName::of_host(&url.authority.host);
+            assert_eq!(found, service, "{url}");
         }
     }
 

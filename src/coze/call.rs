@@ -1,6 +1,7 @@
 //! What can be asked of Coze: each call with its path and body; and what a run is known by. Does no
 //! I/O. Endpoints: <https://docs.coze.cn/developer_guides/workflow_stream_run> and its neighbours.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::io::Read;
@@ -21,7 +22,12 @@ pub(crate) struct Call<'a> {
 #[derive(Debug)]
 pub(crate) enum Purpose<'a> {
     /// POST of this JSON, which starts a run or answers an interrupt: on a connection of its own.
-    Start { body: &'a str, accept: &'static str },
+    Start {
+        body: Cow<'a, str>,
+        accept: &'static str,
+        /// The id that the run is to have, where the server lets its caller say so.
+        run_id: Option<&'a str>,
+    },
     /// POST of a file: starts nothing, and is sent on a connection of its own.
     Upload { body: UploadBody<'a> },
     /// GET of a run's state: changes nothing, and may share a connection.
@@ -51,29 +57,45 @@ const JSON: &str = "application/json";
 impl<'a> Call<'a> {
     /// Starts a run and streams it.
     pub(crate) fn stream_run(body: &'a str) -> Self {
-        Self::start("/v1/workflow/stream_run", body, EVENTS)
+        Self::start("/v1/workflow/stream_run", body, Mode::Stream)
     }
 
     /// Starts a run in the background (with `is_async` in the body).
     pub(crate) fn run(body: &'a str) -> Self {
-        Self::start("/v1/workflow/run", body, JSON)
+        Self::start("/v1/workflow/run", body, Mode::Async)
     }
 
     /// Answers an interrupt and streams the rest.
     pub(crate) fn stream_resume(body: &'a str) -> Self {
-        Self::start("/v1/workflow/stream_resume", body, EVENTS)
+        Self::start("/v1/workflow/stream_resume", body, Mode::Stream)
     }
 
     /// Answers the interrupt of a background run.
     pub(crate) fn resume(body: &'a str) -> Self {
-        Self::start("/v1/workflows/resume", body, JSON)
+        Self::start("/v1/workflows/resume", body, Mode::Async)
     }
 
-    fn start(path: &str, body: &'a str, accept: &'static str) -> Self {
+    /// A POST that is answered by a stream, or by what can be watched.
+    pub(crate) fn start(path: &str, body: impl Into<Cow<'a, str>>, mode: Mode) -> Self {
         Self {
             path: path.to_owned(),
-            purpose: Purpose::Start { body, accept },
+            purpose: Purpose::Start {
+                body: body.into(),
+                accept: match mode {
+                    Mode::Stream => EVENTS,
+                    Mode::Async => JSON,
+                },
+                run_id: None,
+            },
         }
+    }
+
+    /// The same start, of a run of this id.
+    pub(crate) fn naming(mut self, id: Option<&'a str>) -> Self {
+        if let Purpose::Start { run_id, .. } = &mut self.purpose {
+            *run_id = id;
+        }
+        self
     }
 
     /// Gives Coze a file.
@@ -99,7 +121,8 @@ impl<'a> Call<'a> {
     pub(crate) fn get_run_history(run: &RunRef) -> Self {
         Self::poll(format!(
             "/v1/workflow/get_run_history?workflow_id={}&execute_id={}",
-            run.workflow_id, run.execute_id
+            run.workflow_id(),
+            run.execute_id
         ))
     }
 
@@ -110,9 +133,10 @@ impl<'a> Call<'a> {
         ))
     }
 
-    fn poll(path: String) -> Self {
+    /// A question that changes nothing.
+    pub(crate) fn poll(path: impl Into<String>) -> Self {
         Self {
-            path,
+            path: path.into(),
             purpose: Purpose::Poll,
         }
     }
@@ -126,8 +150,8 @@ impl<'a> Call<'a> {
     }
 
     /// The body that starts or answers a run; a call without one never does either.
-    pub(crate) fn body(&self) -> Option<&'a str> {
-        match self.purpose {
+    pub(crate) fn body(&self) -> Option<&str> {
+        match &self.purpose {
             Purpose::Start { body, .. } => Some(body),
             Purpose::Upload { .. } | Purpose::Poll | Purpose::Check => None,
         }
@@ -149,39 +173,35 @@ impl fmt::Display for Call<'_> {
 /// Ids hold only `[A-Za-z0-9_-]`, so that nothing needs escaping; a `node_execute_uuid` comes from
 /// Coze and is checked by `history`.
 fn history_path(run: &RunRef) -> String {
-    let RunRef {
-        workflow_id,
-        execute_id,
-        ..
-    } = run;
+    let (workflow_id, execute_id) = (run.workflow_id(), &run.execute_id);
     format!("/v1/workflows/{workflow_id}/run_histories/{execute_id}")
 }
 
 /// A run that is known, without which nothing can be watched. An id of zeros names none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RunRef {
-    workflow_id: String,
+    /// None where a server has one workflow only.
+    workflow_id: Option<String>,
     execute_id: String,
     mode: Option<Mode>,
 }
 
 impl RunRef {
     pub(crate) fn new(
-        workflow_id: impl Into<String>,
+        workflow_id: Option<&str>,
         execute_id: impl Into<String>,
         mode: Option<Mode>,
     ) -> Option<Self> {
         let execute_id = execute_id.into();
         fields::names_a_run(&execute_id).then(|| Self {
-            workflow_id: workflow_id.into(),
+            workflow_id: workflow_id.map(str::to_owned),
             execute_id,
             mode,
         })
     }
 
-    #[cfg(test)]
     pub(crate) fn workflow_id(&self) -> &str {
-        &self.workflow_id
+        self.workflow_id.as_deref().unwrap_or_default()
     }
 
     pub(crate) fn execute_id(&self) -> &str {
@@ -208,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_paths_are_those_of_the_documentation() {
-        let run = RunRef::new("7", "9", None).unwrap();
+        let run = RunRef::new(Some("7"), "9", None).unwrap();
         assert_eq!(
             Call::run_history(&run).path,
             "/v1/workflows/7/run_histories/9"
@@ -257,8 +277,8 @@ mod tests {
     #[test]
     fn an_id_of_zeros_is_no_run() {
         for id in ["", "0", "000"] {
-            assert_eq!(RunRef::new("7", id, None), None, "{id:?}");
+            assert_eq!(RunRef::new(Some("7"), id, None), None, "{id:?}");
         }
-        assert!(RunRef::new("7", "10", None).is_some());
+        assert!(RunRef::new(Some("7"), "10", None).is_some());
     }
 }

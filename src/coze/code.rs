@@ -17,6 +17,8 @@ pub(crate) enum Meaning {
     RateLimited,
     /// Nothing was started, and the same request will be refused again.
     Refused,
+    /// A run was started, and has ended in failure.
+    Failed,
     /// Nobody can tell whether something was started.
     Unclear,
 }

@@ -83,6 +83,20 @@ pub(crate) fn read(envelope: &Envelope<'_>, status: u16) -> Result<Workflow, Mea
 }
 
 impl Workflow {
+    /// One that is told by the JSON Schemas of what it takes and gives.
+    pub(crate) fn of_schemas(input: Json<'_>, output: Raw<'_>) -> Self {
+        Self {
+            input: Some(fields::one_line(input)),
+            output: output.map(fields::one_line),
+            parameters: parameters(
+                member(Some(input), "properties"),
+                member(Some(input), "required"),
+                DEPTH,
+            ),
+            ..Self::default()
+        }
+    }
+
     fn read(data: Raw<'_>) -> Option<Self> {
         let detail = member(data, "workflow_detail")?;
         let one_line = |raw: Raw<'_>| raw.map(fields::one_line);
@@ -92,7 +106,7 @@ impl Workflow {
             description: one_line(member(Some(detail), "description")),
             input: one_line(input),
             output: one_line(member(data, "output")),
-            parameters: parameters(member(input, "parameters"), DEPTH),
+            parameters: parameters(member(input, "parameters"), None, DEPTH),
         })
     }
 
@@ -123,15 +137,18 @@ fn plain(raw: Raw<'_>) -> String {
     fields::text(raw).or(json).unwrap_or_default().into_owned()
 }
 
-fn parameters(declared: Raw<'_>, depth: usize) -> Option<Vec<Parameter>> {
+/// `required`: the list of those that are, which JSON Schema has beside them. Coze says it of each.
+fn parameters(declared: Raw<'_>, required: Raw<'_>, depth: usize) -> Option<Vec<Parameter>> {
     let entries = fields::entries(declared?.0)?;
+    let required = required.and_then(|Json(list)| serde_json::from_str::<Vec<String>>(list).ok());
+    let required = required.unwrap_or_default();
     let parameters = entries.into_iter().map(|(name, raw)| {
         let declared = Some(raw.into());
         Parameter {
+            is_required: fields::flag(member(declared, "required")) || required.contains(&name),
             name,
             takes: Type::read(declared, depth),
-            is_required: fields::flag(member(declared, "required")),
-            default: plain(member(declared, "default_value")),
+            default: plain(member(declared, "default_value").or(member(declared, "default"))),
             description: plain(member(declared, "description")),
         }
     });
@@ -142,11 +159,19 @@ impl Type {
     fn read(declared: Raw<'_>, depth: usize) -> Self {
         // What is deeper is of no type that is known.
         let inner = |key| member(declared, key).filter(|_| depth > 0);
+        // JSON Schema's way to say that a value may be `null`, which passes everywhere.
+        let choices = inner("anyOf").and_then(|Json(list)| serde_json::from_str(list).ok());
+        let choices: Vec<&RawValue> = choices.unwrap_or_default();
+        if let [one, null] = choices[..]
+            && plain(member(Some(null.into()), "type")) == "null"
+        {
+            return Self::read(Some(one.into()), depth - 1);
+        }
         Self {
             word: plain(inner("type")),
             items: inner("items").map(|items| Box::new(Self::read(Some(items), depth - 1))),
             properties: inner("properties")
-                .and_then(|properties| parameters(Some(properties), depth - 1))
+                .and_then(|declared| parameters(Some(declared), inner("required"), depth - 1))
                 .unwrap_or_default(),
         }
     }
@@ -199,6 +224,7 @@ impl Type {
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.items {
+            None if self.word.is_empty() => f.write_str("any"),
             None => f.write_str(&self.word),
             Some(items) => write!(f, "{}<{items}>", self.word),
         }
@@ -285,7 +311,7 @@ mod tests {
     }"#;
 
     fn types() -> Vec<Parameter> {
-        parameters(Some(Json(TYPES)), DEPTH).unwrap()
+        parameters(Some(Json(TYPES)), None, DEPTH).unwrap()
     }
 
     #[track_caller]
@@ -420,7 +446,7 @@ mod tests {
             format!("{}{inner}{}", open.repeat(5000), close.repeat(5000))
         };
         let declared = deep(r#"{"a":{"type":"object","properties":"#, "{}", "}}");
-        let parameters = parameters(Some(Json(&declared)), DEPTH).unwrap();
+        let parameters = parameters(Some(Json(&declared)), None, DEPTH).unwrap();
         assert_eq!(faults(&parameters, &deep(r#"{"a":"#, "{}", "}")).len(), 0);
     }
 

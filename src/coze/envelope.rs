@@ -5,11 +5,14 @@
 use std::borrow::Cow;
 
 use crate::coze::fields::{self, Fields, Raw};
+use crate::error::Code;
 
 /// What Coze says of what went wrong, in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) code: Option<i64>,
+    /// A code that is no number.
+    pub(crate) word: Option<String>,
     /// Empty when it gives no reason.
     pub(crate) message: String,
     /// What its support asks for.
@@ -23,6 +26,22 @@ impl Said {
             message: message.into(),
             ..Self::default()
         }
+    }
+
+    /// With a code that may be a number or a word.
+    pub(crate) fn with_code(mut self, code: Raw<'_>) -> Self {
+        self.code = fields::number(code);
+        let is_word = self.code.is_none();
+        self.word = fields::nonempty(code)
+            .filter(|_| is_word)
+            .map(Cow::into_owned);
+        self
+    }
+
+    /// Its code, as a response has it.
+    pub(crate) fn any_code(&self) -> Option<Code> {
+        let number = self.code.map(Code::Number);
+        number.or_else(|| Some(Code::Word(self.word.clone()?.into())))
     }
 }
 
@@ -43,6 +62,7 @@ impl Envelope<'_> {
             code: self.code().or_else(|| number_of_fault(self.error_code)),
             message: message.unwrap_or_else(otherwise),
             logid: self.logid(),
+            ..Said::default()
         }
     }
 

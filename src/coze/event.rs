@@ -30,6 +30,8 @@ pub(crate) enum EventKind<'a> {
     Message(Message<'a>),
     /// A PING, or an event of a name we don't know: it only uses up its id.
     Other,
+    /// All that the run came to, as JSON, which ends the stream.
+    Result(Json<'a>),
     /// The stream is over.
     Ended(Ended),
     /// A Message or Interrupt that can't be understood: something is lost.
@@ -102,6 +104,9 @@ pub(crate) struct Interrupt {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mode: Option<Mode>,
 }
+
+/// How a service's frames are understood.
+pub(crate) type Parse = for<'a, 'b> fn(&'a Frame<'b>) -> Option<Event<'a>>;
 
 /// Understands a frame. `None` for a last frame without its blank line whose data is not whole: a
 /// JSON object that is closed is whole, of anything else nobody can tell.

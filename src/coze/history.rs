@@ -102,7 +102,7 @@ pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) ->
     match coded.unwrap_or_else(|| code::meaning(None, status)) {
         Meaning::Refused if status < 500 => Poll::Refused(said),
         Meaning::Unclear if code.is_some() && (300..500).contains(&status) => Poll::Refused(said),
-        Meaning::RateLimited | Meaning::Refused | Meaning::Unclear => Poll::Unclear(said),
+        _ => Poll::Unclear(said),
     }
 }
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub(crate) use crate::coze::event::Ended;
-use crate::coze::event::{self, Event, EventKind, Message};
-use crate::coze::fields;
+use crate::coze::event::{self, Event, EventKind, Message, Parse};
+use crate::coze::fields::{self, Json};
 use crate::sse::{Data, Frame};
 use crate::text::Text;
 
@@ -72,6 +72,8 @@ pub(crate) enum AfterError {
 
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
+    /// How frames are understood; none is Coze's own way.
+    pub(crate) parse: Option<Parse>,
     /// The run's id, from the first event that told it.
     pub(crate) execute_id: Option<String>,
     pub(crate) debug_url: Option<String>,
@@ -89,7 +91,7 @@ pub(crate) struct Transcript {
 impl Transcript {
     /// Takes in one frame. None should come after the event that ends the stream.
     pub(crate) fn push(&mut self, frame: Frame<'_>) -> Result<(), &'static str> {
-        let Some(mut event) = event::parse(&frame) else {
+        let Some(mut event) = self.parse.unwrap_or(event::parse)(&frame) else {
             return Ok(());
         };
         self.learn(&mut event);
@@ -106,6 +108,11 @@ impl Transcript {
                 self.end.is_vetoed |= is_end;
             }
             EventKind::Other => {}
+            EventKind::Result(Json(json)) => {
+                self.end.text = Text::from_plain(json);
+                self.end.speech = Speech::Finished;
+                self.ended = Some(Ended::Done);
+            }
             EventKind::Ended(mut ended) => {
                 if let Ended::Error { is_first, .. } = &mut ended {
                     *is_first &= self.events == 1;
@@ -121,7 +128,7 @@ impl Transcript {
     /// Takes from a frame after an Error what it tells of the run.
     pub(crate) fn push_after_error(&mut self, frame: &Frame<'_>) -> AfterError {
         self.mentions_run |= fields::mentions_run(&frame.data);
-        let Some(mut event) = event::parse(frame) else {
+        let Some(mut event) = self.parse.unwrap_or(event::parse)(frame) else {
             return AfterError::Other;
         };
         self.learn(&mut event);

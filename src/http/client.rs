@@ -154,7 +154,7 @@ impl Read for Unsent<'_> {
 impl Http for Client {
     fn call(&self, call: &Call<'_>, limits: Limits) -> Result<HttpResponse, Failure> {
         let (accept, content_type, length, body): (_, _, _, &mut dyn Read) = match &call.purpose {
-            Purpose::Start { body, accept } => {
+            Purpose::Start { body, accept, .. } => {
                 (*accept, JSON, body.len() as u64, &mut body.as_bytes())
             }
             Purpose::Upload { body: file } => (
@@ -178,6 +178,12 @@ impl Http for Client {
         let mut request = Request::builder()
             .uri(format!("{}{}", self.base_url, call.path))
             .header(ACCEPT, accept);
+        if let Purpose::Start {
+            run_id: Some(id), ..
+        } = call.purpose
+        {
+            request = request.header("x-run-id", id);
+        }
         if !matches!(call.purpose, Purpose::Check) {
             request = request.header(AUTHORIZATION, self.authorization.clone());
         }

@@ -3,12 +3,14 @@
 
 use super::entries::plain_id;
 use crate::error::Error;
+use crate::service::ServiceName;
 
 /// The id that an address names; nothing for a text that is no address.
 pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = rest.split(['/', '?', '#', ':']).next().unwrap_or_default();
-    if host.to_ascii_lowercase().ends_with(".coze.site") {
+    let of_host = ServiceName::of_host(&host.to_ascii_lowercase());
+    if of_host.is_some_and(|name| !name.service().has_workflow_ids()) {
         let error = Error::usage("workflow_id is the address of a deployed project");
         return Err(error.hint(
             "such an address is a base URL: --base-url or COZE_BASE_URL",

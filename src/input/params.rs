@@ -17,7 +17,7 @@ use crate::error::Error;
 
 /// The request that the options give, and the files that its parameters name by their hashes.
 pub(crate) fn request(
-    workflow: &str,
+    workflow: Option<&str>,
     params: &[String],
 ) -> Result<(String, Vec<FileParameter>), Error> {
     let mut names = Vec::new();
@@ -58,7 +58,9 @@ pub(crate) fn request(
         parameters.push(name, &json);
     }
     let mut body = Body::default();
-    body.push("workflow_id", &quoted(workflow));
+    if let Some(workflow) = workflow {
+        body.push("workflow_id", &quoted(workflow));
+    }
     if !params.is_empty() {
         body.push("parameters", &parameters.finish());
     }

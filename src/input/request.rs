@@ -18,6 +18,7 @@ use crate::coze::call::{Mode, RunRef};
 use crate::coze::event::Interrupt;
 use crate::coze::fields::{self, Json};
 use crate::error::{Error, nearest};
+use crate::service::{self, Service};
 
 /// The keys of a run, all of which Coze knows. A resume has the first and takes those from `ext` on.
 pub(super) const RUN_KEYS: [&str; 8] = [
@@ -97,7 +98,7 @@ impl Request {
             let refused = Self::refused(error);
             return Self { id, ..refused };
         }
-        let workflow_id = workflow_id(&entries);
+        let workflow_id = workflow_id(&entries, service::of(options.service));
         Self {
             id,
             workflow_id: workflow_id.clone().ok().flatten(),
@@ -176,19 +177,28 @@ fn task(
     options: &Options,
 ) -> Result<Task, Error> {
     refuse_report(entries)?;
+    let service = service::of(options.service);
+    let refuse = |key| service.refuse(key).map_or(Ok(()), Err);
     if entries.has("resume_data") {
-        let workflow_id = workflow_id?.ok_or_else(missing_workflow_id)?;
+        refuse("resume_data")?;
+        let workflow_id = workflow_id?.unwrap_or_default();
         return resume::resume(entries, &workflow_id, options).map(Task::Resume);
     }
     if entries.has("execute_id") {
-        return watch(entries, workflow_id?).map(Task::Watch);
+        return watch(entries, workflow_id).map(Task::Watch);
     }
     check_run_keys(entries, options)?;
-    let workflow_id = workflow_id?.ok_or_else(missing_workflow_id)?;
-    run(entries, &workflow_id, options).map(Task::Run)
+    entries.keys().try_for_each(refuse)?;
+    let workflow_id = workflow_id?.filter(|_| service.has_workflow_ids());
+    run(entries, workflow_id.as_deref(), options).map(Task::Run)
 }
 
-fn run(entries: &Entries<'_>, workflow_id: &str, options: &Options) -> Result<Start, Error> {
+/// Without a `workflow_id` where the server has one workflow only.
+fn run(
+    entries: &Entries<'_>,
+    workflow_id: Option<&str>,
+    options: &Options,
+) -> Result<Start, Error> {
     refuse_bot_with_app(entries)?;
     let background = options.asynchronous || entries.boolean("is_async")?;
     if options.no_wait && !background {
@@ -199,7 +209,9 @@ fn run(entries: &Entries<'_>, workflow_id: &str, options: &Options) -> Result<St
         ));
     }
     let mut body = Body::default();
-    body.push("workflow_id", &quoted(workflow_id));
+    if let Some(workflow_id) = workflow_id {
+        body.push("workflow_id", &quoted(workflow_id));
+    }
     for (key, value) in entries.iter() {
         if matches!(key, "workflow_id" | "is_async" | "id") {
             continue;
@@ -223,7 +235,10 @@ fn run(entries: &Entries<'_>, workflow_id: &str, options: &Options) -> Result<St
     })
 }
 
-fn watch(entries: &Entries<'_>, workflow_id: Option<String>) -> Result<Watch, Error> {
+fn watch(
+    entries: &Entries<'_>,
+    workflow_id: Result<Option<String>, Error>,
+) -> Result<Watch, Error> {
     let misspelt = |key: &&str| nearest(key, &["resume_data"]).is_some();
     if let Some(key) = entries.keys().find(misspelt) {
         let error = Error::usage(format!("unknown key {key:?} beside execute_id"));
@@ -244,9 +259,9 @@ fn watch(entries: &Entries<'_>, workflow_id: Option<String>) -> Result<Watch, Er
     let mode = resume::mode(&interrupt)?;
     let execute_id = entries.id("execute_id")?;
     let execute_id = execute_id.ok_or_else(|| nothing_to_watch(entries))?;
-    let workflow_id = workflow_id.ok_or_else(missing_workflow_id)?;
+    let workflow_id = workflow_id?;
     let no_run = format!("execute_id {execute_id:?} names no run");
-    let run = RunRef::new(workflow_id, execute_id, mode).ok_or_else(|| {
+    let run = RunRef::new(workflow_id.as_deref(), execute_id, mode).ok_or_else(|| {
         Error::usage(no_run).hint(
             "Coze says 0 where no run was started; look at Coze before running it again",
             "没有开始运行时，扣子给出的是 0；重新运行之前，请先到扣子上查看",
@@ -270,13 +285,16 @@ fn nothing_to_watch(entries: &Entries<'_>) -> Error {
     Error::usage("execute_id is empty: there is nothing to watch").hint(english, chinese)
 }
 
-fn workflow_id(entries: &Entries<'_>) -> Result<Option<String>, Error> {
+fn workflow_id(entries: &Entries<'_>, service: &dyn Service) -> Result<Option<String>, Error> {
     if let Ok(Some(text)) = entries.string("workflow_id")
         && let Some(id) = address::workflow_id(&text)?
     {
         return Ok(Some(id.to_owned()));
     }
-    entries.id("workflow_id")
+    match entries.id("workflow_id")? {
+        None if service.has_workflow_ids() => Err(missing_workflow_id()),
+        id => Ok(id),
+    }
 }
 
 fn missing_workflow_id() -> Error {

@@ -11,6 +11,7 @@ use super::params::{self, FileParameter};
 use super::reader::{Door, Requests};
 use crate::cli::{Options, help};
 use crate::error::{Error, Hint};
+use crate::service;
 
 /// So much is read twice, so that a person can be told how far the work is.
 const COUNTED: u64 = 64 << 20;
@@ -22,9 +23,19 @@ pub(crate) type Input = Requests<Box<dyn Read + Send>>;
 pub(crate) fn open(options: &Options) -> Result<(Vec<Input>, Vec<FileParameter>), Error> {
     let mut inputs = Vec::new();
     let mut files = Vec::new();
-    if let Some(workflow) = &options.workflow {
+    if options.gives_request() {
+        let service = service::of(options.service);
+        if options.workflow.is_none() && service.has_workflow_ids() {
+            return Err(Error::usage("--param needs --workflow").hint(
+                "-w says which workflow takes it",
+                "用 -w 指明把参数交给哪个工作流",
+            ));
+        }
         let text;
-        (text, files) = params::request(workflow, &options.params)?;
+        (text, files) = params::request(options.workflow.as_deref(), &options.params)?;
+        if let Some(error) = service.refuse("file").filter(|_| !files.is_empty()) {
+            return Err(error);
+        }
         inputs.push(argument(text));
     }
     if let Some(request) = &options.request {

@@ -2,17 +2,19 @@
 //! kind, with each event dropped, doubled or swapped; each with every history that it may have. What
 //! must come of it is said by `support::oracle`, which shares nothing with the program.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::tests::{Notes, Pieces, failure};
 use super::*;
 use crate::cli::Options;
+use crate::coze::call::Purpose;
 use crate::http::{Cause, Reach};
 use crate::language::Language;
+use crate::service::ServiceName;
 use crate::support::oracle::{self, Story};
-use crate::support::session::{History, Session, sessions};
+use crate::support::session::{History, Session, sessions, told};
 use crate::time::scripted::ScriptedClock;
 
 /// As it is read: each piece on its own; then the body ends well, or breaks off.
@@ -28,6 +30,8 @@ struct World<'s> {
     history: History,
     posts: Cell<u32>,
     looks: Cell<u32>,
+    /// The id that the start carried.
+    own_id: RefCell<String>,
 }
 
 impl Http for World<'_> {
@@ -36,6 +40,12 @@ impl Http for World<'_> {
         if call.body().is_some() {
             assert_eq!(call.path, session.path());
             self.posts.set(self.posts.get() + 1);
+            if let Purpose::Start {
+                run_id: Some(id), ..
+            } = call.purpose
+            {
+                *self.own_id.borrow_mut() = id.to_owned();
+            }
             let mut pieces: Vec<_> = self.serving.pieces.iter().cloned().map(Ok).collect();
             if !self.serving.clean {
                 pieces.push(Err(failure(Reach::MaybeSent, Cause::Cut)));
@@ -82,7 +92,7 @@ impl Tally {
     /// One serving of the session, with every history; with one if it turns out that nobody looks.
     fn serve(&mut self, session: &Session, fault: &str, serving: &Serving) {
         let served = serving.pieces.concat();
-        let story = oracle::read(&served, serving.clean);
+        let story = oracle::read_of(session, &served, serving.clean);
         for history in History::ALL {
             let looks = self.looks;
             if let Err(wrong) = self.case(session, serving, &story, history) {
@@ -113,8 +123,11 @@ impl Tally {
         story: &Story,
         history: History,
     ) -> Result<(), String> {
-        let (response, looks) = self.run(session, serving, history)?;
-        let expected = oracle::expect(session, story, history);
+        let (response, looks, own_id) = self.run(session, serving, history)?;
+        let mut expected = oracle::expect(session, story, history);
+        if expected.execute_id.is_empty() {
+            expected.execute_id = own_id;
+        }
         let seen = oracle::Expected {
             exit_code: response.exit_code(),
             execute_id: response.execute_id.clone(),
@@ -133,19 +146,21 @@ impl Tally {
         ensure(lost == due, || format!("{lost} events lost for {due}"))
     }
 
-    /// One run of the program, and the promises that nothing excuses from. How often it looked.
+    /// One run of the program, and the promises that nothing excuses from. How often it looked, and
+    /// the id that it gave the run.
     fn run(
         &mut self,
         session: &Session,
         serving: &Serving,
         history: History,
-    ) -> Result<(Response, u32), String> {
+    ) -> Result<(Response, u32, String), String> {
         let world = World {
             session,
             serving,
             history,
             posts: Cell::default(),
             looks: Cell::default(),
+            own_id: RefCell::default(),
         };
         let response = answer_of(&world);
         let (posts, looks) = (world.posts.get(), world.looks.get());
@@ -163,7 +178,7 @@ impl Tally {
             format!("Success with {output:?}")
         })?;
         drop(output);
-        Ok((response, looks))
+        Ok((response, looks, world.own_id.take()))
     }
 
     fn add(&mut self, other: Self) {
@@ -214,7 +229,9 @@ fn ensure(holds: bool, complaint: impl FnOnce() -> String) -> Result<(), String>
 }
 
 fn answer_of(world: &World<'_>) -> Response {
-    let (clock, shared, notes) = <(ScriptedClock, Shared, Notes)>::default();
+    let (clock, notes) = <(ScriptedClock, Notes)>::default();
+    let service = told(world.session.service).and_then(ServiceName::parse);
+    let shared = Shared::new(Found::new(service), Vec::new());
     let runner = Runner {
         http: world,
         clock: &clock,
@@ -229,7 +246,11 @@ fn answer_of(world: &World<'_>) -> Response {
         },
         shared: &shared,
     };
-    let request = Request::parse(&world.session.request("7"), &Options::default());
+    let options = Options {
+        service,
+        ..Options::default()
+    };
+    let request = Request::parse(&world.session.request("7"), &options);
     runner.answer(&request, &request.task, &notes)
 }
 
@@ -239,9 +260,7 @@ fn each_session(case: fn(&mut Tally, &Session)) -> Tally {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
         let mut tally = Tally::default();
-        while let Some(session) =
-            sessions.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
-        {
+        while let Some(session) = sessions.get(next.fetch_add(1, Ordering::Relaxed)) {
             case(&mut tally, session);
         }
         tally
@@ -266,7 +285,7 @@ fn serve_both_ends(tally: &mut Tally, session: &Session, fault: &str, pieces: &[
 #[test]
 fn a_session_without_a_fault_ends_as_it_was_recorded() {
     for session in sessions() {
-        let story = oracle::read(&session.stream(), true);
+        let story = oracle::read_of(&session, &session.stream(), true);
         let expected = oracle::expect(&session, &story, History::Succeeded);
         assert_eq!(expected.exit_code, session.exit_code, "{}", session.name);
         assert!(

@@ -42,7 +42,8 @@ impl<'a> Attempt<'a> {
     ) -> Result<(), Error> {
         let (clock, rules) = (self.runner.clock, &self.runner.rules);
         let shared = self.runner.shared;
-        let is_free = rules.batch && (is_rate || self.is_probed(retries, &error));
+        let is_unreached = error.kind == Kind::Unreachable;
+        let is_free = rules.batch && (is_rate || is_unreached && self.is_probed(retries, &error));
         match retries.left.checked_sub(1) {
             _ if is_free => {}
             Some(left) if lock(&shared.stopped).is_none() => retries.left = left,

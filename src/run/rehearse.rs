@@ -8,19 +8,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::start::{Document, http_message, no_answer_of_coze};
-use super::{Attempt, Observer, Progress, Rules, Runner, Shared, pace, unreachable};
-use crate::cli::Options;
+use super::{Attempt, Observer, Progress, Runner, pace, unreachable};
 use crate::config::{Config, Origin};
 use crate::coze::call::Call;
 use crate::coze::code::{self, About, Meaning};
 use crate::coze::description::{self, Workflow};
-use crate::coze::envelope::Envelope;
 use crate::error::{Error, Hint, Kind};
-use crate::http::{Http, HttpResponse, Limits};
+use crate::http::{HttpResponse, Limits};
 use crate::input::request::{Request, Start, Task};
 use crate::language::Language;
-use crate::service::Found;
-use crate::time::{Clock, Deadline};
+use crate::time::Deadline;
 
 /// What `--check` found. It is no response: it has no `status`, and says nothing of a run. By
 /// `workflow`, be it empty, or `reachable` a report that is fed back is refused.
@@ -69,10 +66,7 @@ impl Report<'_> {
 
 /// Reports on requests, one after another.
 pub(crate) struct Rehearsal<'a> {
-    http: &'a dyn Http,
-    clock: &'a dyn Clock,
-    rules: Rules,
-    shared: Shared,
+    runner: Runner<'a>,
     config: &'a Config,
     /// What each workflow takes, asked once.
     looked_up: HashMap<String, Result<Workflow, Error>>,
@@ -81,17 +75,9 @@ pub(crate) struct Rehearsal<'a> {
 }
 
 impl<'a> Rehearsal<'a> {
-    pub(crate) fn new(
-        http: &'a dyn Http,
-        clock: &'a dyn Clock,
-        options: &Options,
-        config: &'a Config,
-    ) -> Self {
+    pub(crate) fn new(runner: Runner<'a>, config: &'a Config) -> Self {
         Self {
-            http,
-            clock,
-            rules: Rules::new(options, config),
-            shared: Shared::new(Found::new(config.service), Vec::new()),
+            runner,
             config,
             looked_up: HashMap::new(),
             stopped: None,
@@ -100,13 +86,16 @@ impl<'a> Rehearsal<'a> {
 
     /// One GET without the key. Any HTTP answer will do.
     pub(crate) fn connection(&self) -> Report<'a> {
+        let Runner {
+            http, clock, rules, ..
+        } = &self.runner;
         let limits = Limits {
-            total: self.rules.timeout,
-            idle: self.rules.idle_timeout,
+            total: rules.timeout,
+            idle: rules.idle_timeout,
         };
-        let before = self.clock.now();
-        let answered = self.http.call(&Call::check(), limits);
-        let milliseconds = self.clock.now().saturating_sub(before).as_millis();
+        let before = clock.now();
+        let answered = http.call(&Call::check(), limits);
+        let milliseconds = clock.now().saturating_sub(before).as_millis();
         let warnings = self.config.warnings.iter().cloned();
         Report {
             warnings: warnings.map(Hint::from).collect(),
@@ -163,7 +152,7 @@ impl<'a> Rehearsal<'a> {
                 None => self.look_up(id, observer),
             };
             if let (Err(error), None) = (&found, &self.stopped) {
-                let is_of_all = error.code.is_some_and(code::stops_everything);
+                let is_of_all = error.has_code(code::stops_everything);
                 let why = &error.message;
                 self.stopped = (is_of_all || error.kind == Kind::Unreachable).then(|| Error {
                     message: format!("not looked up, because an earlier look-up failed: {why}"),
@@ -177,19 +166,14 @@ impl<'a> Rehearsal<'a> {
 
     /// Asks until there is an answer. It may be asked again: it changes nothing.
     fn look_up(&self, id: &str, observer: &dyn Observer) -> Result<Workflow, Error> {
-        let runner = Runner {
-            http: self.http,
-            clock: self.clock,
-            rules: self.rules,
-            shared: &self.shared,
-        };
+        let runner = &self.runner;
         let mut attempt = Attempt {
-            runner: &runner,
+            runner,
             observer,
-            deadline: Deadline::after(self.clock, self.rules.timeout),
+            deadline: Deadline::after(runner.clock, runner.rules.timeout),
             progress: Progress::default(),
         };
-        let mut retries = pace::Retries::new(self.rules.retries);
+        let mut retries = pace::Retries::new(runner.rules.retries);
         loop {
             let call = attempt.service().describe(id);
             let (error, retry_after) = match attempt.call(&call) {
@@ -212,9 +196,10 @@ impl Attempt<'_> {
     fn read_description(&self, mut response: HttpResponse) -> Result<Workflow, Error> {
         let status = response.status;
         let document = Document::read(response.body.as_mut(), Vec::new());
-        let envelope = Envelope::parse(&document.text).unwrap_or_default();
         // By the service as this very answer shows it: they all are asked alike.
-        let read = self.service().read_description(status, &envelope);
+        let service = self.service();
+        let envelope = service.envelope(&document.text).unwrap_or_default();
+        let read = service.read_description(status, &document.text);
         read.map_err(|meaning| {
             let mut said = envelope.said(|| http_message(status));
             let code = said.code;

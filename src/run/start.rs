@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::watch::{self, Reason};
-use super::{Attempt, TAIL, pace, unreachable};
+use super::{Attempt, OwnRun, TAIL, pace, unreachable};
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, About};
 use crate::coze::envelope::Envelope;
@@ -28,6 +28,8 @@ pub(super) struct Post<'a> {
     pub(super) about: About,
     pub(super) mode: Mode,
     pub(super) body: &'a str,
+    /// That the run is to have, where a start can say so.
+    pub(super) run_id: Option<&'a str>,
 }
 
 impl<'a> Post<'a> {
@@ -35,7 +37,8 @@ impl<'a> Post<'a> {
         match self.about {
             About::Resume => service.resume(self.mode, self.body),
             About::Start | About::Poll | About::Describe | About::Upload => {
-                service.start(self.mode, self.body)
+                let start = service.start(self.mode, self.body);
+                start.naming(self.run_id)
             }
         }
     }
@@ -55,84 +58,110 @@ pub(super) enum AfterPost {
     Watch(RunRef, Reason),
 }
 
-/// The head of an answer.
-pub(super) struct Head {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<String>,
-    /// The end of its body is proved by its framing.
-    pub(super) is_framed: bool,
-    /// It has the log id of Coze Studio.
-    is_signed: bool,
-}
-
 impl Attempt<'_> {
     /// Sends a POST until it is certain that it started something, or that it never will.
     pub(super) fn start(&mut self, post: Post<'_>) -> Outcome {
         let mut retries = pace::Retries::new(self.runner.rules.retries);
-        if let Err(error) = self.wait_at_gate(&mut retries) {
+        let earlier = self.observer.earlier();
+        // What may have been sent is looked for, whatever keeps others from being sent.
+        if earlier.is_none()
+            && let Err(error) = self.wait_at_gate(&mut retries)
+        {
             return Outcome::Error(error);
         }
+        let own = self.name_run(post.mode, earlier);
+        let post = Post {
+            run_id: own.as_ref().map(|own| &*own.execute_id),
+            mode: own.as_ref().map_or(post.mode, |own| own.mode),
+            ..post
+        };
+        // It is looked for before it is sent again.
+        let mut sent = self.run().filter(|_| self.may_have_arrived());
         loop {
-            let permitted = self.observer.may_send();
-            if let Err(error) = permitted.and_then(|()| self.observer.starting()) {
-                return Outcome::Error(error);
-            }
-            match self.post(post) {
+            let after = if let Some(run) = sent.take() {
+                let why = "an earlier process was about to start the run";
+                AfterPost::Watch(run, Reason::Broke(Error::new(Kind::Unknown, why)))
+            } else {
+                let permitted = self.observer.may_send();
+                if let Err(error) = permitted.and_then(|()| self.observer.starting()) {
+                    return Outcome::Error(error);
+                }
+                self.post(post)
+            };
+            let (error, is_rate, retry_after) = match after {
                 AfterPost::Finish(outcome) => return outcome,
                 AfterPost::Watch(_, Reason::Background) if self.runner.rules.no_wait => {
                     let message = "the run was started in the background";
                     return Outcome::Error(watch::still_running(message));
                 }
-                AfterPost::Watch(run, reason) => return self.watch(&run, &reason),
-                AfterPost::OtherPath => {}
+                AfterPost::Watch(run, reason) => match self.watch(&run, &reason) {
+                    Ok(outcome) => return outcome,
+                    Err(error) => (error, false, None),
+                },
+                AfterPost::OtherPath => continue,
                 AfterPost::Again {
                     error,
                     is_rate,
                     retry_after,
-                } => {
-                    if is_rate {
-                        self.observer.rate_refused(&error);
-                    }
-                    let retry_after = retry_after.as_deref();
-                    if let Err(error) = self.pause(&mut retries, error, is_rate, retry_after) {
-                        return Outcome::Error(error);
-                    }
-                }
+                } => (error, is_rate, retry_after),
+            };
+            if is_rate && !self.may_have_arrived() {
+                self.observer.rate_refused(&error);
+            }
+            if let Err(error) = self.pause(&mut retries, error, is_rate, retry_after.as_deref()) {
+                return Outcome::Error(error);
             }
         }
     }
 
+    /// The id that a start carries, where one may: told and remembered before it is sent. What an
+    /// earlier process may have sent keeps its own, so that it can't be started twice.
+    fn name_run(&mut self, mode: Mode, earlier: Option<OwnRun>) -> Option<OwnRun> {
+        if !self.service().takes_run_ids() {
+            return None;
+        }
+        let clock = self.runner.clock;
+        let own = earlier.unwrap_or_else(|| OwnRun {
+            execute_id: format!("{:016x}{:016x}", clock.random(), clock.random()),
+            mode,
+            at: clock.unix(),
+            may_have_arrived: false,
+        });
+        if !own.may_have_arrived {
+            self.observer.started(&own.execute_id, mode);
+        }
+        self.progress.mode = Some(own.mode);
+        self.progress.execute_id = Some(own.execute_id.clone());
+        self.progress.unconfirmed = Some(own.clone());
+        Some(own)
+    }
+
+    fn may_have_arrived(&self) -> bool {
+        let own = self.progress.unconfirmed.as_ref();
+        own.is_some_and(|own| own.may_have_arrived)
+    }
+
+    /// What the reply proves, with what was sent before it.
+    pub(super) fn judge(&self, evidence: Evidence) -> Proof {
+        proof::judge(Evidence {
+            was_sent_before: self.may_have_arrived(),
+            ..evidence
+        })
+    }
+
     fn post(&mut self, post: Post<'_>) -> AfterPost {
         let call = post.call(self.service());
-        let response = match self.call(&call) {
+        let mut response = match self.call(&call) {
             Ok(response) => response,
             Err(failure) => return self.not_answered(post, &failure),
         };
-        let HttpResponse {
-            status,
-            content_type,
-            logid,
-            has_x_log_id,
-            retry_after,
-            is_framed,
-            mut body,
-            ..
-        } = response;
-        let head = Head {
-            status,
-            retry_after,
-            is_framed,
-            is_signed: service::is_signature(logid.as_deref().filter(|_| has_x_log_id)),
-        };
-        match read_first(body.as_mut()) {
+        match read_first(response.body.as_mut()) {
             Err(failure) => self.stream_broke(post, &failure.detail),
-            Ok(first) if is_stream(status, &content_type, &first) => {
-                self.stream(post, head, first, body)
-            }
+            Ok(first) if is_stream(&response, &first) => self.stream(post, response, first),
             Ok(first) => {
-                let document = Document::read(body.as_mut(), first);
+                let document = Document::read(response.body.as_mut(), first);
                 let is_elsewhere = post.call(self.service()).path != call.path;
-                self.document(post, head, &document, is_elsewhere)
+                self.document(post, response, &document, is_elsewhere)
             }
         }
     }
@@ -140,14 +169,10 @@ impl Attempt<'_> {
     /// No answer came: what that proves depends on whether the request left.
     fn not_answered(&mut self, post: Post<'_>, failure: &Failure) -> AfterPost {
         let may_have_left = failure.reach == Reach::MaybeSent;
-        let proof = proof::judge(Evidence {
-            reply: Reply::Nothing {
-                may_have_left,
-                may_pass: failure.is_transient() && !self.deadline_is_over(),
-            },
-            names_run: false,
-            mentions_run: false,
-        });
+        let proof = self.judge(Evidence::of(Reply::Nothing {
+            may_have_left,
+            may_pass: failure.is_transient() && !self.deadline_is_over(),
+        }));
         let error = if may_have_left {
             Error::new(Kind::Unknown, &failure.detail)
         } else {
@@ -161,29 +186,31 @@ impl Attempt<'_> {
     fn document(
         &mut self,
         post: Post<'_>,
-        head: Head,
+        response: HttpResponse,
         document: &Document,
         is_elsewhere: bool,
     ) -> AfterPost {
-        let envelope = Envelope::parse(&document.text).unwrap_or_default();
-        let (code, status) = (envelope.code(), head.status);
+        let service = self.service();
+        let envelope = service.envelope(&document.text).unwrap_or_default();
+        let (code, status) = (envelope.code(), response.status);
         // A body that was cut, or is no good JSON, may name the run all the same.
         let execute_id = envelope
             .execute_id()
             .or_else(|| fields::execute_id_of_tail(document.text.as_bytes()));
-        let meaning = self.service().meaning(code, status, head.is_signed);
-        let proof = proof::judge(Evidence {
-            reply: Reply::Document {
-                has_code: code.is_some(),
-                status,
-                meaning,
-                is_whole: document.is_whole,
-                has_proved_end: document.has_ended && head.is_framed && document.is_text,
-                has_debug_url: envelope.debug_url().is_some(),
-                is_of_missing_path: is_elsewhere && status == 401 && code == Some(401),
-            },
+        let is_signed = service::is_signature(response.x_log_id());
+        let reply = Reply::Document {
+            has_code: code.is_some(),
+            status,
+            meaning: service.meaning(code, status, is_signed),
+            is_whole: document.is_whole,
+            has_proved_end: document.has_ended && response.is_framed && document.is_text,
+            has_debug_url: envelope.debug_url().is_some(),
+            is_of_missing_path: is_elsewhere && status == 401 && code == Some(401),
+        };
+        let proof = self.judge(Evidence {
             names_run: execute_id.is_some(),
             mentions_run: fields::mentions_run(&document.text),
+            ..Evidence::of(reply)
         });
         let progress = &mut self.progress;
         progress.debug_url = envelope.debug_url().or(progress.debug_url.take());
@@ -193,17 +220,22 @@ impl Attempt<'_> {
         if let (Proof::Started, Some(interrupt)) = (proof, self.next_question(&envelope)) {
             return AfterPost::Finish(Outcome::Interrupted(interrupt));
         }
+        let has_words = envelope.msg.is_some();
         let said = envelope.said(|| http_message(status));
         let progress = &mut self.progress;
         progress.logid = progress.logid.take().or(said.logid.clone());
         let mut error = self.coze_error(Kind::Unknown, post.about, said);
         if proof == Proof::Refused && code.is_none() && status >= 400 {
-            error = no_answer_of_coze(error);
+            error = match self.service().key_hint().filter(|_| has_words) {
+                Some(hint) if status == 401 => error.with_hint(Some(hint)),
+                Some(_) => error,
+                None => no_answer_of_coze(error),
+            };
         }
         if status == 401 && matches!(proof, Proof::Refused | Proof::Unknown) {
             self.stop_others(post, &error);
         }
-        self.after(proof, post, error, head.retry_after)
+        self.after(proof, post, error, response.retry_after)
     }
 
     /// What the run asks next; the interrupt that was just answered is none.
@@ -236,7 +268,7 @@ impl Attempt<'_> {
             Proof::Refused => (Kind::Refused, false),
             Proof::Failed => (Kind::Failed, false),
             Proof::Started => {
-                return match self.progress.run() {
+                return match self.run() {
                     Some(run) => AfterPost::Watch(run, Reason::Background),
                     None => self.watch_or_unknown(error),
                 };
@@ -251,7 +283,7 @@ impl Attempt<'_> {
                 retry_after,
             };
         }
-        if proof == Proof::Refused && error.code.is_some_and(code::stops_everything) {
+        if proof == Proof::Refused && error.has_code(code::stops_everything) {
             self.stop_others(post, &error);
         }
         AfterPost::Finish(Outcome::Error(error))
@@ -277,7 +309,10 @@ impl Attempt<'_> {
             kind: Kind::Unknown,
             ..error
         };
-        match self.progress.run() {
+        if let Some(own) = &mut self.progress.unconfirmed {
+            own.may_have_arrived = true;
+        }
+        match self.run() {
             Some(run) => AfterPost::Watch(run, Reason::Broke(error)),
             None => AfterPost::Finish(Outcome::Error(unknown(error))),
         }
@@ -285,17 +320,17 @@ impl Attempt<'_> {
 
     /// Something may have been started, and its end did not come.
     pub(super) fn stream_broke(&mut self, post: Post<'_>, why: &str) -> AfterPost {
-        let proof = proof::judge(Evidence {
-            reply: Reply::Broken,
+        let proof = self.judge(Evidence {
             names_run: self.progress.execute_id.is_some(),
-            mentions_run: false,
+            ..Evidence::of(Reply::Broken)
         });
         self.after(proof, post, Error::new(Kind::Unknown, why), None)
     }
 }
 
 /// Nobody can tell what became of the run.
-pub(super) fn unknown(error: Error) -> Error {
+pub(super) fn unknown(mut error: Error) -> Error {
+    error.kind = Kind::Unknown;
     if error.hint.is_some() {
         return error;
     }
@@ -332,12 +367,12 @@ fn read_first(body: &mut dyn Body) -> Result<Vec<u8>, Failure> {
 }
 
 /// By what it begins with: a JSON value and a page are none, whatever they say that they are.
-fn is_stream(status: u16, content_type: &str, first: &[u8]) -> bool {
-    let is_events = content_type == "text/event-stream";
+fn is_stream(response: &HttpResponse, first: &[u8]) -> bool {
+    let is_events = response.content_type == "text/event-stream";
     match content(first) {
         [] => is_events && first.len() >= FIRST_LIMIT,
         [b'{' | b'<', ..] => false,
-        _ => is_events || (200..300).contains(&status),
+        _ => is_events || (200..300).contains(&response.status),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::io::{self, BufReader, Cursor, Read};
 
-use super::start::{AfterPost, Head, Post, unknown};
+use super::start::{AfterPost, Post, unknown};
 use super::{Attempt, Note, TAIL};
 use crate::coze::fields;
 use crate::coze::transcript::{AfterError, Ended, Transcript};
 use crate::error::{Error, Kind};
-use crate::http::{Body, Failure};
-use crate::proof::{self, After, Evidence, Reply};
+use crate::http::{Body, Failure, HttpResponse};
+use crate::proof::{After, Evidence, Reply};
 use crate::response::Outcome;
 use crate::sse::Frames;
 
@@ -43,17 +43,17 @@ impl Attempt<'_> {
     pub(super) fn stream(
         &mut self,
         post: Post<'_>,
-        head: Head,
+        response: HttpResponse,
         first: Vec<u8>,
-        body: Box<dyn Body>,
     ) -> AfterPost {
-        let input = Cursor::new(first).chain(Source(body));
+        let input = Cursor::new(first).chain(Source(response.body));
         let mut events = Frames::new(BufReader::with_capacity(READ_SIZE, input));
         let mut transcript = Transcript::default();
+        transcript.parse = Some(self.service().events());
         let stop = self.read_events(&mut events, &mut transcript);
         let after = match (transcript.ended(), &stop) {
             (Some(Ended::Error { .. } | Ended::Broken { .. }), Stop::Ended) => {
-                self.read_on(&mut events, &mut transcript, head.is_framed)
+                self.read_on(&mut events, &mut transcript, response.is_framed)
             }
             // The stream ended inside this event, so that something after it may be missing.
             _ => After::NotKnown,
@@ -73,18 +73,18 @@ impl Attempt<'_> {
                 AfterPost::Finish(Outcome::Interrupted(interrupt))
             }
             (Some(Ended::Error { said, is_first }), _) => {
-                let service = self.service();
-                let proof = proof::judge(Evidence {
-                    reply: Reply::Error {
-                        meaning: service.meaning(said.code, head.status, false),
-                        is_first,
-                        after: if has_dropped { After::More } else { after },
-                    },
+                let reply = Reply::Error {
+                    meaning: self.service().meaning(said.code, response.status, false),
+                    is_first,
+                    after: if has_dropped { After::More } else { after },
+                };
+                let proof = self.judge(Evidence {
                     names_run,
                     mentions_run,
+                    ..Evidence::of(reply)
                 });
                 let error = self.coze_error(Kind::Unknown, post.about, said);
-                self.after(proof, post, error, head.retry_after)
+                self.after(proof, post, error, response.retry_after)
             }
             (Some(Ended::Broken { message }), _) => self.stream_broke(post, &message),
             (None, Stop::TooLarge(message)) => {

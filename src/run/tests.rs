@@ -6,8 +6,10 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::cli::Options;
+use crate::coze::call::Purpose;
 use crate::http::{Body, Cause, Reach};
 use crate::language::Language;
+use crate::service::ServiceName;
 use crate::time::scripted::ScriptedClock;
 
 const DONE: &str = "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
@@ -132,7 +134,14 @@ struct World<'c> {
 impl Http for World<'_> {
     fn call(&self, call: &Call<'_>, limits: Limits) -> Result<HttpResponse, Failure> {
         let path = call.path.as_str();
-        lock(&self.calls).push(format!("{path} {}", call.body().unwrap_or_default()));
+        let mut called = format!("{path} {}", call.body().unwrap_or_default());
+        if let Purpose::Start {
+            run_id: Some(id), ..
+        } = call.purpose
+        {
+            called = format!("{called} {id}");
+        }
+        lock(&self.calls).push(called);
         let scripted = lock(&self.script).pop_front();
         let reply = scripted
             .or_else(|| self.for_ever.map(|reply| reply()))
@@ -204,6 +213,7 @@ struct Case {
     options: Options,
     rules: Rules,
     for_ever: Option<fn() -> Reply>,
+    keeps_ids: bool,
 }
 
 impl Case {
@@ -219,7 +229,16 @@ impl Case {
                 batch: false,
             },
             for_ever: None,
+            keeps_ids: false,
         }
+    }
+
+    /// Of a deployed project.
+    fn of_project(keeps_ids: bool) -> Self {
+        let mut case = Self::new();
+        case.options.service = ServiceName::parse("site");
+        case.keeps_ids = keeps_ids;
+        case
     }
 
     fn timeout(mut self, seconds: u64) -> Self {
@@ -247,7 +266,9 @@ impl Case {
 
     /// Some requests to one process, and what came of the last.
     fn observed(&self, requests: &[&str], script: Vec<Reply>, observer: &dyn Observer) -> Answered {
-        let (clock, shared) = <(ScriptedClock, Shared)>::default();
+        let clock = ScriptedClock::default();
+        let mut shared = Shared::new(Found::new(self.options.service), Vec::new());
+        shared.keeps_ids = self.keeps_ids.into();
         let world = World {
             clock: &clock,
             script: Mutex::new(script.into()),
@@ -1300,10 +1321,7 @@ fn a_rate_refusal_that_cannot_be_read_is_not_sent_again() {
 fn only_the_signature_of_coze_studio_makes_its_answers_refusals() {
     let case = |logid| {
         let (clock, notes) = <(ScriptedClock, Notes)>::default();
-        let shared = Shared::new(
-            Found::new(crate::service::ServiceName::parse("studio")),
-            Vec::new(),
-        );
+        let shared = Shared::new(Found::new(ServiceName::parse("studio")), Vec::new());
         let mut refused = refusal(200, r#"{"code":720701013,"msg":"upstream timeout"}"#);
         refused.logid = logid;
         let world = World {
@@ -1379,4 +1397,218 @@ fn a_history_above_the_limit_is_unknown_and_not_fetched_again() {
         .answer(WATCH, vec![huge])
         .is(8, "9", "")
         .says("larger than 256 MiB");
+}
+
+// Deployed projects, where a start carries an id of ours.
+
+/// What the scripted clock's chance makes.
+const OWN: &str = "00000000000000330000000000000033";
+const IN_BACKGROUND: &str = r#"{"parameters":{"a":1},"is_async":true}"#;
+
+fn async_run(status: u16, body: &str) -> Reply {
+    reply("/async_run", status, "application/json", body)
+}
+
+fn accepted() -> Reply {
+    async_run(200, &format!(r#"{{"task_id":"{OWN}","status":"pending"}}"#))
+}
+
+fn task(status: &str) -> Reply {
+    let body = format!(r#"{{"task_id":"{OWN}","status":"{status}","result":{{"n": 3.0}}}}"#);
+    reply(TASK, 200, "application/json", &body)
+}
+
+fn no_task() -> Reply {
+    reply(
+        TASK,
+        404,
+        "application/json",
+        r#"{"detail":"task not found"}"#,
+    )
+}
+
+const TASK: &str = "/task/00000000000000330000000000000033";
+
+fn lost_start() -> Reply {
+    no_answer("/async_run", Reach::MaybeSent, Cause::Cut)
+}
+
+#[test]
+fn a_start_carries_an_id_of_ours_that_is_told_before_it_is_sent() {
+    let script = vec![accepted(), task("running"), task("completed")];
+    let outcome = Case::of_project(false).answer(IN_BACKGROUND, script);
+    let outcome = outcome.is(0, OWN, r#"{"n": 3.0}"#);
+    assert_eq!(outcome.calls[0], format!(r#"/async_run {{"a":1}} {OWN}"#));
+    assert_eq!(outcome.notes, [&format!("started {OWN} Async"), "starting"]);
+}
+
+#[test]
+fn a_lost_start_is_sent_again_under_its_id_where_the_server_keeps_ids() {
+    let script = vec![lost_start(), no_task(), accepted(), task("completed")];
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+    let outcome = outcome.is(0, OWN, r#"{"n": 3.0}"#);
+    assert_eq!(outcome.calls[0], outcome.calls[2]);
+    // One that shows it in the same process.
+    let script = vec![
+        accepted(),
+        task("completed"),
+        lost_start(),
+        no_task(),
+        accepted(),
+        task("completed"),
+    ];
+    let case = Case::of_project(false);
+    let requests = [IN_BACKGROUND, IN_BACKGROUND];
+    let outcome = case.observed(&requests, script, &Notes::default());
+    outcome.is(0, OWN, r#"{"n": 3.0}"#);
+}
+
+#[test]
+fn a_lost_start_that_is_there_is_watched_and_a_repeated_one_as_well() {
+    let script = vec![lost_start(), task("running"), task("completed")];
+    let outcome = Case::of_project(false).answer(IN_BACKGROUND, script);
+    outcome.is(0, OWN, r#"{"n": 3.0}"#);
+    let again = r#"{"detail":"(psycopg2.errors.UniqueViolation) Key (task_id) already exists"}"#;
+    let script = vec![
+        lost_start(),
+        no_task(),
+        async_run(503, again),
+        task("completed"),
+    ];
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+    assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 2);
+}
+
+#[test]
+fn where_a_404_cannot_be_trusted_it_is_looked_for_ten_times_and_unknown() {
+    let absent = |case: Case, script| {
+        let outcome = case
+            .for_ever(no_task)
+            .timeout(0)
+            .answer(IN_BACKGROUND, script);
+        let outcome = outcome.is(8, OWN, "").says("task not found");
+        assert_eq!((outcome.posts(), outcome.calls.len()), (1, 11));
+    };
+    absent(Case::of_project(false), vec![lost_start()]);
+    // After a day it may have been forgotten.
+    let late = || no_answer("/async_run", Reach::MaybeSent, Cause::Cut).takes(86_400);
+    absent(Case::of_project(true), vec![late()]);
+}
+
+#[test]
+fn what_may_have_arrived_is_never_called_not_started_whatever_the_next_try_is_told() {
+    let no_way = || no_answer("/async_run", Reach::NotSent, Cause::Connect);
+    let refused = || async_run(400, r#"{"detail":"Invalid JSON format"}"#);
+    let busy = || async_run(429, "");
+    for next in [
+        vec![no_way(), no_way()],
+        vec![busy(), busy()],
+        vec![no_way(), busy()],
+        vec![refused(), no_task(), refused(), no_task()],
+        vec![lost_start(), no_task(), lost_start(), no_task()],
+    ] {
+        let mut script = vec![lost_start(), no_task()];
+        script.extend(next);
+        let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+        assert_eq!(outcome.is(8, OWN, "").posts(), 3);
+    }
+}
+
+#[test]
+fn what_never_left_or_was_refused_has_no_id() {
+    let no_way = || no_answer("/async_run", Reach::NotSent, Cause::Connect);
+    let script = vec![no_way(), no_way(), no_way()];
+    Case::of_project(true)
+        .answer(IN_BACKGROUND, script)
+        .is(5, "", "");
+    let refused = async_run(400, r#"{"detail":"Invalid JSON format"}"#);
+    Case::of_project(true)
+        .answer(IN_BACKGROUND, vec![refused])
+        .is(4, "", "")
+        .says("refused: Invalid JSON format");
+}
+
+#[test]
+fn a_workflow_that_fails_at_once_is_failed_and_not_refused() {
+    let fault = r#"{"detail":{"error_code":201001,"error_message":"必填字段缺失: b"}}"#;
+    for request in [IN_BACKGROUND, r#"{"parameters":{"a":1}}"#] {
+        let path = if request == IN_BACKGROUND {
+            "/async_run"
+        } else {
+            "/stream_run"
+        };
+        let script = vec![reply(path, 500, "application/json", fault)];
+        let outcome = Case::of_project(true).answer(request, script);
+        outcome.is(1, OWN, "").says("必填字段缺失: b (code 201001");
+    }
+}
+
+#[test]
+fn a_lost_stream_is_not_asked_for_and_never_sent_again() {
+    let begun = r#"{"type":"workflow_start","run_id":"theirs"}"#;
+    let begun = format!("id: 1\nevent: message\ndata: {begun}\n\n");
+    let stream = |body: &str| reply("/stream_run", 200, "text/event-stream", body);
+    for (script, id) in [
+        (no_answer("/stream_run", Reach::MaybeSent, Cause::Cut), OWN),
+        (stream(""), OWN),
+        (stream(&begun), "theirs"),
+        (stream(&begun).then_fails(Cause::Cut), "theirs"),
+        (reply("/stream_run", 502, "text/html", "<html>"), OWN),
+    ] {
+        let outcome = Case::of_project(true).answer(r#"{"parameters":{}}"#, vec![script]);
+        outcome.is(8, id, "");
+    }
+}
+
+#[test]
+fn a_look_that_is_refused_leaves_a_lost_start_unknown() {
+    let refused = reply(TASK, 401, "application/json", r#"{"msg":"no"}"#);
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, vec![lost_start(), refused]);
+    outcome.is(8, OWN, "");
+    let refused = reply(TASK, 401, "application/json", r#"{"msg":"no"}"#);
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, vec![accepted(), refused]);
+    outcome.is(6, OWN, "");
+}
+
+#[test]
+fn what_an_earlier_process_may_have_sent_is_looked_for_before_it_is_sent_again() {
+    struct Earlier(u64);
+    impl Observer for Earlier {
+        fn earlier(&self) -> Option<OwnRun> {
+            Some(OwnRun {
+                execute_id: OWN.to_owned(),
+                mode: Mode::Async,
+                at: self.0,
+                may_have_arrived: true,
+            })
+        }
+        fn starting(&self) -> Result<(), Error> {
+            Ok(())
+        }
+        fn started(&self, execute_id: &str, _: Mode) {
+            panic!("{execute_id} is known already");
+        }
+        fn note(&self, _: &Note<'_>) {}
+    }
+    let now = ScriptedClock::default().unix();
+    // How it is to be run now does not matter.
+    let asked = r#"{"parameters":{"a":1}}"#;
+    let answer = |at: u64, script| {
+        Case::of_project(true)
+            .for_ever(no_task)
+            .observed(&[asked], script, &Earlier(at))
+    };
+    let outcome = answer(now, vec![task("completed")]);
+    assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 0);
+    let script = vec![no_task(), accepted(), task("completed")];
+    let outcome = answer(now - 86_399, script);
+    assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 1);
+    for at in [now - 86_400, now + 2 * 86_400, 0] {
+        assert_eq!(answer(at, vec![]).is(8, OWN, "").posts(), 0);
+    }
+    // Whatever keeps it from being sent again says nothing of what was sent before.
+    let refused = || async_run(401, r#"{"msg":"Missing authorization header"}"#);
+    let script = vec![no_task(), refused(), no_task(), no_task()];
+    let outcome = Case::of_project(true).observed(&[asked, asked], script, &Earlier(now));
+    assert_eq!(outcome.is(8, OWN, "").posts(), 1);
 }

@@ -80,7 +80,7 @@ impl<'a> Attempt<'a> {
         let kind = match meaning {
             Meaning::Refused => Kind::Refused,
             Meaning::Unclear if code.is_some() && status < 500 => Kind::Refused,
-            Meaning::Unclear | Meaning::RateLimited => Kind::Unreachable,
+            Meaning::Unclear | Meaning::Failed | Meaning::RateLimited => Kind::Unreachable,
         };
         let said = envelope.said(|| http_message(status));
         let error = file.not_uploaded(self.coze_error(kind, About::Upload, said));

@@ -2,10 +2,11 @@
 //! deadline comes. Polling starts nothing, so it may be repeated; but a free account has 500 calls
 //! in all, so the pauses grow.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::start::unknown;
-use super::{Attempt, Note, pace};
+use super::{Attempt, Note, Runner, pace};
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::About;
 use crate::coze::envelope::Said;
@@ -14,6 +15,7 @@ use crate::coze::history::{self, Poll, Record, TrimmedNode};
 use crate::coze::transcript::{NodeMessage, TEXT_LIMIT};
 use crate::error::{Error, Kind};
 use crate::http::{Body, Cause, Failure, Reach};
+use crate::proof::{Evidence, Reply};
 use crate::response::Outcome;
 use crate::service;
 
@@ -40,6 +42,8 @@ pub(super) enum Reason {
 /// What is to be done after a poll.
 enum AfterPoll {
     Finish(Outcome),
+    /// What was to start it never arrived: it may be sent again.
+    NotArrived(Error),
     Again {
         why: String,
         retry_after: Option<String>,
@@ -61,8 +65,12 @@ struct Polls {
     resumed: u32,
 }
 
+/// A run that is older may have been forgotten, in seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 impl Attempt<'_> {
-    pub(super) fn watch(&mut self, run: &RunRef, reason: &Reason) -> Outcome {
+    /// An error is one of a start that never arrived, for sure: it may be sent again.
+    pub(super) fn watch(&mut self, run: &RunRef, reason: &Reason) -> Result<Outcome, Error> {
         let mut pauses = pace::PollPauses::new(self.runner.rules.poll_interval);
         match reason {
             Reason::Broke(why) => self.observer.note(&Note::FallingBack { why: &why.message }),
@@ -75,14 +83,15 @@ impl Attempt<'_> {
         loop {
             if self.deadline_is_over() {
                 let message = format!("the deadline came before the run's end{last}");
-                return self.unfinished(reason, &message);
+                return Ok(self.unfinished(reason, &message));
             }
             let (why, retry_after) = match self.poll_once(run, reason, &mut polls) {
-                AfterPoll::Finish(outcome) => return outcome,
+                AfterPoll::Finish(outcome) => return Ok(outcome),
+                AfterPoll::NotArrived(error) => return Err(error),
                 AfterPoll::Again { why, retry_after } => (why, retry_after),
             };
             if self.runner.rules.no_wait {
-                return self.unfinished(reason, &format!("polled once: {why}"));
+                return Ok(self.unfinished(reason, &format!("polled once: {why}")));
             }
             last = format!("; at the last poll: {why}");
             let unix = self.runner.clock.unix();
@@ -109,6 +118,9 @@ impl Attempt<'_> {
         if !matches!(poll, Poll::Absent(_)) {
             polls.absent = 0;
         }
+        if let Poll::Success(_) | Poll::Failed(..) | Poll::Running(_) = poll {
+            self.progress.unconfirmed = None;
+        }
         match poll {
             Poll::Success(record) => AfterPoll::Finish(self.succeeded(run, record)),
             Poll::Failed(record, said) => {
@@ -129,6 +141,9 @@ impl Attempt<'_> {
                 AfterPoll::Finish(self.poll_refused(reason, error))
             }
             Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
+            Poll::Absent(said) if self.never_arrived() => {
+                AfterPoll::NotArrived(self.unfinished_error(reason, &said.message))
+            }
             // To a request that only watches, a run that stays absent was never there.
             Poll::Absent(said)
                 if matches!(reason, Reason::Request)
@@ -152,16 +167,28 @@ impl Attempt<'_> {
         loop {
             let service = self.service();
             let mut response = self.call(&service.poll(run))?;
-            if self.service().name() != service.name() {
+            if self.service().word() != service.word() {
                 continue;
             }
-            let x_log_id = response.logid.as_deref().filter(|_| response.has_x_log_id);
-            let is_signed = service::is_signature(x_log_id);
+            let is_signed = service::is_signature(response.x_log_id());
             // A body that was cut is no JSON, so it can't be mistaken for a whole one.
             let (body, _) = read_up_to(response.body.as_mut(), TEXT_LIMIT)?;
             let poll = service.read_poll(run, response.status, is_signed, &body);
             return Ok((poll, response.retry_after));
         }
+    }
+
+    /// Whether a run that is not there was surely never started.
+    fn never_arrived(&self) -> bool {
+        let Some(own) = &self.progress.unconfirmed else {
+            return false;
+        };
+        let Runner { shared, clock, .. } = self.runner;
+        let absent = Evidence::of(Reply::Absent {
+            keeps_ids: shared.keeps_ids.load(Ordering::Relaxed),
+            is_recent: clock.unix().abs_diff(own.at) < DAY,
+        });
+        self.judge(absent).may_be_sent_again()
     }
 
     fn unclear(
@@ -179,7 +206,7 @@ impl Attempt<'_> {
         }
         let message = format!("polling failed {} times: {}", polls.unclear, said.message);
         let mut error = self.unfinished_error(reason, &message);
-        error.code = said.code;
+        error.code = said.any_code();
         AfterPoll::Finish(Outcome::Error(error))
     }
 
@@ -308,15 +335,14 @@ impl Attempt<'_> {
             Reason::Broke(why) => format!("{}; {message}", why.message),
             Reason::Request | Reason::Background => message.to_owned(),
         };
-        let error = still_running(&message);
-        if self.progress.heard.is_done {
-            Error {
-                kind: Kind::Unknown,
-                ..error
-            }
-        } else {
-            error
+        if self.progress.unconfirmed.is_some() {
+            return unknown(Error::new(Kind::Unknown, message));
         }
+        let mut error = still_running(&message);
+        if self.progress.heard.is_done {
+            error.kind = Kind::Unknown;
+        }
+        error
     }
 
     fn take_record(&mut self, record: Record) {

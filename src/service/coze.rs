@@ -2,20 +2,20 @@
 
 use serde_json::value::RawValue;
 
-use super::{Service, ServiceName};
+use super::Service;
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, Meaning};
 use crate::coze::fields;
 use crate::coze::history::{self, Dialect, Poll, Record};
-use crate::coze::transcript::{Heard, NodeMessage};
+use crate::coze::transcript::NodeMessage;
 use crate::text::Text;
 
 #[derive(Debug)]
 pub(super) struct Coze;
 
 impl Service for Coze {
-    fn name(&self) -> ServiceName {
-        ServiceName::Coze
+    fn word(&self) -> &'static str {
+        "coze"
     }
 
     fn resume<'a>(&self, mode: Mode, body: &'a str) -> Call<'a> {
@@ -41,19 +41,6 @@ impl Service for Coze {
 
     fn meaning(&self, code: Option<i64>, status: u16, _: bool) -> Meaning {
         code::meaning(code, status)
-    }
-
-    fn confirms_done(&self) -> bool {
-        false
-    }
-
-    /// What the stream brought, if that was all; else what the history holds.
-    fn output(&self, heard: &Heard, record: &mut Record) -> Option<Text> {
-        if heard.is_whole {
-            Some(heard.output.clone())
-        } else {
-            record.output.take()
-        }
     }
 }
 

@@ -2,8 +2,8 @@
 //! confirm every Done, for a sub-workflow's End speaks as the run's.
 //! <https://github.com/coze-dev/coze-studio>, `backend/api/handler` and `backend/application/workflow`.
 
-use super::{Service, ServiceName};
-use crate::coze::call::{Call, Mode, RunRef};
+use super::Service;
+use crate::coze::call::{Call, RunRef};
 use crate::coze::code::{self, Meaning};
 use crate::coze::description::{self, Workflow};
 use crate::coze::envelope::Envelope;
@@ -25,13 +25,8 @@ const NO_SUCH_RUN: i64 = 777_777_775;
 const NO_CHATFLOW: i64 = 777_777_780;
 
 impl Service for Studio {
-    fn name(&self) -> ServiceName {
-        ServiceName::Studio
-    }
-
-    /// There is one way to answer, however the run was started.
-    fn resume<'a>(&self, _: Mode, body: &'a str) -> Call<'a> {
-        Call::stream_resume(body)
+    fn word(&self) -> &'static str {
+        "studio"
     }
 
     fn poll(&self, run: &RunRef) -> Call<'static> {
@@ -56,16 +51,19 @@ impl Service for Studio {
         };
         match history::read(&DIALECT, run, status, body) {
             // Anything on the way can say 401 or 404.
-            Poll::NoHistory if !is_signed => Poll::Unclear(Said::ours(format!("HTTP {status}"))),
+            Poll::NoHistory if !is_signed => Poll::Unclear(Said::ours(format!(
+                "HTTP {status}, which Coze Studio did not sign (see --service)"
+            ))),
             poll => poll,
         }
     }
 
     /// It tells only what chatflows take, and older ones do not tell that.
-    fn read_description(&self, status: u16, envelope: &Envelope<'_>) -> Result<Workflow, Meaning> {
+    fn read_description(&self, status: u16, body: &str) -> Result<Workflow, Meaning> {
+        let envelope = Envelope::parse(body).unwrap_or_default();
         match (envelope.code(), status) {
             (Some(NO_CHATFLOW), _) | (Some(NO_SUCH_PATH), 401) => Ok(Workflow::default()),
-            _ => description::read(envelope, status),
+            _ => description::read(&envelope, status),
         }
     }
 

@@ -19,7 +19,7 @@ const BAD_TOKEN: &[u8] = include_bytes!("../../tests/wire/envelope_700012006_htt
 
 /// A poll of the run of `VARIABLES`.
 fn looked(service: ServiceName, status: u16, body: &[u8]) -> Poll {
-    let run = RunRef::new("7", "7535298640308535332", None).unwrap();
+    let run = RunRef::new(Some("7"), "7535298640308535332", None).unwrap();
     service.service().read_poll(&run, status, true, body)
 }
 
@@ -261,7 +261,7 @@ fn a_server_without_a_history_is_told_from_one_that_refuses() {
 
 #[test]
 fn an_unsigned_answer_does_not_say_that_coze_studio_has_no_history() {
-    let run = RunRef::new("7", "9", None).unwrap();
+    let run = RunRef::new(Some("7"), "9", None).unwrap();
     let studio = ServiceName::Studio.service();
     for (status, body) in [(401, STUDIO_401), (404, &b"404 page not found"[..])] {
         let poll = studio.read_poll(&run, status, false, body);
@@ -282,7 +282,7 @@ fn what_is_no_map_is_no_output_of_coze_studio() {
 fn an_error_of_a_gateway_is_no_sign_of_coze_studio() {
     let found = Found::new(None);
     found.learn(Some(UUID), 502);
-    assert_eq!(found.service().name(), ServiceName::Coze);
+    assert_eq!(found.service().word(), "coze");
 }
 
 #[test]
@@ -407,7 +407,7 @@ fn coze_studio_is_found_out_by_its_log_id_unless_it_was_told() {
     let name = |told, logid| {
         let found = Found::new(told);
         found.learn(logid, 200);
-        found.service().name()
+        ServiceName::parse(found.service().word()).unwrap()
     };
     assert_eq!(name(None, Some(UUID)), ServiceName::Studio);
     assert_eq!(name(Some(ServiceName::Coze), Some(UUID)), ServiceName::Coze);
@@ -431,7 +431,272 @@ fn a_service_has_one_word_and_auto_is_none() {
 fn an_unknown_name_is_answered_with_the_known_ones() {
     assert_eq!(
         ServiceName::unknown(Kind::Usage, "--service").to_string(),
-        "the service in --service is none of coze, studio \
+        "the service in --service is none of coze, studio, site \
          (leave it out, and what the server says decides)"
     );
+}
+
+// Deployed projects.
+
+const SITE_ANSWERS: &str = include_str!("../../tests/wire/site-server-answers.jsonl");
+
+/// A recorded answer: its HTTP status, and its body.
+#[track_caller]
+fn recorded(call: &str) -> (u16, String) {
+    #[derive(serde::Deserialize)]
+    struct Recorded<'a> {
+        #[serde(borrow)]
+        call: std::borrow::Cow<'a, str>,
+        http: u16,
+        #[serde(borrow)]
+        body: &'a serde_json::value::RawValue,
+    }
+    let lines = SITE_ANSWERS
+        .lines()
+        .map(|line| serde_json::from_str::<Recorded<'_>>(line).unwrap());
+    let mut found = lines.filter(|recorded| recorded.call.starts_with(call));
+    let found = found.next().expect("a call that was made");
+    (found.http, found.body.get().to_owned())
+}
+
+const TASK: &str = "0190c1f2aaaa4bbb8cccdddddddddddd";
+
+fn polled(id: &str, status: u16, body: &str) -> Poll {
+    let run = RunRef::new(None, id, Some(Mode::Async)).unwrap();
+    let site = ServiceName::Site.service();
+    site.read_poll(&run, status, false, body.as_bytes())
+}
+
+#[track_caller]
+fn polled_as_recorded(id: &str, call: &str) -> Poll {
+    let (status, body) = recorded(call);
+    polled(id, status, &body)
+}
+
+#[test]
+fn a_task_of_a_project_tells_what_became_of_the_run_byte_for_byte() {
+    let completed = success(polled_as_recorded(TASK, "GET /task/…, completed"));
+    assert_eq!(completed.output.unwrap().plain(), r#"{"result":3.0}"#);
+    let running = polled_as_recorded(TASK, "GET /task/…, running");
+    assert!(matches!(running, Poll::Running(_)), "{running:?}");
+    match polled_as_recorded("af", "GET /task/…, failed") {
+        Poll::Failed(_, said) => {
+            assert_eq!(said.message, "a must not be 13");
+            assert_eq!(
+                said.any_code(),
+                Some(crate::error::Code::Word(Box::new("ValueError".to_owned())))
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let absent = polled_as_recorded("nope", "GET /task/nope");
+    assert!(matches!(absent, Poll::Absent(ref said) if said.message == "task not found"));
+}
+
+#[test]
+fn every_end_of_a_task_is_told_and_anything_else_is_looked_at_again() {
+    let of = |fields: &str| polled("t", 200, &format!(r#"{{"task_id":"t",{fields}}}"#));
+    for (word, message) in [
+        ("cancelled", "the run was cancelled"),
+        ("timeout", "the run took too long"),
+        ("failed", "the run failed; Coze gives no reason"),
+    ] {
+        let poll = of(&format!(r#""status":"{word}","error":null"#));
+        assert!(
+            matches!(&poll, Poll::Failed(_, said) if said.message == message),
+            "{poll:?}"
+        );
+    }
+    let null = success(of(r#""status":"completed","result":null"#));
+    assert_eq!(null.output.unwrap().plain(), "null");
+    assert_eq!(success(of(r#""status":"completed""#)).output, None);
+    for (status, body) in [
+        (
+            200,
+            r#"{"task_id":"another","status":"completed","result":1}"#,
+        ),
+        (200, r#"{"task_id":"t","status":"new"}"#),
+        (200, r#"{"task_id":"t","status":"comp"#),
+        (503, r#"{"detail":"async-task storage unavailable"}"#),
+        (429, ""),
+    ] {
+        let poll = polled("t", status, body);
+        assert!(matches!(poll, Poll::Unclear(_)), "{body}: {poll:?}");
+    }
+    for (status, body) in [
+        (401, r#"{"msg":"Missing authorization header"}"#),
+        (404, r#"{"detail":"Not Found"}"#),
+        (404, "<html>"),
+    ] {
+        let poll = polled("t", status, body);
+        assert!(matches!(poll, Poll::Refused(_)), "{body}: {poll:?}");
+    }
+}
+
+#[test]
+fn a_start_of_a_project_has_the_parameters_alone_as_its_body() {
+    let site = ServiceName::Site.service();
+    for (body, sent) in [
+        (
+            r#"{"parameters":{"a": 1.0, "b":[]},"is_async":true}"#,
+            r#"{"a": 1.0, "b":[]}"#,
+        ),
+        (r#"{"parameters":"{\"a\": 1.0}"}"#, r#"{"a": 1.0}"#),
+        ("{}", "{}"),
+    ] {
+        assert_eq!(site.start(Mode::Stream, body).body(), Some(sent));
+    }
+    assert_eq!(site.start(Mode::Stream, "{}").path, "/stream_run");
+    assert_eq!(site.start(Mode::Async, "{}").path, "/async_run");
+}
+
+#[test]
+fn an_answer_of_a_project_is_understood() {
+    let site = ServiceName::Site.service();
+    let understood = |call: &str| {
+        let (status, body) = recorded(call);
+        let envelope = site.envelope(&body).unwrap();
+        let said = envelope.said(String::new);
+        let meaning = site.meaning(envelope.code(), status, false);
+        (envelope.execute_id(), said.code, said.message, meaning)
+    };
+    let started = understood("POST /async_run, x-run-id: 0190c1f2aaaa4bbb8cccdddddddddddd");
+    assert_eq!(started.0.as_deref(), Some(TASK));
+    let failed = understood("POST /run, a node raises");
+    assert_eq!((failed.1, failed.3), (Some(201_003), Meaning::Failed));
+    assert_eq!(failed.2, "值错误: a must not be 13");
+    let again = understood("POST /async_run, the same x-run-id again");
+    assert_eq!((again.0, again.3), (None, Meaning::Unclear));
+    let refused = understood("POST /run, body is no JSON");
+    assert!(refused.2.starts_with("Invalid JSON format"));
+    assert_eq!(refused.3, Meaning::Refused);
+}
+
+/// How a stream of a project ends: its result or what went wrong, and the run.
+fn streamed(stream: &[u8]) -> (String, Option<String>, bool) {
+    use crate::coze::transcript::{Ended, Transcript};
+
+    let mut frames = crate::sse::Frames::new(stream);
+    let mut transcript = Transcript::default();
+    transcript.parse = Some(ServiceName::Site.service().events());
+    while let Some(frame) = frames.next().unwrap() {
+        if transcript.ended().is_none() {
+            transcript.push(frame).unwrap();
+        }
+    }
+    let end = match transcript.ended() {
+        Some(Ended::Done) => None,
+        Some(Ended::Error { said, is_first }) => {
+            assert!(!is_first);
+            let error = Error {
+                code: said.any_code(),
+                ..Error::new(Kind::Failed, &said.message)
+            };
+            Some(error.advice())
+        }
+        other => Some(format!("{other:?}")),
+    };
+    let execute_id = transcript.execute_id.clone();
+    let heard = transcript.finish();
+    assert_eq!(heard.lost_events, 0);
+    let output = heard.output.plain().into_owned();
+    (end.unwrap_or(output), execute_id, heard.is_whole)
+}
+
+#[test]
+fn every_recorded_stream_of_a_project_comes_out_right() {
+    let result = r#"{"result": 3.0}"#;
+    for (stream, end, is_whole) in [
+        (
+            &include_bytes!("../../tests/wire/site-doc-run-stream.sse")[..],
+            result,
+            true,
+        ),
+        (
+            include_bytes!("../../tests/wire/site-server-stream-run.sse"),
+            result,
+            true,
+        ),
+        (
+            include_bytes!("../../tests/wire/site-server-stream-run-debug.sse"),
+            result,
+            true,
+        ),
+        (
+            include_bytes!("../../tests/wire/site-server-stream-run-ping.sse"),
+            result,
+            true,
+        ),
+        (
+            include_bytes!("../../tests/wire/site-server-stream-run-error.sse"),
+            "值错误: a must not be 13 (code 201003)",
+            false,
+        ),
+        (
+            include_bytes!("../../tests/wire/site-server-stream-run-canceled.sse"),
+            "Stream cancelled by user (code CANCELED)",
+            false,
+        ),
+    ] {
+        let (told, execute_id, whole) = streamed(stream);
+        assert_eq!((told.as_str(), whole), (end, is_whole));
+        assert!(execute_id.unwrap().contains("-0000-4000-8000-"));
+    }
+}
+
+#[test]
+fn only_a_whole_result_ends_a_stream_of_a_project_well() {
+    let stream = &include_bytes!("../../tests/wire/site-server-stream-run.sse")[..];
+    let whole = stream.len() - 2;
+    for cut in 0..whole {
+        assert!(!streamed(&stream[..cut]).2, "{cut}");
+    }
+    let ends_well = |data: &str| streamed(format!("event: message\ndata: {data}\n\n").as_bytes()).2;
+    assert!(ends_well(r#"{"type":"done","output":null}"#));
+    for other in [
+        r#"{"type":"workflow_end"}"#,
+        r#"{"type":"node_end","output":1}"#,
+        r#"{"output":1}"#,
+        r#"{"type":"workflow_end","output":1"#,
+        r#"["workflow_end"]"#,
+    ] {
+        assert!(!ends_well(other), "{other}");
+    }
+    let mut broken = br#"data: {"type":"done","output":"caf*"}"#.to_vec();
+    broken.extend(b"\n\n");
+    assert!(streamed(&broken).2);
+    let place = broken.iter().position(|&byte| byte == b'*').unwrap();
+    broken[place] = 0xe9;
+    assert!(!streamed(&broken).2);
+}
+
+#[test]
+fn what_a_project_takes_is_told_by_json_schema() {
+    use crate::coze::description;
+
+    let (status, body) = recorded("GET /graph_parameter");
+    let site = ServiceName::Site.service();
+    let workflow = site.read_description(status, &body).unwrap();
+    let declared = workflow.parameters.unwrap();
+    assert_eq!(
+        description::signature(&declared).text(),
+        "the workflow takes a (number, required), b (number, required), sleep (number)"
+    );
+    let faults = |given| description::faults(&declared, given);
+    assert!(faults(r#"{"a":1,"b":2.5,"sleep":null}"#).is_empty());
+    assert_eq!(
+        faults(r#"{"a":"1","slep":1}"#),
+        [
+            r#""b" (number) is required and missing"#,
+            r#""a" must be a number, not a string"#,
+            r#""slep" is unknown, the nearest is "sleep""#,
+        ]
+    );
+    for (status, body) in [
+        (404, r#"{"detail":"Not Found"}"#),
+        (200, "{}"),
+        (200, "<html>"),
+    ] {
+        assert!(site.read_description(status, body).is_err());
+    }
 }

@@ -123,7 +123,7 @@ fn an_empty_base_url_is_a_usage_error() {
 fn an_unknown_service_is_a_usage_error_of_the_option_and_a_configuration_error_elsewhere() {
     let error = |kind, place| {
         format!(
-            r#"{{"kind":"{kind}","message":"the service in {place} is none of coze, studio","hint":"leave it out, and what the server says decides"}}"#
+            r#"{{"kind":"{kind}","message":"the service in {place} is none of coze, studio, site","hint":"leave it out, and what the server says decides"}}"#
         )
     };
     let program = || Program::at(&nowhere());
@@ -225,7 +225,6 @@ fn the_base_url_may_have_a_path() {
 fn a_base_url_that_is_none_is_a_bad_configuration() {
     for url in [
         "https://www.coze.cn/work_flow?space_id=1",
-        "https://abc.coze.site",
         "ftp://127.0.0.1",
         "http://user@127.0.0.1",
         "http://127.0.0.1/?a",

@@ -606,13 +606,16 @@ fn other_requests_beside_it_are_refused() {
 
 #[test]
 fn parameters_without_a_workflow_are_refused() {
-    for arguments in [&["-p", "a=1"][..], &["-p", "a=1", "notes.txt"]] {
-        refuses(
-            arguments,
-            "--param needs --workflow",
-            "-w says which workflow takes it",
-        );
-    }
+    refuses(
+        &["-p", "a=1"],
+        "--param needs --workflow",
+        "-w says which workflow takes it",
+    );
+    refuses(
+        &["-p", "a=1", "notes.txt"],
+        "--param and FILE can't be used together",
+        "whatever is no option is a FILE; a parameter needs its -p",
+    );
     refuses_in(
         "zh_CN.UTF-8",
         &["-p", "a=1"],

@@ -1,9 +1,11 @@
-//! A stand-in for Coze on 127.0.0.1: it keeps runs, answers as api.coze.cn or Coze Studio does, and
-//! counts, so that a test can prove that nothing was started twice. This file owns connections,
-//! counts and the runs; `workflow` says what a run does, `cloud` and `studio` put it into bytes.
+//! A stand-in for Coze on 127.0.0.1: it keeps runs, answers as api.coze.cn, Coze Studio or a deployed
+//! project does, and counts, so that a test can prove that nothing was started twice. This file owns
+//! connections, counts and the runs; `workflow` says what a run does, `cloud`, `studio` and `project`
+//! put it into bytes.
 
 mod call;
 mod cloud;
+mod project;
 mod studio;
 mod workflow;
 
@@ -15,8 +17,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use self::call::{Event, Reply, Route};
+use self::call::{Door, Event, Reply, Route};
 use self::cloud::Cloud;
+use self::project::Project;
 use self::studio::Studio;
 use self::workflow::{END, Mode, Node, Phase, Run, Workflow, bulk_text};
 use super::wire::{Request, read_request, write_chunk};
@@ -26,7 +29,7 @@ use super::wire::{Request, read_request, write_chunk};
 pub use self::workflow::{
     ASKS_TWICE, BREAKS, BULK, CHOICE, CLOCK, CLOCK_MARK, CUT, ECHO, ECHO_TEXT, EMPTY_END,
     EMPTY_TEXT, FAILS, FORM, IMAGE, QUESTION, RATE_LIMITED, SLOW, STUCK, SUB_STREAM, SUB_TEXT,
-    SUB_UNUSED, SUB_VARIABLES, TYPED, UNPUBLISHED,
+    SUB_UNUSED, SUB_VARIABLES, SUM, TYPED, UNPUBLISHED,
 };
 
 /// How this Coze behaves.
@@ -52,9 +55,24 @@ pub struct Options {
     pub trimmed: bool,
     /// How many messages `BULK` and `CLOCK` stream, and how many bytes of text each of `BULK` holds.
     pub bulk: (usize, usize),
+    /// Whether a project takes the caller's id for a run in the background.
+    pub keeps_ids: bool,
+    /// Is told of every request, and may cut its connection by saying false.
+    pub watcher: Option<Watcher>,
     /// Turns a connection into a TLS one.
     pub acceptor: Option<Acceptor>,
 }
+
+/// When a watcher is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing was done about it.
+    Arrived,
+    /// All was done but to answer.
+    Done,
+}
+
+pub type Watcher = Arc<dyn Fn(&Request, Moment) -> bool + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -69,6 +87,8 @@ impl Default for Options {
             retry_after: Some("1".to_owned()),
             trimmed: false,
             bulk: (1000, 1000),
+            keeps_ids: true,
+            watcher: None,
             acceptor: None,
         }
     }
@@ -101,6 +121,8 @@ pub enum Site {
     Studio,
     /// Coze Studio before v0.3: its events' names are lower case, and it has no history for a key.
     OldStudio,
+    /// A workflow that was deployed as a project: `SUM`.
+    Project,
 }
 
 impl Site {
@@ -109,6 +131,7 @@ impl Site {
             Self::Coze => &Cloud,
             Self::Studio => &Studio { before_v030: false },
             Self::OldStudio => &Studio { before_v030: true },
+            Self::Project => &Project,
         }
     }
 }
@@ -312,8 +335,16 @@ impl Service {
         };
         let mut wire = BufReader::new(wire);
         while let Some(request) = read_request(&mut wire)? {
+            let watcher = self.options.watcher.as_ref();
+            let goes_on = |moment| watcher.is_none_or(|watcher| watcher(&request, moment));
+            if !goes_on(Moment::Arrived) {
+                break;
+            }
             let in_flight = InFlight::new(self);
             let reply = self.answer(&request);
+            if !goes_on(Moment::Done) {
+                break;
+            }
             self.send(wire.get_mut(), reply, in_flight)?;
             if request.header("connection") == Some("close") {
                 break;
@@ -371,6 +402,8 @@ impl Service {
             400 => "Bad Request",
             401 => "Unauthorized",
             429 => "Too Many Requests",
+            500 => "Internal Server Error",
+            503 => "Service Unavailable",
             _ => "Not Found",
         };
         format!("HTTP/1.1 {status} {reason}\r\n{name}: {logid}\r\nContent-Type: {media_type}\r\n")
@@ -503,13 +536,17 @@ impl State {
     fn count(&mut self, route: Route<'_>) {
         let counts = &mut self.counts;
         match route {
-            Route::StreamRun => counts.stream_run += 1,
-            Route::Run => counts.run += 1,
+            Route::StreamRun | Route::Project(Door::StreamRun) => counts.stream_run += 1,
+            Route::Run | Route::Project(Door::AsyncRun) => counts.run += 1,
             Route::StreamResume => counts.stream_resume += 1,
             Route::Resume => counts.resume += 1,
-            Route::History { node: None, .. } | Route::StudioHistory { .. } => counts.looks += 1,
+            Route::History { node: None, .. }
+            | Route::StudioHistory { .. }
+            | Route::Project(Door::Task(_)) => counts.looks += 1,
             Route::History { node: Some(_), .. } => counts.node_looks += 1,
-            Route::Describe { .. } => counts.describes += 1,
+            Route::Describe { .. } | Route::Project(Door::GraphParameter) => {
+                counts.describes += 1;
+            }
             Route::Upload => counts.uploads += 1,
             Route::Unknown => {}
         }

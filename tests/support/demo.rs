@@ -1,8 +1,8 @@
 //! The demonstration: `demo PROGRAM` runs the built program against the stand-in Coze, shows what
 //! goes in and what comes out, and fails if that is not what was promised; `demo EMULATOR PROGRAM`
 //! does so with one for another machine. `demo serve SERVICE DIRECTORY [PORT]` keeps the stand-in
-//! running, as `coze` or `studio`, for commands typed by hand with the program in that directory.
-//! Needs no network and no account.
+//! running, as `coze`, `studio` or `site`, for commands typed by hand with the program in that
+//! directory. Needs no network and no account.
 
 #[path = "mod.rs"]
 mod support;
@@ -95,6 +95,22 @@ fn demonstrate(program: &[&str]) -> Outcome<()> {
     )?;
     refused.expect("status", "Fail", 4)?;
 
+    heading("4. 部署的项目 A deployed project: parameters alone, at an address of its own");
+    let project = Coze::start(Options {
+        site: Site::Project,
+        ..Options::default()
+    });
+    println!("export COZE_BASE_URL={}", project.url());
+    let sum = r#"{"parameters":{"a":1,"b":2,"sleep":1}}"#;
+    let summed = show(
+        &[program, &["--service=site", "--async"]].concat(),
+        &project,
+        &typed(sum),
+        sum,
+        Configuration::Known,
+    )?;
+    summed.expect("output", r#"{"result":3.0}"#, 0)?;
+
     let Counts {
         stream_run,
         started,
@@ -165,7 +181,9 @@ fn show(
     request: &str,
     configuration: Configuration,
 ) -> Outcome<Answer> {
-    println!("$ {typed} | coze-workflow -v");
+    let options = program.iter().filter(|word| word.starts_with("--"));
+    let options: Vec<_> = options.copied().chain(["-v"]).collect();
+    println!("$ {typed} | coze-workflow {}", options.join(" "));
     let mut child = Command::new(program[0])
         .args(&program[1..])
         .arg("-v")
@@ -212,7 +230,12 @@ fn serve(service: &str, directory: &str, port: u16) -> Outcome<()> {
     let (site, whose) = match service {
         "coze" => (Site::Coze, "Coze"),
         "studio" => (Site::Studio, "Coze Studio"),
-        _ => return Err(format!("no stand-in for {service}; SERVICE is coze or studio").into()),
+        "site" => (Site::Project, "a deployed project"),
+        _ => {
+            return Err(
+                format!("no stand-in for {service}; SERVICE is coze, studio or site").into(),
+            );
+        }
     };
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .map_err(|error| format!("cannot listen on port {port}: {error}; give another: PORT=…"))?;
@@ -228,6 +251,27 @@ fn serve(service: &str, directory: &str, port: u16) -> Outcome<()> {
     // A proxy that leads abroad does not lead here.
     println!("export PATH=\"{directory}:$PATH\" no_proxy=127.0.0.1");
     println!("export COZE_API_KEY={KEY} COZE_BASE_URL={url}");
+    if site == Site::Project {
+        println!("export COZE_SERVICE=site");
+        for (options, what) in [
+            ("-p a:=1 -p b:=2", "求和 adds two numbers"),
+            (
+                "-p a:=1 -p b:=2 -p sleep:=5 --async",
+                "慢 slow, in the background",
+            ),
+            ("-p a:=13 -p b:=2", "失败 fails"),
+            (
+                "-p a=1 --check",
+                "参数 says what is wrong with the parameters",
+            ),
+        ] {
+            println!("\n# {what}\ncoze-workflow {options}");
+        }
+        println!("\nCtrl-C 结束 ends it.");
+        loop {
+            thread::park();
+        }
+    }
     let city = r#"{"city":"北京"}"#;
     let input = r#"{"input":"北京"}"#;
     let workflows = [

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub enum Service {
     Cloud,
     Studio,
+    /// A deployed project.
+    Site,
 }
 
 /// One run as it is streamed.
@@ -91,6 +93,9 @@ impl Session {
 
     /// The request that it answers; `workflow_id` is its own.
     pub fn request(&self, workflow_id: &str) -> String {
+        if self.service == Service::Site {
+            return json!({"parameters": {"case": workflow_id}}).to_string();
+        }
         let mut request = json!({"workflow_id": workflow_id});
         if self.resumes {
             request["event_id"] = json!(self.event_id());
@@ -102,9 +107,10 @@ impl Session {
 
     /// Where the request goes.
     pub fn path(&self) -> &'static str {
-        match self.resumes {
-            true => "/v1/workflow/stream_resume",
-            false => "/v1/workflow/stream_run",
+        match (self.service, self.resumes) {
+            (Service::Site, _) => "/stream_run",
+            (_, true) => "/v1/workflow/stream_resume",
+            (_, false) => "/v1/workflow/stream_run",
         }
     }
 
@@ -113,6 +119,8 @@ impl Session {
         match self.service {
             Service::Cloud => self.history_of_cloud(history),
             Service::Studio => self.history_of_studio(history),
+            // It knows nothing of a stream.
+            Service::Site => (404, r#"{"detail":"task not found"}"#.to_owned()),
         }
     }
 
@@ -121,6 +129,7 @@ impl Session {
         match self.service {
             Service::Cloud => ("X-Tt-Logid", "20250806104715BA070BFC777692AA724C"),
             Service::Studio => ("X-Log-Id", "7af99dba-1020-4aa3-9365-e8ce24bea90c"),
+            Service::Site => ("Server", "uvicorn"),
         }
     }
 
@@ -132,13 +141,14 @@ impl Session {
             Service::Studio => format!(
                 "/v1/workflow/get_run_history?workflow_id={workflow_id}&execute_id={execute_id}"
             ),
+            Service::Site => format!("/task/{execute_id}"),
         }
     }
 
     /// What a look at another service's path is answered.
     pub fn no_history_there(&self) -> (u16, &'static str) {
         match self.service {
-            Service::Cloud => (404, "404 page not found"),
+            Service::Cloud | Service::Site => (404, "404 page not found"),
             Service::Studio => (
                 401,
                 include_str!("../wire/derived_studio_401_missing_session.json"),
@@ -225,10 +235,66 @@ const PING: &str = r#"{"content":"{}","node_execute_uuid":""}"#;
 const DONE: &str = r#"{"node_execute_uuid":"","debug_url":"https://www.coze.cn/work_flow?execute_id=7600000000000000001\u0026space_id=75\u0026workflow_id=7"}"#;
 
 pub fn sessions() -> Vec<Session> {
-    [samples(), live(), written(), studio_written()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        samples(),
+        live(),
+        written(),
+        studio_written(),
+        of_projects(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The name that must be told to the program: nothing on the wire tells it.
+pub fn told(service: Service) -> Option<&'static str> {
+    (service == Service::Site).then_some("site")
+}
+
+/// What the published server of deployed projects streamed.
+fn of_projects() -> Vec<Session> {
+    let of_project = |name, stream: &str| Session {
+        service: Service::Site,
+        execute_id: "66b98c71-0000-4000-8000-000000000002",
+        text: r#"{"result": 3.0}"#,
+        ..sample(name, stream)
+    };
+    vec![
+        Session {
+            execute_id: "1878882f-0000-4000-8000-000000000001",
+            ..of_project(
+                "a project's nodes, as documented",
+                include_str!("../wire/site-doc-run-stream.sse"),
+            )
+        },
+        of_project(
+            "a project's result",
+            include_str!("../wire/site-server-stream-run.sse"),
+        ),
+        of_project(
+            "a project's nodes, then its result",
+            include_str!("../wire/site-server-stream-run-debug.sse"),
+        ),
+        of_project(
+            "a project's ping",
+            include_str!("../wire/site-server-stream-run-ping.sse"),
+        ),
+        Session {
+            exit_code: 1,
+            ..of_project(
+                "a project's failure",
+                include_str!("../wire/site-server-stream-run-error.sse"),
+            )
+        },
+        Session {
+            exit_code: 1,
+            ..of_project(
+                "a project's run that was cancelled, without a last id",
+                include_str!("../wire/site-server-stream-run-canceled.sse"),
+            )
+        },
+    ]
 }
 
 fn samples() -> Vec<Session> {

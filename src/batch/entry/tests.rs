@@ -39,7 +39,7 @@ impl Bench {
 
     #[track_caller]
     fn create(&self, directory: &Directory, number: u32) -> Option<Entry> {
-        let start = Start::new(1, BASE, None, &self.identity);
+        let start = Start::new(1, BASE, None, &self.identity, None);
         Entry::create(directory, self.identity.name, number, start).unwrap()
     }
 
@@ -106,7 +106,6 @@ fn ended(response: &Response) -> Line<&Response> {
 fn word(state: &State) -> &'static str {
     match state {
         State::NotStarted => "not started",
-        State::StartedWithoutId => "without id",
         State::Started => "started",
         State::Unanswered => "unanswered",
         State::Ended(_) => "ended",
@@ -184,7 +183,7 @@ fn what_was_written_is_read() {
     let success = response(Outcome::Success);
     let unknown = response(Outcome::Error(Error::new(Kind::Unknown, "why")));
     let cases: [(&[Line<&Response>], &str, bool); 6] = [
-        (&[], "without id", false),
+        (&[], "started", false),
         (&[started()], "started", true),
         (&[not_started()], "not started", false),
         (&[Line::Unanswered { at: 2 }], "unanswered", false),
@@ -370,6 +369,7 @@ fn a_later_version_is_not_understood_and_not_started_again() {
         id: None,
         content: bench.identity.content,
         asked: None,
+        run: None,
     };
     entry.write(&Line::Starting(asking)).unwrap();
     entry.write(&not_started()).unwrap();
@@ -465,7 +465,7 @@ fn a_directory_that_is_gone_starts_nothing() {
     let bench = Bench::new();
     let directory = bench.directory();
     fs::remove_dir(bench.path()).unwrap();
-    let start = Start::new(1, BASE, None, &bench.identity);
+    let start = Start::new(1, BASE, None, &bench.identity, None);
     let error = Entry::create(&directory, bench.identity.name, 1, start).unwrap_err();
     assert_eq!(error.kind, Kind::Config);
     let begin = "cannot write the journal ";

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::*;
-use crate::cli::Options;
 use crate::coze::event::Interrupt;
 use crate::language::Language;
 use crate::response::Outcome;
+use crate::service::ServiceName;
 use crate::text::Text;
 use crate::time::SystemClock;
 use crate::time::scripted::ScriptedClock;
@@ -22,6 +22,9 @@ const RESUME: &str = r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"
 const OTHER_RESUME: &str =
     r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":"y"}"#;
 
+const PROJECT: Option<ServiceName> = Some(ServiceName::Site);
+const OWN: &str = "0190c1f2aaaa4bbb8cccdddddddddddd";
+
 const NO_RERUN: Rerun = Rerun {
     unknown: false,
     failed: false,
@@ -30,6 +33,14 @@ const RERUN: Rerun = Rerun {
     unknown: true,
     failed: true,
 };
+
+fn options(service: Option<ServiceName>, rerun: Rerun) -> Options {
+    Options {
+        service,
+        rerun,
+        ..Options::default()
+    }
+}
 
 /// The scripted clock, with the chance of the real one: no two processes are alike.
 #[derive(Debug, Default)]
@@ -73,8 +84,23 @@ impl Bench {
 
     #[track_caller]
     fn open_to(&self, rerun: Rerun) -> Journal<'static> {
+        self.open_for(None, rerun)
+    }
+
+    #[track_caller]
+    fn open_for(&self, service: Option<ServiceName>, rerun: Rerun) -> Journal<'static> {
         let clock: &'static TestClock = Box::leak(Box::default());
-        Journal::open(&self.path(), BASE, rerun, clock).unwrap()
+        Journal::open(&self.path(), BASE, &options(service, rerun), clock).unwrap()
+    }
+
+    /// A process that sends it to a deployed project, gets that far, and is killed.
+    #[track_caller]
+    fn sent_to_project(&self, mode: Mode, then: impl FnOnce(&Ticket<'_>)) {
+        let journal = self.open_for(PROJECT, RERUN);
+        let ticket = runs(recall(&journal, RUN));
+        ticket.started(OWN, mode);
+        ticket.starting().unwrap();
+        then(&ticket);
     }
 
     /// A process that takes the request, sends it, gets that far, and is killed.
@@ -341,7 +367,7 @@ fn what_is_known_by_its_execute_id_is_watched_even_when_unknown_is_run_again() {
             ticket.settle(&mut response(error(kind), "9")).unwrap();
         });
         bench.age();
-        let run = RunRef::new("7", "9", Some(Mode::Async)).unwrap();
+        let run = RunRef::new(Some("7"), "9", Some(Mode::Async)).unwrap();
         assert_eq!(watches(recall(&bench.open_to(RERUN), RUN)).0.run, run);
     }
 }
@@ -466,7 +492,7 @@ fn what_is_waited_for_ends_running_at_its_deadline_with_the_id_that_is_known() {
     ticket.starting().unwrap();
     ticket.started("9", Mode::Stream);
     let clock = TestClock::default();
-    let other = Journal::open(&bench.path(), BASE, NO_RERUN, &clock).unwrap();
+    let other = Journal::open(&bench.path(), BASE, &options(None, NO_RERUN), &clock).unwrap();
     let deadline = Deadline::after(&clock, Some(Duration::from_secs(60)));
     // Nobody holds this one.
     runs(other.recall(&parse(NAMED), Patience::Until(deadline)));
@@ -688,7 +714,13 @@ fn another_server_is_another_request() {
     let bench = Bench::new();
     bench.sent(RUN, |_| {});
     let clock = TestClock::default();
-    let other = Journal::open(&bench.path(), "https://api.coze.com", NO_RERUN, &clock).unwrap();
+    let other = Journal::open(
+        &bench.path(),
+        "https://api.coze.com",
+        &options(None, NO_RERUN),
+        &clock,
+    )
+    .unwrap();
     runs(recall(&other, RUN));
 }
 
@@ -724,4 +756,142 @@ fn jobs_side_by_side_start_each_request_once() {
     });
     assert_eq!(starts.into_inner(), 8);
     assert_eq!(bench.files().len(), 8);
+}
+
+// Deployed projects, where a start carries an id of ours.
+
+#[test]
+fn the_id_of_a_start_is_on_the_disk_before_it_is_sent() {
+    let bench = Bench::new();
+    bench.sent_to_project(Mode::Async, |_| {});
+    let text = fs::read_to_string(&bench.files()[0]).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    assert!(
+        text.contains(&format!(r#""run":["{OWN}","async"]"#)),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_background_start_that_was_not_confirmed_is_looked_for_under_its_id() {
+    let bench = Bench::new();
+    bench.sent_to_project(Mode::Async, |_| {});
+    bench.age();
+    for rerun in [NO_RERUN, RERUN] {
+        let journal = bench.open_for(PROJECT, rerun);
+        let ticket = runs(recall(&journal, RUN));
+        let earlier = ticket.earlier().unwrap();
+        assert_eq!((&*earlier.execute_id, earlier.mode), (OWN, Mode::Async));
+        assert!(earlier.at > 0 && earlier.may_have_arrived);
+        // It may be sent again, as the same try.
+        ticket.starting().unwrap();
+        assert_eq!(bench.files().len(), 1);
+        assert_eq!(word(&recall(&journal, RUN)), "busy");
+    }
+}
+
+#[test]
+fn a_confirmed_start_is_watched_and_the_server_is_known_to_keep_ids() {
+    let bench = Bench::new();
+    assert!(!bench.open_for(PROJECT, RERUN).knows_kept_ids());
+    bench.sent_to_project(Mode::Async, |ticket| ticket.confirmed(OWN));
+    bench.age();
+    let journal = bench.open_for(PROJECT, RERUN);
+    assert!(journal.knows_kept_ids());
+    let (watch, ticket) = watches(recall(&journal, RUN));
+    assert_eq!(watch.run.execute_id(), OWN);
+    assert!(ticket.earlier().is_none());
+    let clock = TestClock::default();
+    let other = "https://other.example";
+    let other = Journal::open(&bench.path(), other, &options(PROJECT, NO_RERUN), &clock);
+    assert!(!other.unwrap().knows_kept_ids());
+}
+
+#[test]
+fn a_stream_that_was_lost_is_unknown_with_its_id_and_can_be_run_again() {
+    for ends in [false, true] {
+        let bench = Bench::new();
+        bench.sent_to_project(Mode::Stream, |ticket| {
+            let mut unknown = response(error(Kind::Unknown), OWN);
+            if ends {
+                ticket.settle(&mut unknown).unwrap();
+            }
+        });
+        bench.age();
+        let told = answers(recall(&bench.open_for(PROJECT, NO_RERUN), RUN));
+        assert_eq!((told.kind(), &*told.execute_id), (Some(Kind::Unknown), OWN));
+        let hint = told.error.unwrap().hint;
+        assert_eq!(hint, Some(look_or_rerun()));
+        let journal = bench.open_for(PROJECT, RERUN);
+        let ticket = runs(recall(&journal, RUN));
+        assert!(ticket.earlier().is_none());
+    }
+}
+
+#[test]
+fn what_stays_unknown_in_the_background_is_looked_for_or_run_again_when_asked_to() {
+    let bench = Bench::new();
+    bench.sent_to_project(Mode::Async, |ticket| {
+        let mut unknown = response(error(Kind::Unknown), OWN);
+        ticket.settle(&mut unknown).unwrap();
+    });
+    bench.age();
+    let journal = bench.open_for(PROJECT, NO_RERUN);
+    assert!(runs(recall(&journal, RUN)).earlier().is_some());
+    let journal = bench.open_for(PROJECT, RERUN);
+    assert!(runs(recall(&journal, RUN)).earlier().is_none());
+}
+
+#[test]
+fn a_refusal_after_a_pause_makes_a_try_of_its_own_under_the_same_id() {
+    let bench = Bench::new();
+    bench.sent_to_project(Mode::Async, |ticket| {
+        ticket.rate_refused(&Error::new(Kind::Unreachable, "busy"));
+        ticket.starting().unwrap();
+    });
+    assert_eq!(bench.files().len(), 2);
+    let journal = bench.open_for(PROJECT, NO_RERUN);
+    let ticket = runs(recall(&journal, RUN));
+    assert_eq!(ticket.earlier().unwrap().execute_id, OWN);
+}
+
+#[test]
+fn a_damaged_start_is_looked_for_but_never_sent_again() {
+    let bench = Bench::new();
+    bench.sent_to_project(Mode::Async, |_| {});
+    let mut text = fs::read(&bench.files()[0]).unwrap();
+    text.extend_from_slice(b"{\"started\":");
+    fs::write(&bench.files()[0], text).unwrap();
+    bench.age();
+    let journal = bench.open_for(PROJECT, RERUN);
+    let earlier = runs(recall(&journal, RUN)).earlier().unwrap();
+    // So long ago that nobody trusts a server that does not know it.
+    assert_eq!((&*earlier.execute_id, earlier.at), (OWN, 0));
+}
+
+#[test]
+fn a_question_that_was_answered_is_looked_at_again() {
+    let bench = Bench::new();
+    let mut asked = response(interrupted("9/1"), "9");
+    asked.execute_id = "9".to_owned();
+    bench.settled(RUN, asked);
+    answers(recall(&bench.open(), RUN));
+    // A refused answer leaves it open.
+    bench.settled(RESUME, response(error(Kind::Refused), "9"));
+    answers(recall(&bench.open(), RUN));
+    bench.settled(RESUME, response(Outcome::Success, "9"));
+    let journal = bench.open();
+    let (watch, ticket) = watches(recall(&journal, RUN));
+    assert_eq!(watch.run.execute_id(), "9");
+    ticket.settle(&mut response(Outcome::Success, "9")).unwrap();
+    drop(ticket);
+    assert_eq!(answers(recall(&bench.open(), RUN)).kind(), None);
+}
+
+#[test]
+fn what_was_sent_to_another_service_is_not_looked_for() {
+    let bench = Bench::new();
+    bench.sent_to_project(Mode::Async, |_| {});
+    let told = answers(recall(&bench.open(), RUN));
+    assert_eq!((told.kind(), &*told.execute_id), (Some(Kind::Unknown), OWN));
 }

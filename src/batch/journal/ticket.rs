@@ -6,12 +6,13 @@ use std::cell::RefCell;
 use serde_json::value::RawValue;
 
 use super::{Journal, PAUSES, task_mode};
-use crate::batch::entry::{Entry, Line, Start};
+use crate::batch::entry::{Entry, Line, Start, create_new};
 use crate::batch::fingerprint::Identity;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
 use crate::input::request::{Request, Task};
 use crate::response::Response;
+use crate::run::OwnRun;
 
 /// A request's place in the journal, held by this row alone once it is on the disk.
 pub(crate) struct Ticket<'j> {
@@ -21,6 +22,8 @@ pub(crate) struct Ticket<'j> {
     /// The interrupt that the request answers.
     event_id: Option<String>,
     mode: Mode,
+    /// What an earlier process may have started.
+    earlier: Option<OwnRun>,
     held: RefCell<Held>,
 }
 
@@ -36,6 +39,8 @@ struct Held {
     number: u32,
     entry: Option<Entry>,
     stage: Stage,
+    /// The run, where its id is of our own making.
+    run: Option<(String, Mode)>,
     /// Why the `execute_id` is not on the disk.
     fault: Option<Error>,
 }
@@ -52,15 +57,18 @@ enum Stage {
 }
 
 impl<'j> Ticket<'j> {
-    /// With an entry: of a run that was started, and is only looked at.
+    /// With an entry: of a run that was started, and is only looked at; or of one that an earlier
+    /// process may have started.
     pub(super) fn new(
         journal: &'j Journal<'j>,
         request: &Request,
         identity: Identity,
         number: u32,
         entry: Option<Entry>,
+        earlier: Option<OwnRun>,
     ) -> Self {
         let stage = match entry {
+            Some(_) if earlier.is_some() => Stage::Starting,
             Some(_) => Stage::Watching,
             None => Stage::Vacant,
         };
@@ -72,14 +80,20 @@ impl<'j> Ticket<'j> {
                 Ok(Task::Resume(resume)) => Some(resume.event_id.clone()),
                 _ => None,
             },
-            mode: task_mode(request),
+            mode: (earlier.as_ref()).map_or(task_mode(request), |earlier| earlier.mode),
             held: RefCell::new(Held {
                 number,
                 entry,
                 stage,
+                run: None,
                 fault: None,
             }),
+            earlier,
         }
+    }
+
+    pub(crate) fn earlier(&self) -> Option<OwnRun> {
+        self.earlier.clone()
     }
 
     /// To be called each time before a run, or an answer to an interrupt, is sent: when this is done,
@@ -93,7 +107,8 @@ impl<'j> Ticket<'j> {
             Stage::Starting | Stage::Started | Stage::Watching | Stage::Lost => return Ok(()),
         };
         let (at, base_url) = (self.journal.clock.unix(), &self.journal.base_url);
-        let start = Start::new(at, base_url, self.id.clone(), &self.identity);
+        let run = held.run.clone();
+        let start = Start::new(at, base_url, self.id.clone(), &self.identity, run);
         let name = self.identity.name;
         let Some(entry) = Entry::create(&self.journal.directory, name, number, start)? else {
             held.stage = Stage::Lost;
@@ -113,19 +128,30 @@ impl<'j> Ticket<'j> {
         self.held.borrow().stage == Stage::Lost
     }
 
-    /// The run is known by its id. That this can't be written is told at the end.
+    /// The run is known by its id; before it is sent, if that is ours. That this can't be written is
+    /// told at the end.
     pub(crate) fn started(&self, execute_id: &str, mode: Mode) {
         let mut held = self.held.borrow_mut();
-        if held.stage != Stage::Starting {
-            return;
+        match held.stage {
+            Stage::Vacant => held.run = Some((execute_id.to_owned(), mode)),
+            Stage::Starting => {
+                held.stage = Stage::Started;
+                let written = held.append(&Line::Started {
+                    at: self.journal.clock.unix(),
+                    execute_id: execute_id.to_owned(),
+                    mode,
+                });
+                held.fault = written.err();
+            }
+            Stage::Lost | Stage::NotStarted | Stage::Started | Stage::Watching => {}
         }
-        held.stage = Stage::Started;
-        let written = held.append(&Line::Started {
-            at: self.journal.clock.unix(),
-            execute_id: execute_id.to_owned(),
-            mode,
-        });
-        held.fault = written.err();
+    }
+
+    /// The server has the run under our id, which shows that it keeps such ids.
+    pub(crate) fn confirmed(&self, execute_id: &str) {
+        self.started(execute_id, Mode::Async);
+        // What can't be remembered will be found out anew.
+        let _ = create_new(&self.journal.kept);
     }
 
     /// It was refused for its rate, and will be sent again after a pause. The next `starting` makes

@@ -3,7 +3,7 @@
 # What may follow an option is told by the name of its value: FILE, DIR, NAME=VALUE (which may name a
 # file after an @), or one of these words.
 
-BEGIN { choices["--service"] = "coze studio"; choices["--rerun"] = "unknown failed" }
+BEGIN { choices["--service"] = "coze studio site"; choices["--rerun"] = "unknown failed" }
 
 # `  -c, --config FILE  words`, `      --async  words`
 /^  (-[^-], |    )--/ {

@@ -27,7 +27,17 @@ pub(super) enum Route<'a> {
         workflow_id: &'a str,
     },
     Upload,
+    Project(Door<'a>),
     Unknown,
+}
+
+/// What a deployed project is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Door<'a> {
+    StreamRun,
+    AsyncRun,
+    Task(&'a str),
+    GraphParameter,
 }
 
 impl<'a> Route<'a> {
@@ -41,6 +51,10 @@ impl<'a> Route<'a> {
             ("POST", ["v1", "workflow", "stream_resume"]) => Self::StreamResume,
             ("POST", ["v1", "workflows", "resume"]) => Self::Resume,
             ("POST", ["v1", "files", "upload"]) => Self::Upload,
+            ("POST", ["stream_run"]) => Self::Project(Door::StreamRun),
+            ("POST", ["async_run"]) => Self::Project(Door::AsyncRun),
+            ("GET", ["task", id]) => Self::Project(Door::Task(id)),
+            ("GET", ["graph_parameter"]) => Self::Project(Door::GraphParameter),
             ("GET", ["v1", "workflow", "get_run_history"]) => Self::StudioHistory {
                 execute_id: query
                     .split('&')

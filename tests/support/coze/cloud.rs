@@ -25,7 +25,10 @@ impl Dialect for Cloud {
         request: &Request,
         route: Route<'_>,
     ) -> Reply {
-        if matches!(route, Route::StudioHistory { .. } | Route::Unknown) {
+        if matches!(
+            route,
+            Route::StudioHistory { .. } | Route::Project(_) | Route::Unknown
+        ) {
             return Reply::text(404, "404 page not found");
         }
         if !options.admits(request) {
@@ -43,7 +46,9 @@ impl Dialect for Cloud {
             } => look(options, state, workflow_id, execute_id, node),
             Route::Describe { workflow_id } => describe(state, workflow_id),
             Route::Upload => upload(request),
-            Route::StudioHistory { .. } | Route::Unknown => unreachable!("answered above"),
+            Route::StudioHistory { .. } | Route::Project(_) | Route::Unknown => {
+                unreachable!("answered above")
+            }
         }
     }
 

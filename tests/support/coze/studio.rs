@@ -41,7 +41,9 @@ impl Dialect for Studio {
             Route::StudioHistory { .. } if self.before_v030 => return no_session(),
             Route::History { .. } | Route::Resume => return no_session(),
             Route::Unknown if request.target.starts_with("/v1/") => return no_session(),
-            Route::Unknown => return Reply::text(404, "Cannot open requested path"),
+            Route::Project(_) | Route::Unknown => {
+                return Reply::text(404, "Cannot open requested path");
+            }
             _ => {}
         }
         if request.header("authorization").is_none() {
@@ -57,7 +59,7 @@ impl Dialect for Studio {
             Route::StudioHistory { execute_id } => look(state, execute_id),
             Route::Describe { workflow_id } => describe(workflow_id),
             Route::Upload => upload(request),
-            Route::History { .. } | Route::Resume | Route::Unknown => {
+            Route::History { .. } | Route::Resume | Route::Project(_) | Route::Unknown => {
                 unreachable!("answered above")
             }
         }

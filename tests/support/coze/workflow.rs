@@ -59,6 +59,9 @@ pub const STUCK: &str = "7000000000000000022";
 /// on and gives `{"output":PARAMETERS}`.
 pub const BREAKS: &str = "7000000000000000023";
 
+/// Gives `{"result":a+b}`, in floating point, and fails when `a` is 13. What a project has deployed.
+pub const SUM: &str = "7000000000000000024";
+
 const IMAGE_URL: &str = "https://image.example/cat.png?size=1024&sign=abc";
 /// What the Output node says, in its three pieces.
 pub(super) const SAID: [&str; 3] = ["正在处理", "，请稍候", "……"];
@@ -116,6 +119,7 @@ pub(super) enum Workflow {
     Typed,
     Stuck,
     Breaks,
+    Sum,
 }
 
 impl Workflow {
@@ -144,6 +148,7 @@ impl Workflow {
             TYPED => Self::Typed,
             STUCK => Self::Stuck,
             BREAKS => Self::Breaks,
+            SUM => Self::Sum,
             _ => return None,
         })
     }
@@ -159,6 +164,7 @@ impl Workflow {
     pub(super) fn inputs(self) -> &'static [Field] {
         match self {
             Self::Typed => TAKEN,
+            Self::Sum => SUMMANDS,
             _ => &[],
         }
     }
@@ -168,7 +174,7 @@ impl Workflow {
 #[derive(Debug)]
 pub(super) struct Field {
     pub(super) name: &'static str,
-    /// `string` or `integer`.
+    /// `string`, `integer` or `number`.
     pub(super) kind: &'static str,
     pub(super) required: bool,
 }
@@ -193,6 +199,7 @@ impl Field {
     pub(super) fn fits(&self, value: &Value) -> bool {
         match self.kind {
             "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
             _ => value.is_string(),
         }
     }
@@ -200,7 +207,7 @@ impl Field {
     /// What takes the place of an absent value, or of one of the wrong type.
     fn zero(&self) -> Value {
         match self.kind {
-            "integer" => 0.into(),
+            "integer" | "number" => 0.into(),
             _ => "".into(),
         }
     }
@@ -377,6 +384,14 @@ impl Run {
                     r#"{{"fixed":"constant","input":{input},"more":{more}}}"#
                 ))
             }
+            Workflow::Sum => {
+                let [a, b] = ["a", "b"].map(|name| self.number(name));
+                if (a - 13.0).abs() < f64::EPSILON {
+                    Ending::Fails(Failure::Node)
+                } else {
+                    variables(format!(r#"{{"result": {:?}}}"#, a + b))
+                }
+            }
             Workflow::Unpublished => unreachable!("it is refused"),
         };
         Story { said, ending }
@@ -432,6 +447,11 @@ impl Run {
     fn parameter(&self, name: &str) -> String {
         let parameters: Value = serde_json::from_str(&self.parameters).unwrap_or_default();
         parameters[name].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn number(&self, name: &str) -> f64 {
+        let parameters: Value = serde_json::from_str(&self.parameters).unwrap_or_default();
+        parameters[name].as_f64().unwrap_or_default()
     }
 
     /// The token that a run of a model would use.
@@ -505,6 +525,20 @@ impl Run {
 }
 
 const TAKEN: &[Field] = &[Field::required("input"), Field::optional("more", "string")];
+const SUMMANDS: &[Field] = &[
+    Field {
+        name: "a",
+        kind: "number",
+        required: true,
+    },
+    Field {
+        name: "b",
+        kind: "number",
+        required: true,
+    },
+    Field::optional("sleep", "number"),
+    Field::optional("key", "string"),
+];
 const PERSON: Question =
     Question::Form(&[Field::required("name"), Field::optional("age", "integer")]);
 const FIRST: Question = Question::Form(&[Field {
