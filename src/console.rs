@@ -131,8 +131,9 @@ impl<'a> Console<'a> {
     /// A line for `-v`.
     fn explain(&self, line: &str) {
         if self.options.verbose {
-            let elapsed = self.clock.now().as_secs_f64();
-            self.tell_line(&format!("[{elapsed:9.3}]"), line);
+            let elapsed = self.clock.now();
+            let (seconds, milliseconds) = (elapsed.as_secs(), elapsed.subsec_millis());
+            self.tell_line(&format!("[{seconds:5}.{milliseconds:03}]"), line);
         }
     }
 

@@ -116,8 +116,9 @@ impl Status {
         add(failed.to_string(), "without success", "未成功");
         let each = elapsed.checked_div(u32::try_from(done).unwrap_or(u32::MAX));
         if let Some(each) = each {
-            let rate = 60.0 / each.as_secs_f64();
-            add(format!("{rate:.0}"), "a minute", "个每分钟");
+            let each_micros = each.as_micros().max(1);
+            let rate = (60_000_000 + each_micros / 2) / each_micros;
+            add(rate.to_string(), "a minute", "个每分钟");
             if let Some(total) = self.total {
                 let left = u32::try_from(total.saturating_sub(done)).unwrap_or(u32::MAX);
                 add(clock(each.saturating_mul(left)), "left", "后完成");

@@ -183,8 +183,9 @@ impl View {
         };
         let id = id.map(|id| format!(" {id}")).unwrap_or_default();
         let head = printable::line(&format!("{mark}{id} {word}"));
-        let (seconds, unit) = (elapsed.as_secs_f64(), self.language.pick("s", "秒"));
-        let time = format!("{seconds:.1} {unit}");
+        let tenths = (elapsed.as_millis() + 50) / 100;
+        let unit = self.language.pick("s", "秒");
+        let time = format!("{}.{} {unit}", tenths / 10, tenths % 10);
         let mut facts = vec![&*time, &*response.execute_id];
         if response.is_from_journal {
             facts.push(self.language.pick("from the journal", "取自运行记录"));

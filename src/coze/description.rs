@@ -264,9 +264,8 @@ fn compare(declared: &[Parameter], json: &str, within: &str, faults: &mut Vec<St
 
 /// 3.0 is an integer as well: it is the same number as 3.
 fn noun_of(json: &str) -> &'static str {
-    let is_whole = json
-        .parse::<f64>()
-        .is_ok_and(|number| number.fract() == 0.0);
+    let number = serde_json::from_str::<f64>(json);
+    let is_whole = number.is_ok_and(|number| number.fract() == 0.0);
     let mut types = TYPES.iter().skip(usize::from(!is_whole));
     let found = types.find(|(.., starts)| json.starts_with(|first| starts.contains(first)));
     found.map_or("null", |(_, noun, _)| noun)
