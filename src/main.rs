@@ -16,6 +16,7 @@ mod error;
 mod http;
 mod input;
 mod language;
+mod platform;
 mod proof;
 mod response;
 mod run;
