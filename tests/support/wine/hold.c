@@ -11,8 +11,8 @@ int main(int count, char **arguments) {
   if (strcmp(arguments[2], "write") == 0) sharing |= FILE_SHARE_WRITE;
   HANDLE file = CreateFileA(arguments[1], GENERIC_READ, sharing, NULL, OPEN_EXISTING, 0, NULL);
   if (file == INVALID_HANDLE_VALUE) return 1;
-  fputs("held\n", stdout);
-  fflush(stdout);
+  DWORD written;
+  WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), "held\n", 5, &written, NULL);
   while (getchar() != EOF) {}
   return 0;
 }
