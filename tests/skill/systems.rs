@@ -9,6 +9,7 @@ use object::read::macho::{LoadCommandVariant, MachOFile64};
 use object::read::pe::PeFile64;
 use object::{Architecture, Endianness, Object};
 use ring::digest::{SHA256, digest};
+use serde_json::Value;
 
 use crate::assembled::{skill, skip};
 
@@ -145,6 +146,22 @@ fn windows_has_all_that_its_program_needs() {
                 ]
                 .contains(&&*library);
             assert!(is_of_the_system, "{library}");
+        }
+    }
+}
+
+/// Held where std was built with the program: one that came ready is larger, and names the sources
+/// of its makers.
+#[test]
+fn no_program_is_larger_than_its_budget() {
+    let budget = include_str!("../bench/budget.json");
+    let budget: Value = serde_json::from_str(budget).unwrap();
+    for (name, most) in budget["systems"].as_object().unwrap() {
+        for path in programs(name) {
+            let data = fs::read(path).unwrap();
+            let is_small = data.len() as u64 <= most.as_u64().unwrap();
+            let has_ready_std = data.windows(7).any(|bytes| bytes == b"/rustc/");
+            assert!(is_small || has_ready_std, "{name}: {} bytes", data.len());
         }
     }
 }
