@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::support::coze::{self, Coze, Options};
 
 /// A path of this machine, as Windows calls it.
 fn windows(path: &Path) -> String {
@@ -111,4 +112,52 @@ fn an_output_file_that_another_program_has_open_is_written_in_place() {
     assert_eq!(ended.code, 0, "{}", ended.stdout);
     assert_eq!(fs::read(ended.path().join("out")).unwrap(), b"hello");
     assert_eq!(fs::read_dir(ended.path()).unwrap().count(), 1);
+}
+
+#[test]
+#[ignore = "for Windows"]
+fn the_commands_of_the_readme_are_right_for_cmd() {
+    let readme = include_str!("../../README.md");
+    let blocks = readme.split("```bat\n").skip(1);
+    let commands: Vec<_> = blocks
+        .map(|rest| rest.split_once("```").unwrap().0)
+        .collect();
+    assert_eq!(commands.len(), 2, "one for each language");
+    for commands in commands {
+        let coze = Coze::start(Options::default());
+        let commands = commands
+            .replace("7xxxxxxxxxxxxxxxxxx", coze::ECHO)
+            .replace(r"C:\pictures", r"pictures")
+            .replace('\n', "\r\n");
+        let request = format!(
+            r#"{{"workflow_id":"{}","parameters":{{"a":1}}}}"#,
+            coze::ECHO
+        );
+        let path = support::program::path();
+        let programs = windows(Path::new(&path).parent().unwrap());
+        let ended = Program::beside("cmd")
+            .env("COZE_API_KEY", support::program::KEY)
+            .env("COZE_BASE_URL", coze.url())
+            .file("pictures/cat.png", "a cat")
+            .file("request.json", request)
+            .file(
+                "t.cmd",
+                format!("@set PATH={programs}\r\n@chcp 65001 >NUL\r\n@echo off\r\n{commands}"),
+            )
+            .args(&["/c", "t.cmd"])
+            .run("");
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (0, ""),
+            "{}",
+            ended.stdout
+        );
+        assert!(ended.stdout.ends_with("{\"a\":1}\n"), "{}", ended.stdout);
+        let result = fs::read_to_string(ended.path().join("result.json")).unwrap();
+        for part in ["\"days\":3", "\"image\":\"{", "\"city\":\""] {
+            assert!(result.contains(part), "{result}");
+        }
+        let counts = coze.counts();
+        assert_eq!((counts.stream_run, counts.uploads), (2, 1));
+    }
 }
