@@ -142,7 +142,7 @@ fn the_commands_of_the_readme_are_right_for_cmd() {
             .file("request.json", request)
             .file(
                 "t.cmd",
-                format!("@set PATH={programs}\r\n@chcp 65001 >NUL\r\n@echo off\r\n{commands}"),
+                format!("@set PATH={programs}\r\n@echo off\r\n{commands}"),
             )
             .args(&["/c", "t.cmd"])
             .run("");
