@@ -8,22 +8,31 @@ BUILT = $(CARGO_TARGET_DIR)/release/$(NAME)
 MAN = $(CARGO_TARGET_DIR)/man
 COMPLETIONS = $(CARGO_TARGET_DIR)/completions
 
-# make static ARCH=aarch64 builds for another machine, and says so in the program's name.
+# make static ARCH=aarch64 or OS=macos builds for another machine, and says so in the program's name.
 HERE := $(shell uname -m)
 ARCH = $(HERE)
+OS = linux
 static_of = $(CARGO_TARGET_DIR)/static/$(NAME)$(addprefix -,$(filter-out $(HERE),$(1)))
-STATIC = $(call static_of,$(ARCH))
+STATIC = $(call static_of,$(ARCH)$(if $(filter-out linux,$(OS)),-$(OS))$(if $(filter windows,$(OS)),.exe))
 
-# What make skill puts together: for these machines, here, of this time (the commit's). BINARIES are
-# the programs that go in, as ARCH=PATH; those of make static, built first, unless it is given.
+# What make skill puts together: for these systems, on Linux for these machines, here, of this time
+# (the commit's). BINARIES are the programs that go in, as MACHINE=PATH; those of make static, built
+# first, unless it is given.
+OSES = linux
 ARCHES = x86_64 aarch64
 DIST = dist
-BINARIES = $(foreach arch,$(ARCHES),$(arch)=$(call static_of,$(arch)))
+has = $(if $(filter $(1),$(OSES)),$(2))
+MACHINES = $(call has,linux,$(ARCHES)) $(call has,macos,aarch64-macos x86_64-macos) $(call has,windows,x86_64-windows.exe)
+BINARIES = $(foreach machine,$(MACHINES),$(machine)=$(call static_of,$(machine)))
+TARGETS = $(call has,linux,$(ARCHES:=-unknown-linux-musl)) \
+  $(call has,macos,aarch64-apple-darwin x86_64-apple-darwin) $(call has,windows,x86_64-pc-windows-gnullvm)
+# As OpenClaw calls them.
+SYSTEMS = $(call has,linux,"linux") $(call has,macos,"darwin") $(call has,windows,"win32")
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>&1 | grep -x '[0-9]*' || echo 0)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 
 .PHONY: all help build demo stand-in test check fmt clippy doc rooms static static-all skill \
-  skill-directory bench budget man completions install clean
+  skill-directory test-windows bench budget man completions install clean
 
 all: build
 
@@ -33,9 +42,11 @@ help:
 	@echo 'make stand-in   keep the stand-in running, for commands by hand (PORT=8080 SERVICE=studio or site)'
 	@echo 'make test       run every test'
 	@echo 'make check      formatting, lints, documentation, and who may name what'
-	@echo 'make static     a binary that needs nothing of its machine: $(STATIC) (ARCH=aarch64)'
+	@echo 'make static     a binary that needs nothing of its machine: $(STATIC)'
+	@echo '                (ARCH=aarch64, OS=macos, OS=windows)'
 	@echo 'make skill      the skill'"'"'s directory, $(DIST)/$(NAME), and archives with SHA256SUMS'
-	@echo '                (ARCHES=$(HERE): without a cross compiler)'
+	@echo '                (ARCHES=$(HERE): without a cross compiler; OSES="linux macos windows")'
+	@echo 'make test-windows  run the tests of the program on that for Windows, under wine'
 	@echo 'make bench      measure it beside curl and the SDKs (QUICK=1: roughly)'
 	@echo 'make budget     hold what must not grow: size, crates, instructions, connections'
 	@echo 'make man        the manual pages, English and Chinese: $(MAN)'
@@ -83,17 +94,24 @@ rooms:
 	@awk -f tests/rooms.awk src/README.md $$(find src -name '*.rs' | sort)
 
 static:
-	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) sh src/static/build.sh $(ARCH) $(STATIC)
+	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) sh src/static/$(if $(filter linux,$(OS)),build.sh,foreign.sh $(OS)) $(ARCH) $(STATIC)
 
 # All are asked first what they miss: a build takes minutes.
 static-all:
 	@set -e; export CARGO_TARGET_DIR=$(CARGO_TARGET_DIR); \
-	for arch in $(ARCHES); do \
-	  if ! sh src/static/build.sh $$arch; then \
-	    [ $$arch = $(HERE) ] || echo 'or without a program for it: make skill ARCHES=$(HERE)' >&2; exit 1; \
+	build() { \
+	  case $$1 in \
+	    *-macos) sh src/static/foreign.sh macos $${1%-macos} $$2 ;; \
+	    *-windows.exe) sh src/static/foreign.sh windows $${1%-windows.exe} $$2 ;; \
+	    *) sh src/static/build.sh $$1 $$2 ;; \
+	  esac; \
+	}; \
+	for machine in $(MACHINES); do \
+	  if ! build $$machine; then \
+	    [ $$machine = $(HERE) ] || echo 'or without a program for it: make skill ARCHES=$(HERE) OSES=linux' >&2; exit 1; \
 	  fi; \
 	done; \
-	$(foreach arch,$(ARCHES),sh src/static/build.sh $(arch) $(call static_of,$(arch));)
+	$(foreach machine,$(MACHINES),build $(machine) $(call static_of,$(machine));)
 
 # One commit gives the same bytes: names in order, one time, one owner, no time inside gzip.
 skill: skill-directory man
@@ -104,9 +122,15 @@ skill: skill-directory man
 	}; \
 	pack $(NAME) $(NAME)-$(VERSION)-skill; \
 	for binary in $(BINARIES); do \
-	  name=$(NAME)-$(VERSION)-$${binary%%=*}-linux; \
+	  machine=$${binary%%=*} program=$(NAME); \
+	  case $$machine in \
+	    *.exe) machine=$${machine%.exe} program=$(NAME).exe ;; \
+	    *-macos) ;; \
+	    *) machine=$$machine-linux ;; \
+	  esac; \
+	  name=$(NAME)-$(VERSION)-$$machine; \
 	  rm -rf $(DIST)/$$name; install -d $(DIST)/$$name; \
-	  install -m 755 $${binary#*=} $(DIST)/$$name/$(NAME); \
+	  install -m 755 $${binary#*=} $(DIST)/$$name/$$program; \
 	  install -m 644 README.md LICENSE $(DIST)/$(NAME)/THIRD-PARTY-NOTICES.txt $(DIST)/$$name; \
 	  cp -r $(MAN) $(DIST)/$$name/man; \
 	  pack $$name $$name; rm -r $(DIST)/$$name; \
@@ -115,13 +139,20 @@ skill: skill-directory man
 
 skill-directory: $(if $(filter file,$(origin BINARIES)),static-all)
 	@set -e; skill=$(DIST)/$(NAME); rm -rf $$skill; install -d $$skill/bin $$skill/scripts; \
-	install -m 644 src/skill/SKILL.md src/skill/config.example.json $$skill; \
+	install -m 644 src/skill/config.example.json $$skill; \
+	systems=$$(echo '$(SYSTEMS)' | sed 's/ *$$//; s/^ *//; s/  */,/g'); \
+	sed -e "s/\"os\":\[[^]]*\]/\"os\":[$$systems]/" \
+	  -e 's/ <!-- windows: \(.*\) -->$$/$(call has,windows, \1)/' src/skill/SKILL.md > $$skill/SKILL.md; \
 	install -m 755 src/skill/$(NAME).sh $$skill/scripts; \
-	cargo run --quiet --locked --example notices -- $(ARCHES:=-unknown-linux-musl) \
-	  > $$skill/THIRD-PARTY-NOTICES.txt; \
+	$(call has,windows,install -m 644 src/skill/$(NAME).cmd $$skill/scripts;) \
+	cargo run --quiet --locked --example notices -- $(TARGETS) > $$skill/THIRD-PARTY-NOTICES.txt; \
 	for binary in $(BINARIES); do \
 	  install -m 755 $${binary#*=} $$skill/bin/$(NAME)-$${binary%%=*}; \
 	done
+
+test-windows:
+	@$(MAKE) static OS=windows ARCH=x86_64
+	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) sh tests/support/wine/wine.sh $(call static_of,x86_64-windows.exe)
 
 bench: static
 	@cargo bench --quiet --locked --bench bench -- $(if $(QUICK),quick) $(STATIC)

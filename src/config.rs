@@ -20,7 +20,7 @@ use crate::cli::{Limit, Options};
 use crate::error::{Error, Kind};
 use crate::service::ServiceName;
 
-pub(crate) use self::env::{Env, has_colours, language};
+pub(crate) use self::env::{Env, has_colours, knows_escapes, language};
 use self::file::{ConfigFile, Field};
 pub(crate) use self::key::Key;
 use self::key::is_placeholder;

@@ -41,6 +41,8 @@ pub(crate) struct Console<'a> {
     is_terminal: bool,
     /// For a person at that terminal, who is shown no JSON.
     view: Option<View>,
+    /// A terminal understands what draws a status line.
+    knows_escapes: bool,
     key: Option<&'a Key>,
     clock: &'a dyn Clock,
     screen: Screen,
@@ -51,13 +53,16 @@ impl<'a> Console<'a> {
         let language = config::language(env);
         let is_terminal = io::stdout().is_terminal();
         let wants_text = options.raw_output || options.get.is_some();
-        let has_view = is_terminal && !wants_text && !options.json && !options.events;
+        let knows_escapes = config::knows_escapes(env);
+        let is_plain = wants_text || options.json || options.events;
+        let has_view = is_terminal && knows_escapes && !is_plain;
         let view = || View::new(language, config::has_colours(env), options);
         Self {
             options,
             language,
             is_terminal,
             view: has_view.then(view),
+            knows_escapes,
             key: None,
             clock,
             screen: Screen::new(),
@@ -113,7 +118,7 @@ impl<'a> Console<'a> {
 
     /// Does `work`, with a status line meanwhile when somebody can see it.
     pub(crate) fn with_status<T>(&self, work: impl FnOnce() -> T) -> T {
-        let plain = self.options.quiet || self.options.verbose;
+        let plain = self.options.quiet || self.options.verbose || !self.knows_escapes;
         if plain || !io::stderr().is_terminal() {
             return work();
         }

@@ -16,6 +16,7 @@ mod error;
 mod http;
 mod input;
 mod language;
+mod platform;
 mod proof;
 mod response;
 mod run;
@@ -69,8 +70,7 @@ fn work(mut options: Options, env: &Env, clock: &SystemClock) -> u8 {
     options.service = config
         .as_ref()
         .map_or(options.service, |config| config.service);
-    let options = &options;
-    let console = Console::new(options, env, clock);
+    let console = Console::new(&options, env, clock);
     if !options.check && !options.names_requests() && io::stdin().is_terminal() {
         let error = Error::usage("there is no request, and standard input is a terminal");
         return console.greet(error);
@@ -81,7 +81,7 @@ fn work(mut options: Options, env: &Env, clock: &SystemClock) -> u8 {
     };
     let console = console.mask_key(&config.key);
     console.explain_config(&config);
-    let answered = answer_all(options, &config, &console, clock);
+    let answered = answer_all(&options, &config, &console, clock);
     answered.unwrap_or_else(|error| console.refuse(error))
 }
 

@@ -62,7 +62,7 @@ impl Desk {
     /// With an input of that name: one for each of several at a time.
     fn program_for(&self, name: &str, options: &str, input: &str) -> Command {
         fs::write(self.path(name), input).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coze-workflow"));
+        let mut command = Command::new(support::program::path());
         command
             .env_clear()
             .env("HOME", self.directory.path())

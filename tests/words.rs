@@ -427,6 +427,7 @@ fn variables_of_the_program() -> BTreeSet<String> {
         include_str!("../src/config/key.rs"),
         include_str!("../src/config/proxy.rs"),
         include_str!("../src/config/url.rs"),
+        include_str!("../src/platform.rs"),
     ];
     let looks_like_one = |word: &&str| {
         let capitals = |char: char| char.is_ascii_uppercase() || char == '_';

@@ -4,9 +4,8 @@
 //! after `NotStarted` nothing is written, so that no cut can bring such a line to a file's end.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +16,7 @@ use super::fingerprint::{Fingerprint, Identity};
 use super::output_file::Temporary;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
+use crate::platform::{self, sync_directory};
 use crate::response::Response;
 
 /// Of the format.
@@ -29,7 +29,6 @@ const READ_LIMIT: u64 = 1 << 30;
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    handle: File,
     /// 64 random bits, because machines that share the directory may share process ids.
     process: String,
     /// How many files this process made under temporary names.
@@ -128,9 +127,9 @@ impl Directory {
                 "--journal 需要一个可写的目录",
             )
         };
-        match DirBuilder::new().mode(0o700).create(path) {
+        match platform::create_private_directory(path) {
             // So that it is there after a power cut. Not every file system can do it.
-            Ok(()) => drop(File::open(path.join("..")).and_then(|parent| parent.sync_all())),
+            Ok(()) => drop(sync_directory(&path.join(".."))),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(unusable(error)),
         }
@@ -141,9 +140,8 @@ impl Directory {
                 "请给出一个目录，或一个尚不存在的名字",
             ));
         }
-        let handle = File::open(path).map_err(unusable)?;
         let process = format!("{random:016x}");
-        let began = probe(path, &handle, &process).map_err(|error| {
+        let began = probe(path, &process).map_err(|error| {
             let message = format!("cannot keep a journal in {name}: {error}");
             Error::config(message).hint(
                 "put it on a file system with locks and hard links, such as a local disk",
@@ -152,7 +150,6 @@ impl Directory {
         })?;
         Ok(Self {
             path: path.to_owned(),
-            handle,
             process,
             made: AtomicU64::new(0),
             began,
@@ -244,7 +241,7 @@ impl Entry {
             };
         }
         drop(temporary);
-        if let Err(error) = sync(&directory.handle) {
+        if let Err(error) = sync_directory(&directory.path) {
             let why = Error::new(Kind::Config, "the directory of the journal can't be synced");
             let _ = entry.append(&Line::NotStarted { at, error: why });
             return Err(error);
@@ -441,7 +438,7 @@ fn seal(check: Fingerprint) -> String {
 }
 
 /// Does once what every try needs. Gives the metadata of a file that was made just now.
-fn probe(path: &Path, handle: &File, process: &str) -> io::Result<Metadata> {
+fn probe(path: &Path, process: &str) -> io::Result<Metadata> {
     let temporary = hidden(path, &format!("{process}-probe"));
     let linked = hidden(path, &format!("{process}-link"));
     let file = create_new(&temporary.0)?;
@@ -450,18 +447,8 @@ fn probe(path: &Path, handle: &File, process: &str) -> io::Result<Metadata> {
         return Err(io::Error::other("a lock keeps nobody out"));
     }
     fs::hard_link(&temporary.0, &linked.0)?;
-    sync(handle)?;
+    sync_directory(path)?;
     file.metadata()
-}
-
-fn sync(directory: &File) -> io::Result<()> {
-    use io::ErrorKind::{InvalidInput, Unsupported};
-
-    match directory.sync_all() {
-        // Some file systems sync no directory, and need not.
-        Err(error) if matches!(error.kind(), InvalidInput | Unsupported) => Ok(()),
-        other => other,
-    }
 }
 
 fn hidden(directory: &Path, token: &str) -> Temporary {
@@ -470,8 +457,8 @@ fn hidden(directory: &Path, token: &str) -> Temporary {
 
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    let options = options.read(true).append(true);
-    options.create_new(true).mode(0o600).open(path)
+    let options = options.read(true).append(true).create_new(true);
+    platform::make_private(options).open(path)
 }
 
 fn open(path: &Path) -> io::Result<File> {

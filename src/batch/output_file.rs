@@ -1,13 +1,13 @@
 //! `-o FILE`: the output of a run, in a file that is there whole or not at all. Its temporary file
 //! is made before anything is sent, so that a run is not paid for and then has nowhere to go.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::platform;
 
 /// A file that is about to be written.
 #[derive(Debug)]
@@ -67,10 +67,8 @@ impl OutputFile {
             None => Some(NewFile::beside(name.to_owned())?),
             // A symbolic link stays, and the file that it names is replaced.
             Some(metadata) if metadata.is_file() => {
-                let new = NewFile::beside(fs::canonicalize(name)?)?;
-                // Without the bits that would run it in somebody else's name: the content is another.
-                let mode = Permissions::from_mode(metadata.permissions().mode() & 0o777);
-                new.file.set_permissions(mode)?;
+                let new = NewFile::beside(platform::canonical(name)?)?;
+                platform::copy_mode(metadata, &new.file)?;
                 Some(new)
             }
             Some(_) => None,
@@ -117,9 +115,9 @@ impl NewFile {
         let random = RandomState::new().hash_one(std::process::id());
         let path = target.with_file_name(format!(".coze-workflow-{random:016x}.tmp"));
         let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(0o600);
+        let options = options.write(true).create_new(true);
         Ok(Self {
-            file: options.open(&path)?,
+            file: platform::make_private(options).open(&path)?,
             path: Temporary(path),
             target,
         })
@@ -136,7 +134,8 @@ fn names_descriptor(name: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 

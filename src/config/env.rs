@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::language::Language;
+use crate::platform;
 
 /// Has no `Debug`: among the variables is the key.
 pub(crate) struct Env {
@@ -18,7 +19,9 @@ pub(crate) struct Env {
 impl Env {
     pub(crate) fn real() -> Self {
         Self {
-            variables: env::vars_os().collect(),
+            variables: env::vars_os()
+                .map(|(name, value)| (platform::variable(name), value))
+                .collect(),
             executable: env::current_exe().ok(),
             home: home::home_dir().filter(|home| !home.as_os_str().is_empty()),
         }
@@ -27,14 +30,15 @@ impl Env {
     /// A variable as text, trimmed; an empty one is unset. Bytes that are no UTF-8 become U+FFFD,
     /// which no field accepts.
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        let value = self.variables.get(OsStr::new(name))?.to_string_lossy();
+        let value = self.path(name)?;
+        let value = value.to_string_lossy();
         let value = value.trim();
         (!value.is_empty()).then(|| value.to_owned())
     }
 
     /// A variable as a path; an empty one is unset.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
-        let value = self.variables.get(OsStr::new(name))?;
+        let value = self.variables.get(&platform::variable(name.into()))?;
         (!value.is_empty()).then(|| value.into())
     }
 
@@ -46,6 +50,11 @@ impl Env {
             _ => Some(path),
         }
     }
+}
+
+/// Whether a terminal understands escape sequences.
+pub(crate) fn knows_escapes(env: &Env) -> bool {
+    platform::knows_escapes(|name| env.text(name).is_some())
 }
 
 /// Whether a terminal may be sent colours. <https://no-color.org>

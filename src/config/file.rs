@@ -4,13 +4,13 @@
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::cli::Options;
 use crate::error::{self, Error};
+use crate::platform;
 
 use super::Content;
 use super::env::Env;
@@ -71,7 +71,8 @@ pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Erro
 /// Where a key is best put.
 pub(super) fn preferred(env: &Env) -> PathBuf {
     let state = state_directory(env).unwrap_or_else(|| "~/.openclaw".into());
-    state.join("skills/coze_workflow/config.json")
+    let parts = ["skills", "coze_workflow", "config.json"];
+    state.join(parts.iter().collect::<PathBuf>())
 }
 
 /// Reads a text file, which `source` named if it was not found. Only a regular one: a pipe would
@@ -180,7 +181,7 @@ impl ConfigFile {
         let mut warnings: Vec<_> = FIELDS.into_iter().filter_map(misspelling).collect();
         let key = self.text(&API_KEY).map(|text| Key::parse(&text));
         // Others than the owner may read or write it.
-        let is_open = mode(&self.path) & 0o077 != 0;
+        let is_open = platform::others_may_use(&self.path);
         if is_open && matches!(key, Ok(Ok(Some(_)))) {
             let warning = "holds the key and is open to others: chmod 600 it";
             warnings.push(format!("{} {warning}", self.name()));
@@ -204,7 +205,7 @@ fn directories(env: &Env) -> Vec<PathBuf> {
     // The XDG Base Directory Specification ignores a relative path.
     let xdg = env.path("XDG_CONFIG_HOME");
     let user = xdg.filter(|path| path.is_absolute());
-    let user = user.or_else(|| Some(home(env)?.join(".config")));
+    let user = user.or_else(|| platform::configurations(env.path("APPDATA"), home(env)));
     let user = user.map(|config| config.join("coze-workflow"));
     let found = program.chain(skills.into_iter().flatten());
     found.chain(user).collect()
@@ -227,12 +228,12 @@ fn home(env: &Env) -> Option<PathBuf> {
 
 /// Where the name leads in the end, if it is one of something that is there.
 fn real(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+    platform::canonical(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Whoever can change the file could have the key sent to another machine.
 fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
-    let what = if mode(path) & 0o002 != 0 {
+    let what = if platform::everyone_may_write(path) {
         "it"
     } else if [path, &real(path)].into_iter().any(is_in_open_directory) {
         "in its directory"
@@ -247,15 +248,9 @@ fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
     ))
 }
 
-/// With the sticky bit only their owners may replace files in it.
 fn is_in_open_directory(path: &Path) -> bool {
     path.parent()
-        .is_some_and(|directory| mode(directory) & 0o1002 == 0o002)
-}
-
-/// Nobody may do anything with what is not there.
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode())
+        .is_some_and(platform::everyone_may_replace_files)
 }
 
 /// Where the JSON is broken, and what is usually meant by what is there. The text is not repeated:

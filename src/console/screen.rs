@@ -1,16 +1,15 @@
 //! The two standard streams: what is on the terminal, the status line on it, one write for each thing,
 //! and patience with streams that take nothing more at the moment. Knows no response.
 
-use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::mem;
-use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::status_line::Status;
 use super::view::Live;
+use crate::platform::{self, StandardOutput};
 use crate::time::{Clock, SystemClock};
 
 /// Lines up to here are written at once.
@@ -124,7 +123,7 @@ impl Shown {
 }
 
 /// Standard output.
-pub(super) type Out = BufWriter<Patient<File>>;
+pub(super) type Out = BufWriter<Patient<StandardOutput>>;
 
 /// A stream that is waited for while it takes nothing more, as a non-blocking one may.
 pub(super) struct Patient<W>(W);
@@ -146,10 +145,9 @@ impl<W: Write> Write for Patient<W> {
     }
 }
 
-/// Not std's own handle: before it writes it looks for a line feed, in a text of megabytes too.
 pub(super) fn standard_output() -> io::Result<Out> {
-    let out = io::stdout().as_fd().try_clone_to_owned()?;
-    Ok(BufWriter::with_capacity(LINE, Patient(out.into())))
+    let out = platform::standard_output()?;
+    Ok(BufWriter::with_capacity(LINE, Patient(out)))
 }
 
 /// On standard error, in one piece: other processes may write there as well. Nobody can be told when

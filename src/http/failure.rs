@@ -9,6 +9,7 @@ use super::client::MAX_HEADER;
 use super::deadline::ReadDeadline;
 use super::{Cause, Failure, Reach};
 use crate::config::{Config, Proxy};
+use crate::platform;
 
 /// Where the calls of one agent go, in the words of the sentences, and the times of the one that is
 /// on its way.
@@ -186,8 +187,7 @@ fn reason(error: &Error) -> String {
     let Error::Io(error) = error else {
         return error.to_string();
     };
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = platform::reason(error);
     let mut chars = text.chars();
     let first = chars.next().map(|first| first.to_ascii_lowercase());
     first.into_iter().chain(chars).collect()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the coze-workflow for this machine's architecture, which is in ../bin:
+# Runs the coze-workflow for this system and architecture, which is in ../bin:
 #   sh "{baseDir}/scripts/coze-workflow.sh" --request '{"workflow_id":"…"}'
 # It may be called through symbolic links, and its directory may have any name. Sets the program's
 # run bit when an archive has dropped it. Where the program can't be run, answers with exit code 3 as
@@ -26,8 +26,15 @@ case $file in
 esac
 skill=$(CDPATH='' cd -P -- "$here.." && printf '%s.' "$PWD") && skill=${skill%.} || skill=$here..
 machine=$(command -p uname -sm 2>&1)
-[ "$machine" != 'Linux arm64' ] || machine='Linux aarch64'
-program=$skill/bin/coze-workflow-${machine#Linux }
+case $machine in
+  'Linux arm64') name=aarch64 ;;
+  'Darwin arm64') name=aarch64-macos ;;
+  'Darwin '*) name=${machine#Darwin }-macos ;;
+  # A shell for Unix on Windows, as Git brings it.
+  MINGW*' x86_64' | MSYS*' x86_64') name=x86_64-windows.exe ;;
+  *) name=${machine#Linux } ;;
+esac
+program=$skill/bin/coze-workflow-$name
 
 if [ -f "$program" ]; then
   [ -x "$program" ] || denied=$(command -p chmod a+x "$program" 2>&1)

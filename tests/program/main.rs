@@ -16,6 +16,7 @@ mod runs;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod windows;
 
 use support::program::{Ended, Program};
 use support::server::{Exchange, Server};

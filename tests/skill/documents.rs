@@ -19,11 +19,12 @@ use crate::support::program::{Ended, KEY, Program};
 use crate::support::terminal;
 use crate::trials::{self, Trial};
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "src/README.md",
     "src/skill/README.md",
     "src/skill/SKILL.md",
+    "src/static/README.md",
     "tests/bench/README.md",
     "tests/engines/README.md",
 ];

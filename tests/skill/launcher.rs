@@ -230,6 +230,28 @@ fn a_mount_that_lets_nothing_run_is_said_and_is_3() {
 }
 
 #[test]
+fn each_system_has_its_own_program() {
+    // `command` as a function: the launcher asks past any other uname.
+    let elsewhere = "command() { shift; if [ $1 = uname ]; then echo \"$MACHINE\"; else \"$@\"; fi; }; . \"$0\"";
+    for (machine, name) in [
+        ("Linux arm64", "aarch64"),
+        ("Darwin arm64", "aarch64-macos"),
+        ("Darwin x86_64", "x86_64-macos"),
+        ("MINGW64_NT-10.0-19045 x86_64", "x86_64-windows.exe"),
+        ("FreeBSD x86_64", "FreeBSD x86_64"),
+    ] {
+        let copy = Copy::new();
+        let program = copy.skill.join(format!("bin/coze-workflow-{name}"));
+        fs::write(&program, "echo coze-workflow of $0\n").unwrap();
+        set_mode(&program, 0o755);
+        let launcher = Program::other("sh").env("MACHINE", machine);
+        let ended = launcher.args(&["-c", elsewhere, &copy.launcher()]).run("");
+        let expected = format!("coze-workflow of {}", program.display());
+        ended.is(0, &expected, "");
+    }
+}
+
+#[test]
 fn an_architecture_without_a_program_is_said_and_is_3() {
     for shell in shells() {
         let copy = Copy::named("a \"skill\" \\");

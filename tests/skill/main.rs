@@ -13,4 +13,5 @@ mod page;
 mod sandbox;
 #[path = "../support/mod.rs"]
 mod support;
+mod systems;
 mod trials;

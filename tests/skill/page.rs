@@ -32,7 +32,7 @@ fn the_metadata_is_json_that_asks_nothing_of_the_machine() {
     let openclaw = metadata["openclaw"].as_object().unwrap();
     let keys: Vec<_> = openclaw.keys().map(String::as_str).collect();
     assert_eq!(keys, ["emoji", "envVars", "os", "primaryEnv", "skillKey"]);
-    assert_eq!(openclaw["os"], serde_json::json!(["linux"]));
+    assert_eq!(openclaw["os"][0], "linux");
     assert_eq!(openclaw["primaryEnv"], "COZE_API_KEY");
     assert_eq!(openclaw["skillKey"], "coze_workflow");
 }
@@ -108,10 +108,23 @@ fn nothing_in_the_directory_would_stop_a_scanner() {
 fn the_directory_holds_what_a_skill_needs_and_nothing_else() {
     let names: Vec<_> = files().into_iter().map(|(name, _)| name).collect();
     let here = format!("bin/coze-workflow-{ARCH}");
-    let programs = match shipped() {
+    let mut programs = match shipped() {
         Some(_) => vec!["bin/coze-workflow-aarch64", "bin/coze-workflow-x86_64"],
         None => vec![here.as_str()],
     };
+    let page = page();
+    if page.contains(r#""darwin""#) {
+        programs.extend([
+            "bin/coze-workflow-aarch64-macos",
+            "bin/coze-workflow-x86_64-macos",
+        ]);
+    }
+    if page.contains(r#""win32""#) {
+        programs.extend([
+            "bin/coze-workflow-x86_64-windows.exe",
+            "scripts/coze-workflow.cmd",
+        ]);
+    }
     let others = [
         "SKILL.md",
         "THIRD-PARTY-NOTICES.txt",
@@ -244,6 +257,14 @@ fn walk(directory: &Path, see: &mut impl FnMut(PathBuf)) {
 /// The names of variables among the texts in the source, without its tests: our own, the agent's,
 /// the proxies', the certificates', the locale's.
 fn variables_in_source() -> BTreeSet<String> {
+    const OTHERS: [&str; 6] = [
+        "APPDATA",
+        "ConEmuANSI",
+        "LANG",
+        "NO_COLOR",
+        "TERM",
+        "WT_SESSION",
+    ];
     let mut variables = BTreeSet::new();
     let is_ours = |text: &&str| {
         let upper = text.to_ascii_uppercase();
@@ -253,7 +274,7 @@ fn variables_in_source() -> BTreeSet<String> {
         is_name
             && (known.iter().any(|start| text.starts_with(start))
                 || upper.ends_with("_PROXY")
-                || ["LANG", "NO_COLOR", "TERM"].contains(text))
+                || OTHERS.contains(text))
     };
     walk(
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),

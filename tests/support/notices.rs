@@ -33,6 +33,9 @@ fn notices(targets: &[String]) -> Outcome<String> {
         crates.extend(linked(metadata(target)?));
     }
     let mut parts = vec![include_str!("../../src/skill/notices.txt").to_owned()];
+    if targets.iter().any(|target| target.contains("-windows-")) {
+        parts.push(include_str!("../../src/skill/notices-windows.txt").to_owned());
+    }
     for package in crates.into_values() {
         let Package { name, version, .. } = &package;
         let licence = package.license.as_deref().unwrap_or("see below");

@@ -3,7 +3,7 @@
 //! searched for the key. A program that does not do what a test waits for fails that test.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -26,6 +26,16 @@ pub const STDERR_IS_TERMINAL: &str = "COZE_TEST_TERMINAL";
 /// How long a test waits for what must come. Long enough for the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The program: the one that Cargo built for these tests, or another build of it, that this variable
+/// names, such as one for Windows in a script that runs it.
+pub fn path() -> OsString {
+    let own = option_env!("CARGO_BIN_EXE_coze-workflow");
+    env::var_os("COZE_WORKFLOW_PROGRAM").unwrap_or_else(|| {
+        own.expect("an integration test: only those are told")
+            .into()
+    })
+}
+
 /// The program, before it runs.
 pub struct Program {
     command: Command,
@@ -37,8 +47,12 @@ pub struct Program {
 impl Program {
     /// Without arguments, key or base URL.
     pub fn bare() -> Self {
-        let path = option_env!("CARGO_BIN_EXE_coze-workflow");
-        Self::other(path.expect("an integration test: only those are told"))
+        Self::other(path())
+    }
+
+    /// What lies beside the program, to be run as it is.
+    pub fn beside(name: &str) -> Self {
+        Self::other(Path::new(&path()).with_file_name(name))
     }
 
     /// Another program, in the same empty environment.

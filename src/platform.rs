@@ -1,0 +1,150 @@
+//! All that Linux, macOS and Windows do differently: who may read a file, the duplicate of a stream,
+//! what a lock keeps others from, where configuration lies. Decides nothing about a run. What each
+//! system is promised is a table in the README.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) use self::system::*;
+
+/// How the name of a variable is looked for: on Windows capitals and small letters are the same.
+pub(crate) fn variable(name: OsString) -> OsString {
+    if cfg!(windows) {
+        return name.to_ascii_uppercase();
+    }
+    name
+}
+
+/// Whether a terminal understands escape sequences. On Windows only those do that say so; `is_set`
+/// tells of a variable.
+pub(crate) fn knows_escapes(is_set: impl Fn(&str) -> bool) -> bool {
+    !cfg!(windows) || ["WT_SESSION", "TERM", "ConEmuANSI"].into_iter().any(is_set)
+}
+
+/// The user's directory of configurations, where `XDG_CONFIG_HOME` does not say.
+pub(crate) fn configurations(data: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    if cfg!(windows) {
+        return data;
+    }
+    Some(home?.join(".config"))
+}
+
+/// What went wrong, without its number. Where Windows says it, in the user's language, std's words.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let (kind, text) = (error.kind().to_string(), error.to_string());
+    if cfg!(windows) && error.raw_os_error().is_some() && kind != "uncategorized error" {
+        return kind;
+    }
+    text.split(" (os error").next().unwrap_or_default().into()
+}
+
+/// Whether others than its owner may read or write a file.
+pub(crate) fn others_may_use(path: &Path) -> bool {
+    mode(path) & 0o077 != 0
+}
+
+pub(crate) fn everyone_may_write(path: &Path) -> bool {
+    mode(path) & 0o002 != 0
+}
+
+/// With the sticky bit only their owners may replace files in a directory.
+pub(crate) fn everyone_may_replace_files(directory: &Path) -> bool {
+    mode(directory) & 0o1002 == 0o002
+}
+
+#[cfg(unix)]
+mod system {
+    use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+
+    use super::{Path, PathBuf, io};
+
+    /// Standard output without std's buffer, which looks for a line feed in a text of megabytes too.
+    pub(crate) type StandardOutput = File;
+
+    pub(crate) fn standard_output() -> io::Result<StandardOutput> {
+        Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+    }
+
+    /// A file that is made so is its owner's alone.
+    pub(crate) fn make_private(options: &mut OpenOptions) -> &mut OpenOptions {
+        options.mode(0o600)
+    }
+
+    pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
+    /// Gives a file the mode of the one that it replaces, without the bits that would run it in
+    /// somebody else's name: the content is another.
+    pub(crate) fn copy_mode(from: &Metadata, to: &File) -> io::Result<()> {
+        let mode = from.permissions().mode() & 0o777;
+        to.set_permissions(Permissions::from_mode(mode))
+    }
+
+    /// Nobody may do anything with what is not there.
+    pub(super) fn mode(path: &Path) -> u32 {
+        fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode())
+    }
+
+    /// The one name of a file, as a person is shown it.
+    pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
+    /// Syncs the names in a directory. Some file systems can't, and need not.
+    pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+        use io::ErrorKind::{InvalidInput, Unsupported};
+
+        match File::open(path)?.sync_all() {
+            Err(error) if matches!(error.kind(), InvalidInput | Unsupported) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+#[cfg(windows)]
+mod system {
+    use std::fs::{self, File, Metadata, OpenOptions};
+
+    use super::{Path, PathBuf, io};
+
+    /// std writes UTF-16 where it is a console.
+    pub(crate) type StandardOutput = io::Stdout;
+
+    pub(crate) fn standard_output() -> io::Result<StandardOutput> {
+        Ok(io::stdout())
+    }
+
+    /// The directory's access list decides.
+    pub(crate) fn make_private(options: &mut OpenOptions) -> &mut OpenOptions {
+        options
+    }
+
+    pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    pub(crate) fn copy_mode(_: &Metadata, _: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Access lists are not judged.
+    pub(super) fn mode(_: &Path) -> u32 {
+        0
+    }
+
+    /// Without `\\?\`, which few other programs take.
+    pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
+        let path = fs::canonicalize(path)?;
+        let plain = |text: &str| text.replace(r"\\?\UNC\", r"\\").replace(r"\\?\", "");
+        Ok(path.to_str().map(plain).map_or(path, PathBuf::from))
+    }
+
+    /// A directory can't be synced.
+    pub(crate) fn sync_directory(_: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
