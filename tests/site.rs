@@ -324,7 +324,7 @@ impl Desk {
 
     fn program(&self, coze: &Coze, options: &[&str], input: &str) -> Command {
         fs::write(self.directory.path().join("input"), input).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coze-workflow"));
+        let mut command = Command::new(support::program::path());
         command
             .env_clear()
             .env("HOME", self.directory.path())

@@ -161,3 +161,43 @@ fn the_commands_of_the_readme_are_right_for_cmd() {
         assert_eq!((counts.stream_run, counts.uploads), (2, 1));
     }
 }
+
+#[test]
+#[ignore = "for Windows"]
+fn the_launcher_of_the_skill_runs_the_program_or_says_that_it_is_missing_and_ends_with_3() {
+    let server = Server::start(vec![stream_run().with_body(RUN).sse(HELLO)]);
+    let launcher = include_bytes!("../../src/skill/coze-workflow.cmd");
+    let path = support::program::path();
+    let beside = |name: &str| fs::read(Path::new(&path).with_file_name(name)).unwrap();
+    let url = server.url();
+    // As it is where Windows keeps programs.
+    let launch = |skill: &str| {
+        Program::beside("cmd")
+            .env("COZE_API_KEY", support::program::KEY)
+            .env("COZE_BASE_URL", &url)
+            .file(&format!("{skill}/scripts/coze-workflow.cmd"), launcher)
+            .file(
+                "t.cmd",
+                format!("@\"{skill}\\scripts\\coze-workflow.cmd\" %*"),
+            )
+            .args(&["/c", "t.cmd"])
+    };
+    let whole = launch("a skill (x86)")
+        .file(
+            "a skill (x86)/bin/coze-workflow-x86_64-windows.exe",
+            beside("coze-workflow.exe"),
+        )
+        .file(
+            "a skill (x86)/bin/bcryptprimitives.dll",
+            beside("bcryptprimitives.dll"),
+        );
+    whole.args(&["-w", "7"]).run("").is(0, SAID_HELLO, "");
+    server.finish();
+
+    let ended = launch("missing").arg("-V").run("");
+    let error = &ended.responses()[0]["error"];
+    assert_eq!((ended.code, &error["kind"]), (3, &"config".into()));
+    let place = r"missing\scripts\..\bin\coze-workflow-x86_64-windows.exe";
+    assert!(error["message"].as_str().unwrap().ends_with(place));
+    assert!(ended.stderr.starts_with("coze-workflow: config: "));
+}

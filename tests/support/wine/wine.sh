@@ -1,6 +1,6 @@
 #!/bin/sh
 # Tests a program for Windows under wine: wine.sh PROGRAM.exe [NAME...] runs the tests of the program
-# (tests/program, tests/journal.rs) on it, all but those of exceptions.txt, or those of these names.
+# (tests/program, journal.rs, site.rs) on it, all but those of exceptions.txt, or those of these names.
 #
 # A test calls a script that runs the program under a wine server of its own. Debian's wine is 8.0,
 # whose server may break down when a test kills many programs at once, and takes those of other tests
@@ -62,7 +62,7 @@ run() {
   threads=$1
   shift
   [ $# != 0 ] || return 0
-  cargo test --quiet --locked --test program --test journal --no-fail-fast -- \
+  cargo test --quiet --locked --test program --test journal --test site --no-fail-fast -- \
     --include-ignored --exact --test-threads "$threads" "$@" >"$room/log" 2>&1 && return
   cat "$room/log" >&2
   names=$(sed -n 's/^    \([a-z0-9_:]*\)$/\1/p' "$room/log" | sort -u | grep -xF "$(printf '%s\n' "$@")") ||
@@ -71,7 +71,7 @@ run() {
 }
 
 exceptions=$(sed 's/#.*//' "$here/exceptions.txt" | awk 'NF { print $1 }')
-cargo test --quiet --locked --test program --test journal -- --list |
+cargo test --quiet --locked --test program --test journal --test site -- --list |
   sed -n 's/: test$//p' >"$room/tests"
 for name in $exceptions "$@"; do
   grep -qxF "$name" "$room/tests" || fail "there is no test $name"
