@@ -203,7 +203,7 @@ impl Attempt<'_> {
         let read = service.read_description(status, &document.text);
         read.map_err(|meaning| {
             let mut said = envelope.said(|| http_message(status));
-            let code = said.code;
+            let code = said.number();
             said.logid = response.logid.or(said.logid);
             let mut error = self.coze_error(Kind::Unreachable, About::Describe, said);
             if code.is_none() && meaning != Meaning::RateLimited {

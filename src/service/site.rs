@@ -74,7 +74,7 @@ impl Service for Site {
     }
 
     fn poll(&self, run: &RunRef) -> Call<'static> {
-        Call::poll(format!("/task/{}", run.execute_id()))
+        Call::get(format!("/task/{}", run.execute_id()))
     }
 
     fn read_poll(&self, run: &RunRef, status: u16, _: bool, body: &[u8]) -> Poll {
@@ -122,7 +122,7 @@ impl Service for Site {
     }
 
     fn describe(&self, _: &str) -> Call<'static> {
-        Call::poll("/graph_parameter")
+        Call::get("/graph_parameter")
     }
 
     fn read_description(&self, status: u16, body: &str) -> Result<Workflow, Meaning> {
