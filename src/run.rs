@@ -324,9 +324,10 @@ impl Attempt<'_> {
         if error.message.is_empty() {
             "Coze gives no reason".clone_into(&mut error.message);
         }
-        error.code = said.any_code();
+        let hint = said.number().and_then(|code| code::hint(code, about));
+        error.code = said.code;
         error.logid = said.logid.or(self.progress.logid.clone());
-        error.with_hint(said.code.and_then(|code| code::hint(code, about)))
+        error.with_hint(hint)
     }
 
     /// Sends one call, with what is left of the time.

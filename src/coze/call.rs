@@ -30,8 +30,8 @@ pub(crate) enum Purpose<'a> {
     },
     /// POST of a file: starts nothing, and is sent on a connection of its own.
     Upload { body: UploadBody<'a> },
-    /// GET of a run's state: changes nothing, and may share a connection.
-    Poll,
+    /// GET of a run's state, or of what a workflow takes: changes nothing, and may share a connection.
+    Get,
     /// GET without the key.
     Check,
 }
@@ -108,18 +108,18 @@ impl<'a> Call<'a> {
 
     /// The history of a run.
     pub(crate) fn run_history(run: &RunRef) -> Self {
-        Self::poll(history_path(run))
+        Self::get(history_path(run))
     }
 
     /// The text of an Output node that the history trimmed.
     pub(crate) fn execute_node(run: &RunRef, node_execute_uuid: &str) -> Self {
         let history = history_path(run);
-        Self::poll(format!("{history}/execute_nodes/{node_execute_uuid}"))
+        Self::get(format!("{history}/execute_nodes/{node_execute_uuid}"))
     }
 
     /// The history of a run of Coze Studio.
     pub(crate) fn get_run_history(run: &RunRef) -> Self {
-        Self::poll(format!(
+        Self::get(format!(
             "/v1/workflow/get_run_history?workflow_id={}&execute_id={}",
             run.workflow_id(),
             run.execute_id
@@ -128,16 +128,16 @@ impl<'a> Call<'a> {
 
     /// What a workflow takes and gives.
     pub(crate) fn describe(workflow_id: &str) -> Self {
-        Self::poll(format!(
+        Self::get(format!(
             "/v1/workflows/{workflow_id}?include_input_output=true"
         ))
     }
 
     /// A question that changes nothing.
-    pub(crate) fn poll(path: impl Into<String>) -> Self {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
-            purpose: Purpose::Poll,
+            purpose: Purpose::Get,
         }
     }
 
@@ -153,7 +153,7 @@ impl<'a> Call<'a> {
     pub(crate) fn body(&self) -> Option<&str> {
         match &self.purpose {
             Purpose::Start { body, .. } => Some(body),
-            Purpose::Upload { .. } | Purpose::Poll | Purpose::Check => None,
+            Purpose::Upload { .. } | Purpose::Get | Purpose::Check => None,
         }
     }
 }
@@ -164,7 +164,7 @@ impl fmt::Display for Call<'_> {
         let length = match &self.purpose {
             Purpose::Start { body, .. } => body.len() as u64,
             Purpose::Upload { body } => body.length,
-            Purpose::Poll | Purpose::Check => return write!(f, "GET {}", self.path),
+            Purpose::Get | Purpose::Check => return write!(f, "GET {}", self.path),
         };
         write!(f, "POST {} ({length} bytes)", self.path)
     }

@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn an_error_is_read_from_its_fields() {
         let told = |data: &str| match parse(&frame("error", data)).unwrap().kind {
-            EventKind::Ended(Ended::Error { said, .. }) => (said.code, said.message),
+            EventKind::Ended(Ended::Error { said, .. }) => (said.number(), said.message),
             other => panic!("{other:?}"),
         };
         let refusal = r#"{"error_code":4000,"error_message":"Request parameter error"}"#;

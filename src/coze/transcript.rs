@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub(crate) use crate::coze::event::Ended;
-use crate::coze::event::{self, Event, EventKind, Message, Parse};
+use crate::coze::event::{Event, EventKind, Message, Parse};
 use crate::coze::fields::{self, Json};
 use crate::sse::{Data, Frame};
 use crate::text::Text;
@@ -72,8 +72,6 @@ pub(crate) enum AfterError {
 
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
-    /// How frames are understood; none is Coze's own way.
-    pub(crate) parse: Option<Parse>,
     /// The run's id, from the first event that told it.
     pub(crate) execute_id: Option<String>,
     pub(crate) debug_url: Option<String>,
@@ -89,9 +87,10 @@ pub(crate) struct Transcript {
 }
 
 impl Transcript {
-    /// Takes in one frame. None should come after the event that ends the stream.
-    pub(crate) fn push(&mut self, frame: Frame<'_>) -> Result<(), &'static str> {
-        let Some(mut event) = self.parse.unwrap_or(event::parse)(&frame) else {
+    /// Takes in one frame, as `parse` understands it. None should come after the event that ends the
+    /// stream.
+    pub(crate) fn push(&mut self, frame: Frame<'_>, parse: Parse) -> Result<(), &'static str> {
+        let Some(mut event) = parse(&frame) else {
             return Ok(());
         };
         self.learn(&mut event);
@@ -126,9 +125,9 @@ impl Transcript {
     }
 
     /// Takes from a frame after an Error what it tells of the run.
-    pub(crate) fn push_after_error(&mut self, frame: &Frame<'_>) -> AfterError {
+    pub(crate) fn push_after_error(&mut self, frame: &Frame<'_>, parse: Parse) -> AfterError {
         self.mentions_run |= fields::mentions_run(&frame.data);
-        let Some(mut event) = self.parse.unwrap_or(event::parse)(frame) else {
+        let Some(mut event) = parse(frame) else {
             return AfterError::Other;
         };
         self.learn(&mut event);
@@ -353,6 +352,7 @@ mod tests {
     use std::io::BufReader;
 
     use super::*;
+    use crate::coze::event;
     use crate::sse::Frames;
 
     const MESSAGES: &[u8] = include_bytes!("../../tests/wire/doc_stream_messages_done.sse");
@@ -369,7 +369,7 @@ mod tests {
         let mut frames = Frames::new(BufReader::with_capacity(7, input));
         let mut transcript = Transcript::default();
         while let Some(frame) = frames.next().unwrap() {
-            transcript.push(frame).unwrap();
+            transcript.push(frame, event::parse).unwrap();
         }
         transcript
     }
@@ -446,7 +446,7 @@ mod tests {
     fn an_error_knows_whether_it_came_first() {
         assert!(matches!(
             fold(ERROR).ended(),
-            Some(Ended::Error { said, is_first: true }) if said.code == Some(4000)
+            Some(Ended::Error { said, is_first: true }) if said.number() == Some(4000)
         ));
         let later = fold(&stream(&["0|PING", "1|Error"]));
         assert!(matches!(
@@ -661,7 +661,7 @@ mod tests {
         let bytes = format!("event: Message\ndata: {data}\n\n");
         let mut frames = Frames::new(bytes.as_bytes());
         let frame = frames.next().unwrap().unwrap();
-        let result = transcript.push(frame);
+        let result = transcript.push(frame, event::parse);
         assert_eq!(result, Err("the run's text is larger than 256 MiB"));
     }
 }

@@ -163,7 +163,7 @@ impl Http for Client {
                 file.length,
                 &mut *file.reader.borrow_mut(),
             ),
-            Purpose::Poll | Purpose::Check => (JSON, "", 0, &mut io::empty()),
+            Purpose::Get | Purpose::Check => (JSON, "", 0, &mut io::empty()),
         };
         let lane = if length > 0 { &self.posts } else { &self.polls };
         let deadline = &lane.context.deadline;

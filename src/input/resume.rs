@@ -4,12 +4,11 @@
 
 use super::answer;
 use super::body::{Body, quoted};
-use super::entries::Entries;
 use super::request::{RUN_KEYS, Resume, refuse_bot_with_app, refuse_keys};
 use crate::cli::Options;
 use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
-use crate::coze::fields::{self, Json};
+use crate::coze::fields::{self, Entries, Json};
 use crate::error::Error;
 
 pub(super) fn resume(

@@ -13,6 +13,7 @@ use crate::config::{Config, Origin};
 use crate::coze::call::Call;
 use crate::coze::code::{self, About, Meaning};
 use crate::coze::description::{self, Workflow};
+use crate::coze::fields;
 use crate::error::{Error, Hint, Kind};
 use crate::http::{HttpResponse, Limits};
 use crate::input::request::{Request, Start, Task};
@@ -202,7 +203,7 @@ impl Attempt<'_> {
         let read = service.read_description(status, &document.text);
         read.map_err(|meaning| {
             let mut said = envelope.said(|| http_message(status));
-            let code = said.code;
+            let code = said.number();
             said.logid = response.logid.or(said.logid);
             let mut error = self.coze_error(Kind::Unreachable, About::Describe, said);
             if code.is_none() && meaning != Meaning::RateLimited {
@@ -235,8 +236,7 @@ fn warning(workflow: &Workflow) -> Option<Hint> {
 /// sentence.
 fn misfit(workflow: &Workflow, start: &Start) -> Option<Error> {
     let declared = workflow.parameters.as_deref()?;
-    let given = start.parameters();
-    let faults = description::faults(declared, given.as_deref().unwrap_or("{}"));
+    let faults = description::faults(declared, &fields::parameters(&start.body));
     (!faults.is_empty()).then(|| {
         let faults = faults.join("; ");
         Error::usage(format!("the parameters do not fit the workflow: {faults}"))

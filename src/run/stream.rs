@@ -49,7 +49,6 @@ impl Attempt<'_> {
         let input = Cursor::new(first).chain(Source(response.body));
         let mut events = Frames::new(BufReader::with_capacity(READ_SIZE, input));
         let mut transcript = Transcript::default();
-        transcript.parse = Some(self.service().events());
         let stop = self.read_events(&mut events, &mut transcript);
         let after = match (transcript.ended(), &stop) {
             (Some(Ended::Error { .. } | Ended::Broken { .. }), Stop::Ended) => {
@@ -74,7 +73,9 @@ impl Attempt<'_> {
             }
             (Some(Ended::Error { said, is_first }), _) => {
                 let reply = Reply::Error {
-                    meaning: self.service().meaning(said.code, response.status, false),
+                    meaning: self
+                        .service()
+                        .meaning(said.number(), response.status, false),
                     is_first,
                     after: if has_dropped { After::More } else { after },
                 };
@@ -110,7 +111,7 @@ impl Attempt<'_> {
             };
             self.observer.note(&Note::Event(&frame));
             let is_cut = !frame.terminated;
-            if let Err(error) = transcript.push(frame) {
+            if let Err(error) = transcript.push(frame, self.service().events()) {
                 return Stop::TooLarge(error.to_string());
             }
             if !self.service().confirms_done() {
@@ -138,7 +139,7 @@ impl Attempt<'_> {
             let has_ended = match events.next() {
                 Ok(Some(frame)) => {
                     self.observer.note(&Note::Event(&frame));
-                    match transcript.push_after_error(&frame) {
+                    match transcript.push_after_error(&frame, self.service().events()) {
                         AfterError::Done if after == After::More => return After::More,
                         // What comes after it is no part of it.
                         AfterError::Done => return After::NotKnown,

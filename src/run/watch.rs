@@ -206,7 +206,7 @@ impl Attempt<'_> {
         }
         let message = format!("polling failed {} times: {}", polls.unclear, said.message);
         let mut error = self.unfinished_error(reason, &message);
-        error.code = said.any_code();
+        error.code = said.code;
         AfterPoll::Finish(Outcome::Error(error))
     }
 
