@@ -135,8 +135,8 @@ pub(crate) enum Note<'a> {
 pub(crate) struct OwnRun {
     pub(crate) execute_id: String,
     pub(crate) mode: Mode,
-    /// Seconds since 1970 when it was first sent.
-    pub(crate) at: u64,
+    /// Seconds since 1970 when it was first sent, where that is known for sure.
+    pub(crate) at: Option<u64>,
     /// It was sent, and may have arrived.
     pub(crate) may_have_arrived: bool,
 }

@@ -124,7 +124,7 @@ impl Attempt<'_> {
         let own = earlier.unwrap_or_else(|| OwnRun {
             execute_id: format!("{:016x}{:016x}", clock.random(), clock.random()),
             mode,
-            at: clock.unix(),
+            at: Some(clock.unix()),
             may_have_arrived: false,
         });
         if !own.may_have_arrived {

@@ -1572,7 +1572,7 @@ fn a_look_that_is_refused_leaves_a_lost_start_unknown() {
 
 #[test]
 fn what_an_earlier_process_may_have_sent_is_looked_for_before_it_is_sent_again() {
-    struct Earlier(u64);
+    struct Earlier(Option<u64>);
     impl Observer for Earlier {
         fn earlier(&self) -> Option<OwnRun> {
             Some(OwnRun {
@@ -1593,22 +1593,22 @@ fn what_an_earlier_process_may_have_sent_is_looked_for_before_it_is_sent_again()
     let now = ScriptedClock::default().unix();
     // How it is to be run now does not matter.
     let asked = r#"{"parameters":{"a":1}}"#;
-    let answer = |at: u64, script| {
+    let answer = |at: Option<u64>, script| {
         Case::of_project(true)
             .for_ever(no_task)
             .observed(&[asked], script, &Earlier(at))
     };
-    let outcome = answer(now, vec![task("completed")]);
+    let outcome = answer(Some(now), vec![task("completed")]);
     assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 0);
     let script = vec![no_task(), accepted(), task("completed")];
-    let outcome = answer(now - 86_399, script);
+    let outcome = answer(Some(now - 86_399), script);
     assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 1);
-    for at in [now - 86_400, now + 2 * 86_400, 0] {
+    for at in [Some(now - 86_400), Some(now + 2 * 86_400), None] {
         assert_eq!(answer(at, vec![]).is(8, OWN, "").posts(), 0);
     }
     // Whatever keeps it from being sent again says nothing of what was sent before.
     let refused = || async_run(401, r#"{"msg":"Missing authorization header"}"#);
     let script = vec![no_task(), refused(), no_task(), no_task()];
-    let outcome = Case::of_project(true).observed(&[asked, asked], script, &Earlier(now));
+    let outcome = Case::of_project(true).observed(&[asked, asked], script, &Earlier(Some(now)));
     assert_eq!(outcome.is(8, OWN, "").posts(), 1);
 }
