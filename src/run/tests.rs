@@ -1515,6 +1515,23 @@ fn what_may_have_arrived_is_never_called_not_started_whatever_the_next_try_is_to
 }
 
 #[test]
+fn what_keeps_a_start_from_being_sent_again_does_not_hide_that_it_may_have_arrived() {
+    let no_way = |cause| no_answer("/async_run", Reach::NotSent, cause);
+    let [again, last] = [Cause::Connect; 2].map(no_way);
+    let script = vec![lost_start(), no_task(), again, last];
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+    outcome.is(8, OWN, "").says(
+        "unknown: the run may have been started; then: connect of the script \
+         (the run may have been started: look at Coze before running it again)",
+    );
+    // The first try may yet be found.
+    let other = no_way(Cause::Certificate);
+    let script = vec![lost_start(), no_task(), other, task("completed")];
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+    outcome.is(0, OWN, r#"{"n": 3.0}"#);
+}
+
+#[test]
 fn what_never_left_or_was_refused_has_no_id() {
     let no_way = || no_answer("/async_run", Reach::NotSent, Cause::Connect);
     let script = vec![no_way(), no_way(), no_way()];
