@@ -135,8 +135,8 @@ pub(crate) enum Note<'a> {
 pub(crate) struct OwnRun {
     pub(crate) execute_id: String,
     pub(crate) mode: Mode,
-    /// Seconds since 1970 when it was first sent.
-    pub(crate) at: u64,
+    /// Seconds since 1970 when it was first sent, where that is known for sure.
+    pub(crate) at: Option<u64>,
     /// It was sent, and may have arrived.
     pub(crate) may_have_arrived: bool,
 }
@@ -262,18 +262,9 @@ impl Progress {
             });
         if is_unanswered {
             response.interrupt = self.resumed;
-            match (self.unconfirmed, response.error.take()) {
-                // What keeps it from being sent again says nothing of what was sent before.
-                (Some(own), Some(error)) if own.may_have_arrived => {
-                    response.set_error(start::unknown(error));
-                }
-                (own, error) => {
-                    response.error = error;
-                    // There is no run of this id.
-                    if own.is_some() {
-                        response.execute_id.clear();
-                    }
-                }
+            // There is no run of this id.
+            if self.unconfirmed.is_some() {
+                response.execute_id.clear();
             }
         }
         response

@@ -8,6 +8,7 @@ use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -24,6 +25,9 @@ const VERSION: u32 = 1;
 
 /// No more than this is read of a file: two answers of the longest kind fit in.
 const READ_LIMIT: u64 = 1 << 30;
+
+/// A server may forget what is older.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The directory of a journal.
 #[derive(Debug)]
@@ -162,6 +166,14 @@ impl Directory {
             (Ok(modified), Ok(began)) => modified < began,
             _ => false,
         }
+    }
+
+    /// Whether a time of a file is within a day of when this process began.
+    pub(crate) fn began_near(&self, time: SystemTime) -> bool {
+        self.began.modified().is_ok_and(|began| {
+            let later = time.duration_since(began);
+            later.unwrap_or_else(|earlier| earlier.duration()) < DAY
+        })
     }
 
     pub(crate) fn name(&self) -> std::path::Display<'_> {

@@ -5,6 +5,7 @@
 
 mod ticket;
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +45,7 @@ pub(crate) struct Journal<'a> {
     directory: Directory,
     base_url: String,
     service: &'static dyn Service,
-    /// Is there when this server was seen to keep the ids of starts.
+    /// Is there when this server was seen to keep the ids of starts, and was written when it was last.
     kept: PathBuf,
     rerun: Rerun,
     clock: &'a dyn Clock,
@@ -144,9 +145,10 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Whether the server was ever seen to keep the ids that starts carry.
+    /// Whether the server was seen, within a day, to keep the ids that starts carry.
     pub(crate) fn knows_kept_ids(&self) -> bool {
-        self.kept.exists()
+        let written = fs::metadata(&self.kept).and_then(|mark| mark.modified());
+        written.is_ok_and(|time| self.directory.began_near(time))
     }
 
     /// True once, when equal requests without an id were met: they are answered as one.
@@ -251,12 +253,18 @@ impl<'a> Journal<'a> {
         if !record.is_own {
             return Recall::Watch(Watch { run }, ticket(number, Some(entry), None));
         }
-        // Damage is no reason to start anything: nobody trusts a server to remember 1970.
-        let start = record.start.filter(|_| record.is_intact);
+        // The clock of this machine may differ from that of the one that wrote it; the file system's
+        // says as well that it was not long ago. Damage is no reason to start anything.
+        let is_near = |time| self.directory.began_near(time);
+        let file = record.metadata.as_ref().filter(|_| record.is_intact);
+        let is_known = file.is_some_and(|file| {
+            // Not every file system knows when a file was made.
+            file.modified().is_ok_and(is_near) && file.created().map_or(true, is_near)
+        });
         let earlier = OwnRun {
             execute_id: run.execute_id().to_owned(),
             mode: run.mode().unwrap_or(Mode::Async),
-            at: start.map_or(0, |start| start.at),
+            at: record.start.map(|start| start.at).filter(|_| is_known),
             may_have_arrived: true,
         };
         Recall::Run(ticket(number, Some(entry), Some(earlier)))

@@ -61,13 +61,19 @@ pub(super) enum AfterPost {
 impl Attempt<'_> {
     /// Sends a POST until it is certain that it started something, or that it never will.
     pub(super) fn start(&mut self, post: Post<'_>) -> Outcome {
+        self.try_to_start(post).unwrap_or_else(|error| {
+            let says_so = error.kind == Kind::Unknown || !self.may_have_arrived();
+            Outcome::Error(if says_so { error } else { sent_before(error) })
+        })
+    }
+
+    /// An error is what keeps it from being sent, or sent again.
+    fn try_to_start(&mut self, post: Post<'_>) -> Result<Outcome, Error> {
         let mut retries = pace::Retries::new(self.runner.rules.retries);
         let earlier = self.observer.earlier();
         // What may have been sent is looked for, whatever keeps others from being sent.
-        if earlier.is_none()
-            && let Err(error) = self.wait_at_gate(&mut retries)
-        {
-            return Outcome::Error(error);
+        if earlier.is_none() {
+            self.wait_at_gate(&mut retries)?;
         }
         let own = self.name_run(post.mode, earlier);
         let post = Post {
@@ -82,20 +88,18 @@ impl Attempt<'_> {
                 let why = "an earlier process was about to start the run";
                 AfterPost::Watch(run, Reason::Broke(Error::new(Kind::Unknown, why)))
             } else {
-                let permitted = self.observer.may_send();
-                if let Err(error) = permitted.and_then(|()| self.observer.starting()) {
-                    return Outcome::Error(error);
-                }
+                self.observer.may_send()?;
+                self.observer.starting()?;
                 self.post(post)
             };
             let (error, is_rate, retry_after) = match after {
-                AfterPost::Finish(outcome) => return outcome,
+                AfterPost::Finish(outcome) => return Ok(outcome),
                 AfterPost::Watch(_, Reason::Background) if self.runner.rules.no_wait => {
                     let message = "the run was started in the background";
-                    return Outcome::Error(watch::still_running(message));
+                    return Ok(Outcome::Error(watch::still_running(message)));
                 }
                 AfterPost::Watch(run, reason) => match self.watch(&run, &reason) {
-                    Ok(outcome) => return outcome,
+                    Ok(outcome) => return Ok(outcome),
                     Err(error) => (error, false, None),
                 },
                 AfterPost::OtherPath => continue,
@@ -108,9 +112,7 @@ impl Attempt<'_> {
             if is_rate && !self.may_have_arrived() {
                 self.observer.rate_refused(&error);
             }
-            if let Err(error) = self.pause(&mut retries, error, is_rate, retry_after.as_deref()) {
-                return Outcome::Error(error);
-            }
+            self.pause(&mut retries, error, is_rate, retry_after.as_deref())?;
         }
     }
 
@@ -124,7 +126,7 @@ impl Attempt<'_> {
         let own = earlier.unwrap_or_else(|| OwnRun {
             execute_id: format!("{:016x}{:016x}", clock.random(), clock.random()),
             mode,
-            at: clock.unix(),
+            at: Some(clock.unix()),
             may_have_arrived: false,
         });
         if !own.may_have_arrived {
@@ -144,7 +146,7 @@ impl Attempt<'_> {
     /// What the reply proves, with what was sent before it.
     pub(super) fn judge(&self, evidence: Evidence) -> Proof {
         proof::judge(Evidence {
-            was_sent_before: self.may_have_arrived(),
+            may_have_arrived: self.may_have_arrived(),
             ..evidence
         })
     }
@@ -338,6 +340,15 @@ pub(super) fn unknown(mut error: Error) -> Error {
         "the run may have been started: look at Coze before running it again",
         "工作流可能已经开始运行：重新运行之前，请先到扣子上查看",
     )
+}
+
+/// What keeps a start from being sent again says nothing of what was sent before.
+fn sent_before(why: Error) -> Error {
+    unknown(Error {
+        message: format!("the run may have been started; then: {}", why.message),
+        hint: None,
+        ..why
+    })
 }
 
 const BOM: &[u8] = "\u{feff}".as_bytes();

@@ -1515,6 +1515,23 @@ fn what_may_have_arrived_is_never_called_not_started_whatever_the_next_try_is_to
 }
 
 #[test]
+fn what_keeps_a_start_from_being_sent_again_does_not_hide_that_it_may_have_arrived() {
+    let no_way = |cause| no_answer("/async_run", Reach::NotSent, cause);
+    let [again, last] = [Cause::Connect; 2].map(no_way);
+    let script = vec![lost_start(), no_task(), again, last];
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+    outcome.is(8, OWN, "").says(
+        "unknown: the run may have been started; then: connect of the script \
+         (the run may have been started: look at Coze before running it again)",
+    );
+    // The first try may yet be found.
+    let other = no_way(Cause::Certificate);
+    let script = vec![lost_start(), no_task(), other, task("completed")];
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+    outcome.is(0, OWN, r#"{"n": 3.0}"#);
+}
+
+#[test]
 fn what_never_left_or_was_refused_has_no_id() {
     let no_way = || no_answer("/async_run", Reach::NotSent, Cause::Connect);
     let script = vec![no_way(), no_way(), no_way()];
@@ -1572,7 +1589,7 @@ fn a_look_that_is_refused_leaves_a_lost_start_unknown() {
 
 #[test]
 fn what_an_earlier_process_may_have_sent_is_looked_for_before_it_is_sent_again() {
-    struct Earlier(u64);
+    struct Earlier(Option<u64>);
     impl Observer for Earlier {
         fn earlier(&self) -> Option<OwnRun> {
             Some(OwnRun {
@@ -1593,22 +1610,22 @@ fn what_an_earlier_process_may_have_sent_is_looked_for_before_it_is_sent_again()
     let now = ScriptedClock::default().unix();
     // How it is to be run now does not matter.
     let asked = r#"{"parameters":{"a":1}}"#;
-    let answer = |at: u64, script| {
+    let answer = |at: Option<u64>, script| {
         Case::of_project(true)
             .for_ever(no_task)
             .observed(&[asked], script, &Earlier(at))
     };
-    let outcome = answer(now, vec![task("completed")]);
+    let outcome = answer(Some(now), vec![task("completed")]);
     assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 0);
     let script = vec![no_task(), accepted(), task("completed")];
-    let outcome = answer(now - 86_399, script);
+    let outcome = answer(Some(now - 86_399), script);
     assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 1);
-    for at in [now - 86_400, now + 2 * 86_400, 0] {
+    for at in [Some(now - 86_400), Some(now + 2 * 86_400), None] {
         assert_eq!(answer(at, vec![]).is(8, OWN, "").posts(), 0);
     }
     // Whatever keeps it from being sent again says nothing of what was sent before.
     let refused = || async_run(401, r#"{"msg":"Missing authorization header"}"#);
     let script = vec![no_task(), refused(), no_task(), no_task()];
-    let outcome = Case::of_project(true).observed(&[asked, asked], script, &Earlier(now));
+    let outcome = Case::of_project(true).observed(&[asked, asked], script, &Earlier(Some(now)));
     assert_eq!(outcome.is(8, OWN, "").posts(), 1);
 }

@@ -2,6 +2,7 @@
 //! deadline comes. Polling starts nothing, so it may be repeated; but a free account has 500 calls
 //! in all, so the pauses grow.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -67,6 +68,16 @@ struct Polls {
 
 /// A run that is older may have been forgotten, in seconds.
 const DAY: u64 = 24 * 60 * 60;
+
+/// A clock that shows an earlier time than 2025 was never set.
+const PLAUSIBLE: Range<u64> = 1_735_689_600..u64::MAX;
+
+/// Whether a run that was first sent then can't have been forgotten by now.
+fn is_recent(at: Option<u64>, now: u64) -> bool {
+    at.is_some_and(|at| {
+        PLAUSIBLE.contains(&at) && PLAUSIBLE.contains(&now) && now.abs_diff(at) < DAY
+    })
+}
 
 impl Attempt<'_> {
     /// An error is one of a start that never arrived, for sure: it may be sent again.
@@ -186,7 +197,7 @@ impl Attempt<'_> {
         let Runner { shared, clock, .. } = self.runner;
         let absent = Evidence::of(Reply::Absent {
             keeps_ids: shared.keeps_ids.load(Ordering::Relaxed),
-            is_recent: clock.unix().abs_diff(own.at) < DAY,
+            is_recent: is_recent(own.at, clock.unix()),
         });
         self.judge(absent).may_be_sent_again()
     }
@@ -393,6 +404,30 @@ fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<(Vec<u8>, bool), Fail
                 });
             }
             Err(_) => return Ok((bytes, false)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_recent_only_by_two_clocks_that_were_set() {
+        let now = 1_767_225_600;
+        for (at, now, due) in [
+            (Some(now), now, true),
+            (Some(now - DAY + 1), now, true),
+            (Some(now - DAY), now, false),
+            (Some(now + DAY), now, false),
+            (None, now, false),
+            // Since the machine was switched on; before 1970.
+            (Some(7), 8, false),
+            (Some(0), 0, false),
+            (Some(u64::MAX), u64::MAX, false),
+            (None, 0, false),
+        ] {
+            assert_eq!(is_recent(at, now), due, "{at:?} {now}");
         }
     }
 }

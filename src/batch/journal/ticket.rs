@@ -2,6 +2,7 @@
 //! it is sent, when its run is known, and at its end.
 
 use std::cell::RefCell;
+use std::fs::File;
 
 use serde_json::value::RawValue;
 
@@ -151,7 +152,8 @@ impl<'j> Ticket<'j> {
     pub(crate) fn confirmed(&self, execute_id: &str) {
         self.started(execute_id, Mode::Async);
         // What can't be remembered will be found out anew.
-        let _ = create_new(&self.journal.kept);
+        let kept = &self.journal.kept;
+        let _ = create_new(kept).or_else(|_| File::create(kept));
     }
 
     /// It was refused for its rate, and will be sent again after a pause. The next `starting` makes
