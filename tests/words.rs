@@ -328,7 +328,7 @@ fn hints_of_this_machine_are_translated_too() {
         (
             nowhere().env("COZE_API_KEY", "“k”"),
             run,
-            "has a typographic quote, '“' (U+201C); 请从扣子重新复制密钥，只填密钥本身",
+            "has a typographic quote, '“' (U+201C); 请从扣子重新复制令牌，只填令牌本身",
         ),
         (
             nowhere().args(&["--service", "site"]),
@@ -357,7 +357,7 @@ fn hints_of_this_machine_are_translated_too() {
     }
     let said = said(Program::bare(), run);
     assert!(
-        said.starts_with("no API key: looked at") && said.contains("; 请设置 COZE_API_KEY，或把 "),
+        said.starts_with("no token: looked at") && said.contains("; 请设置 COZE_API_KEY，或把 "),
         "{said}"
     );
 }

@@ -68,11 +68,12 @@ pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Erro
     Ok(files)
 }
 
-/// Where a key is best put.
+/// Where a token is best put: no update of a skill removes it there.
 pub(super) fn preferred(env: &Env) -> PathBuf {
-    let state = state_directory(env).unwrap_or_else(|| "~/.openclaw".into());
-    let parts = ["skills", "coze_workflow", "config.json"];
-    state.join(parts.iter().collect::<PathBuf>())
+    let unknown = || ["~", ".config", "coze-workflow"].iter().collect();
+    user_directory(env)
+        .unwrap_or_else(unknown)
+        .join("config.json")
 }
 
 /// Reads a text file, which `source` named if it was not found. Only a regular one: a pipe would
@@ -183,7 +184,7 @@ impl ConfigFile {
         // Others than the owner may read or write it.
         let is_open = platform::others_may_use(&self.path);
         if is_open && matches!(key, Ok(Ok(Some(_)))) {
-            let warning = "holds the key and is open to others: chmod 600 it";
+            let warning = "holds the token and is open to others: chmod 600 it";
             warnings.push(format!("{} {warning}", self.name()));
         }
         warnings
@@ -202,13 +203,16 @@ fn directories(env: &Env) -> Vec<PathBuf> {
     let state = state_directory(env);
     let skill = |name| Some(state.as_ref()?.join("skills").join(name));
     let skills = ["coze_workflow", "coze-workflow"].map(skill);
-    // The XDG Base Directory Specification ignores a relative path.
+    let found = program.chain(skills.into_iter().flatten());
+    found.chain(user_directory(env)).collect()
+}
+
+/// The user's own. The XDG Base Directory Specification ignores a relative path.
+fn user_directory(env: &Env) -> Option<PathBuf> {
     let xdg = env.path("XDG_CONFIG_HOME");
     let user = xdg.filter(|path| path.is_absolute());
     let user = user.or_else(|| platform::configurations(env.path("APPDATA"), home(env)));
-    let user = user.map(|config| config.join("coze-workflow"));
-    let found = program.chain(skills.into_iter().flatten());
-    found.chain(user).collect()
+    Some(user?.join("coze-workflow"))
 }
 
 /// The agent's directory, found as `OpenClaw` finds it: its profile `default` is no profile.
@@ -241,7 +245,7 @@ fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
         return Ok(());
     };
     let path = path.display();
-    let sentence = format!("{path} is not obeyed: everyone may write {what}");
+    let sentence = format!("{path} is not used, because every user can write {what}");
     Err(Error::config(sentence).hint(
         "take that permission away (chmod o-w), or name the file with --config",
         "请去掉这一权限（chmod o-w），或用 --config 指定该文件",

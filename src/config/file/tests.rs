@@ -161,7 +161,7 @@ fn a_key_that_others_can_read_is_pointed_out() {
     let machine = machine.chmod(HOME_FILE, 0o640);
     let path = machine.path(HOME_FILE);
     let warning = format!(
-        "{} holds the key and is open to others: chmod 600 it",
+        "{} holds the token and is open to others: chmod 600 it",
         path.display()
     );
     assert_eq!(machine.config().warnings, [warning]);
@@ -202,7 +202,8 @@ fn a_found_file_that_everyone_may_change_is_not_obeyed() {
         "home/.config/coze-workflow/config.json",
     ] {
         let directory = Path::new(name).parent().unwrap().to_str().unwrap();
-        let refused = |what| format!("/{name} is not obeyed: everyone may write {what} {hint}");
+        let refused =
+            |what| format!("/{name} is not used, because every user can write {what} {hint}");
         let machine = machine(&[KEY]).write(name, "{}").chmod(name, 0o602);
         assert_eq!(machine.refused(), refused("it"));
         let machine = machine.chmod(name, 0o600).chmod(directory, 0o777);
@@ -223,7 +224,7 @@ fn a_found_link_into_a_directory_of_everyones_is_not_obeyed() {
     assert!(
         machine
             .refused()
-            .contains("everyone may write in its directory")
+            .contains("every user can write in its directory")
     );
 }
 
