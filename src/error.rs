@@ -2,6 +2,8 @@
 //! sentences are written where the fault is found; this file only carries them. Never prints, never
 //! exits.
 
+pub(crate) mod mistake;
+
 use std::borrow::Cow;
 use std::{iter, mem};
 
