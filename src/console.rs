@@ -274,7 +274,7 @@ impl Output for Console<'_> {
         if !written {
             self.print_aside(response);
             let label = Kind::Io.label(self.language);
-            let fault = "standard output cannot be written; the response stands above";
+            let fault = "standard output cannot be written; the response is on the line above";
             self.tell_line("coze-workflow:", &format!("{label}: {fault}"));
         }
         // A person has been told already.
@@ -358,7 +358,11 @@ impl Output for Console<'_> {
         if screen.has_status {
             screen.status.note(note, masked);
         }
-        if let (Note::Text(text), Some(live), Some(_)) = (note, &mut screen.live, &self.view) {
+        let text = match note {
+            Note::Heard { text, .. } => *text,
+            _ => None,
+        };
+        if let (Some(text), Some(live), Some(_)) = (text, &mut screen.live, &self.view) {
             let piece = live.advance(text);
             if !piece.is_empty() {
                 screen.erase();
@@ -368,7 +372,10 @@ impl Output for Console<'_> {
     }
 
     fn started(&self, execute_id: &str) {
-        self.complain(&format!("started execute_id {execute_id}"));
+        self.complain(&self.language.pick(
+            format!("started execute_id {execute_id}"),
+            format!("运行已开始，execute_id 为 {execute_id}"),
+        ));
     }
 
     fn summary(&self, totals: &Totals, exit_code: u8) {

@@ -113,8 +113,13 @@ pub(crate) enum Note<'a> {
         logid: Option<&'a str>,
     },
     Event(&'a Frame<'a>),
-    /// The End node's text so far, where nothing but a fault can still take it back.
-    Text(&'a Text),
+    /// An event was understood.
+    Heard {
+        /// The title of the node that spoke in it.
+        speaker: Option<&'a str>,
+        /// The End node's text so far, where nothing but a fault can still take it back.
+        text: Option<&'a Text>,
+    },
     Retrying {
         pause: Duration,
         why: &'a str,

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(crate) trait Clock: Sync {
     /// Time since some fixed moment; never runs backwards.
     fn now(&self) -> Duration;
-    /// Seconds since 1970, for dates in `Retry-After`.
+    /// Seconds since 1970, for dates in `Retry-After` and in the journal.
     fn unix(&self) -> u64;
     /// Waits.
     fn sleep(&self, duration: Duration);
-    /// A number nobody can foresee, for jitter.
+    /// A number nobody can foresee, for jitter and for the ids of our own runs.
     fn random(&self) -> u64;
 }
 
@@ -47,7 +47,7 @@ impl Clock for SystemClock {
     }
 
     fn random(&self) -> u64 {
-        // std seeds every `RandomState` from the system's randomness: enough for jitter, no crate.
+        // std seeds every `RandomState` from the system's randomness: enough for jitter and ids, no crate.
         RandomState::new().hash_one(0)
     }
 }

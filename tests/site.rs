@@ -170,7 +170,7 @@ fn a_refusal_started_nothing_and_has_no_id() {
             "{message}"
         );
         let hint = response["error"]["hint"].as_str().unwrap();
-        assert!(hint.starts_with("a deployed project has a key of its own"));
+        assert!(hint.starts_with("a deployed project has a token of its own"));
     }
     assert!(coze.counts().started.is_empty());
 }

@@ -456,7 +456,7 @@ fn probe(path: &Path, process: &str) -> io::Result<Metadata> {
     let file = create_new(&temporary.0)?;
     file.lock()?;
     if try_lock(&open(&temporary.0)?)? {
-        return Err(io::Error::other("a lock keeps nobody out"));
+        return Err(io::Error::other("file locks have no effect here"));
     }
     fs::hard_link(&temporary.0, &linked.0)?;
     sync_directory(path)?;

@@ -363,11 +363,11 @@ fn look_or_rerun() -> Hint {
 /// A run that can't be watched.
 fn lost(known: Option<(String, Mode)>) -> Response {
     let why = if known.is_none() {
-        "left no execute_id"
+        "and left no execute_id"
     } else {
-        "it can't be watched"
+        "which can't be watched"
     };
-    let message = format!("an earlier process was about to start the run, and {why}");
+    let message = format!("an earlier process was about to start the run, {why}");
     let error = Error::new(Kind::Unknown, message).with_hint(Some(look_or_rerun()));
     Response {
         execute_id: known.map(|(id, _)| id).unwrap_or_default(),

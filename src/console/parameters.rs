@@ -14,8 +14,8 @@ pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
         if connection.reachable {
             let time = connection.milliseconds;
             lines.push(language.pick(
-                format!("✓ the server answers ({time} ms); the key was not tried"),
-                format!("✓ 服务器有应答（{time} 毫秒）；没有检验密钥"),
+                format!("✓ the server answers ({time} ms); the token was not tried"),
+                format!("✓ 服务器有应答（{time} 毫秒）；没有检验令牌"),
             ));
         }
     }
@@ -23,8 +23,11 @@ pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
         && let Some(parameters) = &workflow.parameters
     {
         let [name, description] = workflow.title();
+        // A deployed project has neither.
         let workflow_id = report.workflow_id.unwrap_or_default();
-        lines.push(format!("{name} ({workflow_id})"));
+        if !(name.is_empty() && workflow_id.is_empty()) {
+            lines.push(format!("{name} ({workflow_id})"));
+        }
         lines.push(one_line(&description));
         let mut rows = Vec::new();
         add_rows(&mut rows, parameters, "  ", language);

@@ -78,6 +78,8 @@ pub(crate) struct Transcript {
     pub(crate) usage: Option<Box<RawValue>>,
     /// An Error spoke of a run, whether or not its id could be read.
     pub(crate) mentions_run: bool,
+    /// The title of the node of which the last event was a message.
+    pub(crate) speaker: Option<String>,
     ended: Option<Ended>,
     end: EndText,
     others: Others,
@@ -96,6 +98,7 @@ impl Transcript {
         self.learn(&mut event);
         self.events += 1;
         self.ids.count(event.id);
+        self.hear(&event.kind);
         match event.kind {
             EventKind::Message(message) => {
                 if let Some(place) = self.push_message(&message, &frame.data)? {
@@ -176,6 +179,16 @@ impl Transcript {
         let is_done = matches!(self.ended, Some(Ended::Done));
         let by_ids = is_done && !self.ids.is_broken && self.malformed == 0;
         !self.end.is_vetoed && (self.end.is_counted() || by_ids)
+    }
+
+    fn hear(&mut self, kind: &EventKind<'_>) {
+        let title = match kind {
+            EventKind::Message(message) => Some(message.title()),
+            _ => None,
+        };
+        if self.speaker.as_deref() != title.as_deref() {
+            self.speaker = title.map(Cow::into_owned);
+        }
     }
 
     fn learn(&mut self, event: &mut Event<'_>) {

@@ -29,7 +29,7 @@ pub(super) fn resume(
     // can be answered once only.
     if resume_data == "…" || resume_data.contains(r#""…""#) {
         return Err(Error::usage(r#"resume_data is still "…""#)
-            .hint("put the answer in its place", "请在那里填上回答"));
+            .hint("put the answer in the place of …", "请把 … 换成回答"));
     }
     answer::check(&interrupt, &resume_data)?;
     let mut body = Body::default();

@@ -434,8 +434,8 @@ impl Document {
 
 pub(super) fn no_answer_of_coze(error: Error) -> Error {
     error.hint(
-        "check the base URL: this is not an answer of Coze's",
-        "请检查服务地址：这不是扣子的回答",
+        "check the base URL: the response is not Coze's",
+        "请检查服务地址：返回的不是扣子的响应",
     )
 }
 

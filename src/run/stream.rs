@@ -114,9 +114,9 @@ impl Attempt<'_> {
             if let Err(error) = transcript.push(frame, self.service().events()) {
                 return Stop::TooLarge(error.to_string());
             }
-            if !self.service().confirms_done() {
-                self.observer.note(&Note::Text(transcript.end_text()));
-            }
+            let text = (!self.service().confirms_done()).then(|| transcript.end_text());
+            let speaker = transcript.speaker.as_deref();
+            self.observer.note(&Note::Heard { speaker, text });
             if let Some(execute_id) = &transcript.execute_id {
                 self.learn_execute_id(execute_id);
             }

@@ -134,8 +134,8 @@ impl Service for Site {
 
     fn key_hint(&self) -> Option<Hint> {
         Some(Hint::new(
-            "a deployed project has a key of its own (eyJ…): create one on its page at Coze",
-            "部署的项目有自己的密钥（eyJ…）：请在扣子的项目页面创建",
+            "a deployed project has a token of its own (eyJ…): create one on its page at Coze",
+            "部署的项目有自己的令牌（eyJ…）：请在扣子的项目页面创建",
         ))
     }
 
