@@ -434,6 +434,12 @@ impl Observer for Witness<'_> {
         }
     }
 
+    fn renamed(&self) {
+        if let Some(ticket) = self.ticket {
+            ticket.renamed();
+        }
+    }
+
     fn note(&self, note: &Note<'_>) {
         if let Note::Event(frame) = note {
             self.output.event(frame, self.request);

@@ -165,6 +165,8 @@ pub(crate) trait Observer {
     fn started(&self, execute_id: &str, mode: Mode);
     /// The server has the run, in the background, under the id that we gave it.
     fn confirmed(&self, _execute_id: &str) {}
+    /// The server has it under another id, so that it can't be relied on to keep ours.
+    fn renamed(&self) {}
     fn note(&self, note: &Note<'_>);
 }
 
@@ -371,6 +373,10 @@ impl Attempt<'_> {
                 self.observer.confirmed(execute_id);
             }
         } else if own.is_some() || self.progress.execute_id.is_none() {
+            if own.is_some() {
+                self.runner.shared.keeps_ids.store(false, Ordering::Relaxed);
+                self.observer.renamed();
+            }
             self.observer.started(execute_id, mode);
             self.progress.execute_id = Some(execute_id.to_owned());
         }

@@ -459,7 +459,7 @@ fn killed_where_no_ids_were_seen_to_be_kept_there_is_one_start_or_none() {
 }
 
 #[test]
-fn what_was_lost_in_the_background_is_looked_for_until_it_is_to_be_run_again() {
+fn what_was_lost_in_the_background_is_looked_for_and_never_run_under_another_id() {
     let still = Still::start(false, 0, Moment::Arrived);
     let (coze, desk) = (&still.coze, Desk::new());
     let child = desk.program(coze, &["--async"], SUM).spawn().unwrap();
@@ -469,7 +469,7 @@ fn what_was_lost_in_the_background_is_looked_for_until_it_is_to_be_run_again() {
     assert_eq!(started(coze), 0);
     std::thread::sleep(Duration::from_millis(50));
     let (exit_code, response) = desk.run(coze, &["--async", "--rerun", "unknown"], SUM);
-    assert_eq!((exit_code, started(coze)), (0, 1), "{response}");
+    assert_eq!((exit_code, started(coze)), (8, 0), "{response}");
 }
 
 #[test]

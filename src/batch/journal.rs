@@ -228,7 +228,7 @@ impl<'a> Journal<'a> {
             State::Started => rerun.unknown && watched.is_none(),
             State::Unanswered => rerun.unknown,
             State::Ended(response) => match response.kind() {
-                Some(Kind::Unknown) => rerun.unknown && (watched.is_none() || record.is_own),
+                Some(Kind::Unknown) => rerun.unknown && watched.is_none(),
                 kind => rerun.failed && kind == Some(Kind::Failed),
             },
             State::Damaged(_) => false,

@@ -76,7 +76,9 @@ pub(crate) struct Rehearsal<'a> {
 }
 
 impl<'a> Rehearsal<'a> {
-    pub(crate) fn new(runner: Runner<'a>, config: &'a Config) -> Self {
+    pub(crate) fn new(mut runner: Runner<'a>, config: &'a Config) -> Self {
+        // One look-up after another: nobody else finds out whether the host can be reached.
+        runner.rules.batch = false;
         Self {
             runner,
             config,

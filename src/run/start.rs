@@ -209,8 +209,11 @@ impl Attempt<'_> {
             has_debug_url: envelope.debug_url().is_some(),
             is_of_missing_path: is_elsewhere && status == 401 && code == Some(401),
         };
+        // So it does wherever it repeats an id of ours.
+        let own = self.progress.unconfirmed.as_ref();
+        let names_own = own.is_some_and(|own| document.text.contains(&own.execute_id));
         let proof = self.judge(Evidence {
-            names_run: execute_id.is_some(),
+            names_run: execute_id.is_some() || names_own,
             mentions_run: fields::mentions_run(&document.text),
             ..Evidence::of(reply)
         });

@@ -1532,6 +1532,44 @@ fn what_keeps_a_start_from_being_sent_again_does_not_hide_that_it_may_have_arriv
 }
 
 #[test]
+fn an_answer_that_repeats_the_id_of_a_start_does_not_refuse_it() {
+    for status in [400, 429] {
+        let body = format!(r#"{{"detail":"no","run_id":"{OWN}"}}"#);
+        let script = vec![reply("/stream_run", status, "application/json", &body)];
+        let outcome = Case::of_project(true).answer(r#"{"parameters":{}}"#, script);
+        assert_eq!(outcome.is(8, OWN, "").posts(), 1);
+        let script = vec![async_run(status, &body), task("completed")];
+        let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+        assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 1);
+    }
+}
+
+#[test]
+fn a_server_that_gave_a_run_another_id_is_not_trusted_to_keep_ours() {
+    let done = r#"{"task_id":"other","status":"completed","result":1}"#;
+    let script = vec![
+        async_run(200, r#"{"task_id":"other","status":"pending"}"#),
+        reply("/task/other", 200, "application/json", done),
+        lost_start(),
+    ];
+    let case = Case::of_project(true).for_ever(no_task).timeout(0);
+    let requests = [IN_BACKGROUND, IN_BACKGROUND];
+    let outcome = case.observed(&requests, script, &Notes::default());
+    assert_eq!(outcome.is(8, OWN, "").posts(), 2);
+}
+
+#[test]
+fn an_error_event_is_of_a_run_that_failed_whatever_its_code_is() {
+    for code in ["\"CANCELED\"", "7", "null"] {
+        let event =
+            format!("data: {{\"type\":\"error\",\"code\":{code},\"error_msg\":\"no\"}}\n\n");
+        let script = vec![reply("/stream_run", 200, "text/event-stream", &event)];
+        let outcome = Case::of_project(true).answer(r#"{"parameters":{}}"#, script);
+        outcome.is(1, OWN, "").says("failed: no");
+    }
+}
+
+#[test]
 fn what_never_left_or_was_refused_has_no_id() {
     let no_way = || no_answer("/async_run", Reach::NotSent, Cause::Connect);
     let script = vec![no_way(), no_way(), no_way()];

@@ -158,7 +158,9 @@ fn event<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
         ("error", _) => {
             let message = data.text("error_msg").or(data.text("message"));
             let said = Said::ours(message.unwrap_or_default()).with_code(data.value("code"));
-            EventKind::Ended(Ended::of_error(frame, said))
+            // Only a workflow that ran says it.
+            let is_first = false;
+            EventKind::Ended(Ended::Error { said, is_first })
         }
         _ => EventKind::Other,
     };

@@ -2,7 +2,7 @@
 //! it is sent, when its run is known, and at its end.
 
 use std::cell::RefCell;
-use std::fs::File;
+use std::fs::{self, File};
 
 use serde_json::value::RawValue;
 
@@ -154,6 +154,11 @@ impl<'j> Ticket<'j> {
         // What can't be remembered will be found out anew.
         let kept = &self.journal.kept;
         let _ = create_new(kept).or_else(|_| File::create(kept));
+    }
+
+    /// The server does not keep the ids that it is given.
+    pub(crate) fn renamed(&self) {
+        let _ = fs::remove_file(&self.journal.kept);
     }
 
     /// It was refused for its rate, and will be sent again after a pause. The next `starting` makes
