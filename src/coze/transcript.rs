@@ -79,7 +79,7 @@ pub(crate) struct Transcript {
     /// An Error spoke of a run, whether or not its id could be read.
     pub(crate) mentions_run: bool,
     ended: Option<Ended>,
-    end: EndText,
+    end: EndNodeText,
     others: Others,
     ids: Ids,
     events: u64,
@@ -218,7 +218,7 @@ impl Transcript {
 
 /// The End node's text, and what its own numbers say of it.
 #[derive(Debug, Default)]
-struct EndText {
+struct EndNodeText {
     text: Text,
     speech: Speech,
     /// The number that the next piece should have.
@@ -240,7 +240,7 @@ enum Speech {
     Finished,
 }
 
-impl EndText {
+impl EndNodeText {
     fn count(&mut self, message: &Message<'_>) {
         self.is_vetoed |= self.speech == Speech::Finished;
         match message.node_seq_id {
