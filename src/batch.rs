@@ -2,7 +2,7 @@
 //! each comes to is handed to `Output`, and all together to one exit code. Knows no HTTP.
 
 mod entry;
-mod fingerprint;
+mod identity;
 mod intake;
 pub(crate) mod journal;
 pub(crate) mod output_file;

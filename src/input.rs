@@ -4,7 +4,7 @@ mod address;
 pub(crate) mod answer;
 pub(crate) mod body;
 mod entries;
-pub(crate) mod hash;
+pub(crate) mod fingerprint;
 pub(crate) mod params;
 pub(crate) mod reader;
 pub(crate) mod request;

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::value::RawValue;
 
 use super::body::{Body, quoted};
-use super::hash::Fingerprint;
+use super::fingerprint::Fingerprint;
 use super::reader::REQUEST_LIMIT;
 use crate::error::Error;
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::coze::fields;
 use crate::input::body::{Body, quoted};
-pub(super) use crate::input::hash::Fingerprint;
+use crate::input::fingerprint::Fingerprint;
 use crate::input::request::{Request, Task};
 
 /// What is asked is shown to whoever reads the journal, up to so many bytes.
