@@ -38,8 +38,8 @@ use crate::time::{Clock, Deadline};
 /// So many requests on which other processes work are put aside, while others are answered.
 const ASIDE_LIMIT: usize = 64;
 
-/// How often such a request is looked at while no other one is there to be answered.
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// How often such a request is tried again while no other one is there to be answered.
+const ASIDE_PAUSE: Duration = Duration::from_millis(50);
 
 /// So many files a job has open at most: a connection for a start, one for polls; and with a
 /// journal its entry, twice while it is read.
@@ -231,12 +231,12 @@ impl Batch<'_> {
         let mut intake = match self.intake.try_lock() {
             Ok(intake) => intake,
             Err(_) if has_aside => {
-                clock.sleep(LOOK_PAUSE);
+                clock.sleep(ASIDE_PAUSE);
                 return Err(Timeout);
             }
             Err(_) => lock(&self.intake),
         };
-        let item = intake.take(has_aside.then_some(LOOK_PAUSE));
+        let item = intake.take(has_aside.then_some(ASIDE_PAUSE));
         if output.is_broken() {
             return Err(Disconnected);
         }
