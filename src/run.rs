@@ -414,6 +414,6 @@ pub(crate) fn unreachable(failure: &Failure) -> Error {
     Error::new(Kind::Unreachable, &failure.detail).with_hint(failure.cause.hint())
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -48,15 +48,12 @@ pub(crate) trait Service: fmt::Debug + Sync {
 
     /// Starts a run.
     fn start<'a>(&self, mode: Mode, body: &'a str) -> Call<'a> {
-        match mode {
-            Mode::Stream => Call::stream_run(body),
-            Mode::Async => Call::run(body),
-        }
+        Call::run(mode, body)
     }
 
     /// Answers the interrupt of a run that was started so.
     fn resume<'a>(&self, _mode: Mode, body: &'a str) -> Call<'a> {
-        Call::stream_resume(body)
+        Call::resume(Mode::Stream, body)
     }
 
     /// Understands an answer that is no stream.

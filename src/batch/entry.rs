@@ -13,10 +13,11 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::fingerprint::{Fingerprint, Identity};
+use super::identity::Identity;
 use super::output_file::Temporary;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
+use crate::input::fingerprint::Fingerprint;
 use crate::platform::{self, sync_directory};
 use crate::response::Response;
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(crate) use self::ticket::Ticket;
 use super::entry::{Directory, Entry, Record, State};
-use super::fingerprint::{self, Identity};
+use super::identity::{self, Identity};
 use crate::cli::{Options, Rerun};
 use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Hint, Kind};
@@ -93,7 +93,7 @@ impl<'a> Journal<'a> {
             directory: Directory::open(path, clock.random())?,
             base_url: base_url.to_owned(),
             service: service::of(options.service),
-            kept: path.join(format!("kept-{}", fingerprint::of_server(base_url))),
+            kept: path.join(format!("kept-{}", identity::of_server(base_url))),
             rerun: options.rerun,
             clock,
             met_equals: AtomicBool::new(false),
@@ -310,7 +310,7 @@ impl<'a> Journal<'a> {
     /// Whether its question was answered through this journal, so that the run goes on.
     fn has_answer_to(&self, response: &Response) -> bool {
         response.interrupt.as_ref().is_some_and(|interrupt| {
-            let name = fingerprint::of_answer(&self.base_url, &interrupt.event_id);
+            let name = identity::of_answer(&self.base_url, &interrupt.event_id);
             let last = self.directory.tries(name).unwrap_or_default();
             let entry = Entry::open(&self.directory, name, last);
             entry.is_ok_and(|mut entry| !matches!(entry.read().state, State::NotStarted))

@@ -55,24 +55,22 @@ const EVENTS: &str = "text/event-stream";
 const JSON: &str = "application/json";
 
 impl<'a> Call<'a> {
-    /// Starts a run and streams it.
-    pub(crate) fn stream_run(body: &'a str) -> Self {
-        Self::start("/v1/workflow/stream_run", body, Mode::Stream)
+    /// Starts a run; one in the background has `is_async` in the body as well.
+    pub(crate) fn run(mode: Mode, body: &'a str) -> Self {
+        let path = match mode {
+            Mode::Stream => "/v1/workflow/stream_run",
+            Mode::Async => "/v1/workflow/run",
+        };
+        Self::start(path, body, mode)
     }
 
-    /// Starts a run in the background (with `is_async` in the body).
-    pub(crate) fn run(body: &'a str) -> Self {
-        Self::start("/v1/workflow/run", body, Mode::Async)
-    }
-
-    /// Answers an interrupt and streams the rest.
-    pub(crate) fn stream_resume(body: &'a str) -> Self {
-        Self::start("/v1/workflow/stream_resume", body, Mode::Stream)
-    }
-
-    /// Answers the interrupt of a background run.
-    pub(crate) fn resume(body: &'a str) -> Self {
-        Self::start("/v1/workflows/resume", body, Mode::Async)
+    /// Answers the interrupt of a run.
+    pub(crate) fn resume(mode: Mode, body: &'a str) -> Self {
+        let path = match mode {
+            Mode::Stream => "/v1/workflow/stream_resume",
+            Mode::Async => "/v1/workflows/resume",
+        };
+        Self::start(path, body, mode)
     }
 
     /// A POST that is answered by a stream, or by what can be watched.
@@ -249,7 +247,7 @@ mod tests {
 
     #[test]
     fn only_a_call_that_starts_something_has_a_body() {
-        assert_eq!(Call::stream_run("{}").body(), Some("{}"));
+        assert_eq!(Call::run(Mode::Stream, "{}").body(), Some("{}"));
         assert_eq!(Call::check().body(), None);
         assert_eq!(Call::upload(file()).body(), None);
     }
@@ -266,7 +264,10 @@ mod tests {
     fn a_call_is_shown_with_its_path_and_the_size_of_what_it_sends() {
         let cases = [
             (Call::check(), "GET /"),
-            (Call::run("{}"), "POST /v1/workflow/run (2 bytes)"),
+            (
+                Call::run(Mode::Async, "{}"),
+                "POST /v1/workflow/run (2 bytes)",
+            ),
             (Call::upload(file()), "POST /v1/files/upload (4 bytes)"),
         ];
         for (call, shown) in cases {

@@ -81,7 +81,7 @@ pub(crate) struct Transcript {
     /// The title of the node of which the last event was a message.
     pub(crate) speaker: Option<String>,
     ended: Option<Ended>,
-    end: EndText,
+    end: EndNodeText,
     others: Others,
     ids: Ids,
     events: u64,
@@ -174,7 +174,8 @@ impl Transcript {
     }
 
     /// Whether every piece of the output is there: the End node's pieces are numbered from 0 without
-    /// a hole and the last one said that it was, or the stream's ids are, from 0 up to Done.
+    /// a hole and the last one said that it was, or the stream's ids are, from 0 up to Done. What that
+    /// is worth for a Success, `run::stream` decides.
     fn is_whole(&self) -> bool {
         let is_done = matches!(self.ended, Some(Ended::Done));
         let by_ids = is_done && !self.ids.is_broken && self.malformed == 0;
@@ -231,7 +232,7 @@ impl Transcript {
 
 /// The End node's text, and what its own numbers say of it.
 #[derive(Debug, Default)]
-struct EndText {
+struct EndNodeText {
     text: Text,
     speech: Speech,
     /// The number that the next piece should have.
@@ -253,7 +254,7 @@ enum Speech {
     Finished,
 }
 
-impl EndText {
+impl EndNodeText {
     fn count(&mut self, message: &Message<'_>) {
         self.is_vetoed |= self.speech == Speech::Finished;
         match message.node_seq_id {

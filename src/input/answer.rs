@@ -4,7 +4,7 @@
 
 use serde_json::value::RawValue;
 
-use super::body::quoted;
+use super::object::quoted;
 use crate::coze::event::Interrupt;
 use crate::coze::fields::{self, Entries, unwrapped};
 use crate::error::Error;

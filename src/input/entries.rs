@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
 
-use super::body::{Body, quoted};
+use super::object::{Object, quoted};
 use crate::coze::fields::{self, Entries, Json};
 use crate::error::Error;
 
@@ -51,7 +51,7 @@ impl Entries<'_> {
     }
 
     /// Writes the value of a key that Coze knows as Coze wants it, unless it is absent.
-    pub(super) fn forward(&self, key: &str, body: &mut Body) -> Result<(), Error> {
+    pub(super) fn forward(&self, key: &str, body: &mut Object) -> Result<(), Error> {
         let Some(Json(json)) = self.value(key) else {
             return Ok(());
         };

@@ -8,7 +8,7 @@ mod tests;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::body::{Body, quoted};
+use super::object::{Object, quoted};
 use super::{address, resume};
 use crate::cli::Options;
 use crate::coze::call::{Mode, RunRef};
@@ -197,7 +197,7 @@ fn run(
             "请在后台运行：--async",
         ));
     }
-    let mut body = Body::default();
+    let mut body = Object::default();
     if let Some(workflow_id) = workflow_id {
         body.push("workflow_id", &quoted(workflow_id));
     }

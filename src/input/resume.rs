@@ -3,7 +3,7 @@
 //! Body: <https://docs.coze.cn/developer_guides/workflow_stream_resume>.
 
 use super::answer;
-use super::body::{Body, quoted};
+use super::object::{Object, quoted};
 use super::request::{RUN_KEYS, Resume, refuse_bot_with_app, refuse_keys};
 use crate::cli::Options;
 use crate::coze::call::Mode;
@@ -32,7 +32,7 @@ pub(super) fn resume(
             .hint("put the answer in the place of …", "请把 … 换成回答"));
     }
     answer::check(&interrupt, &resume_data)?;
-    let mut body = Body::default();
+    let mut body = Object::default();
     body.push("workflow_id", &quoted(workflow_id));
     body.push("event_id", &quoted(&interrupt.event_id));
     body.push("interrupt_type", &interrupt.r#type.to_string());

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Journal, PAUSES, task_mode};
 use crate::batch::entry::{Entry, Line, Start, create_new};
-use crate::batch::fingerprint::Identity;
+use crate::batch::identity::Identity;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
 use crate::input::request::{Request, Task};
