@@ -23,7 +23,7 @@ use self::view::{Live, View};
 use crate::batch::Output;
 use crate::batch::totals::Totals;
 use crate::cli::Options;
-use crate::config::{self, Config, Env, Key, Origin};
+use crate::config::{self, Config, Env, Key};
 use crate::coze::fields;
 use crate::error::{Error, Kind};
 use crate::input::source;
@@ -95,13 +95,8 @@ impl<'a> Console<'a> {
 
     /// Under `-v`: every setting and where it comes from, and warnings.
     pub(crate) fn explain_config(&self, config: &Config) {
-        for Origin {
-            field,
-            value,
-            source,
-        } in &config.origins
-        {
-            self.explain(&format!("{field} {value} ({source})"));
+        for one in &config.origins {
+            self.explain(&format!("{} {} ({})", one.field, one.value, one.source));
         }
         for warning in &config.warnings {
             self.explain(warning);
@@ -358,11 +353,10 @@ impl Output for Console<'_> {
         if screen.has_status {
             screen.status.note(note, masked);
         }
-        let text = match note {
-            Note::Heard { text, .. } => *text,
-            _ => None,
-        };
-        if let (Some(text), Some(live), Some(_)) = (text, &mut screen.live, &self.view) {
+        let is_shown = self.view.is_some();
+        if let (Note::Heard { text, .. }, Some(live)) = (note, &mut screen.live)
+            && let Some(text) = text.filter(|_| is_shown)
+        {
             let piece = live.advance(text);
             if !piece.is_empty() {
                 screen.erase();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::cli::Options;
-use crate::error::{self, Error, mistake};
+use crate::error::{self, Error, Hint, mistake};
 use crate::platform;
 
 use super::Content;
@@ -71,9 +71,8 @@ pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Erro
 /// Where a token is best put: no update of a skill removes it there.
 pub(super) fn preferred(env: &Env) -> PathBuf {
     let unknown = || ["~", ".config", "coze-workflow"].iter().collect();
-    user_directory(env)
-        .unwrap_or_else(unknown)
-        .join("config.json")
+    let directory = user_directory(env).unwrap_or_else(unknown);
+    directory.join("config.json")
 }
 
 /// Reads a text file, which `source` named if it was not found. Only a regular one: a pipe would
@@ -271,10 +270,7 @@ fn not_json(path: &Path, text: &str, error: &serde_json::Error) -> Error {
         let (before, found) = text.as_bytes().split_at(start + at);
         mistake::find(before, found)
     });
-    match mistake {
-        Some((english, chinese)) => Error::config(message).hint(english, chinese),
-        None => Error::config(message),
-    }
+    Error::config(message).with_hint(mistake.map(|(english, chinese)| Hint::new(english, chinese)))
 }
 
 /// The letters and digits of a name, in lower case.

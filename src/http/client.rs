@@ -70,10 +70,9 @@ impl Client {
             .base_url
             .parse()
             .map_err(|_| Error::config(format!("{} is not a URL", config.base_url)))?;
+        let fault = "the token holds a character that no header can carry";
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", config.key.expose()))
-            .map_err(|_| {
-            Error::config("the token holds a character that no header can carry")
-        })?;
+            .map_err(|_| Error::config(fault))?;
         authorization.set_sensitive(true);
         let roots = match &config.roots {
             Roots::Pem { path, pem } if base.scheme() == Some(&Scheme::HTTPS) => {

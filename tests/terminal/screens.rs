@@ -275,6 +275,7 @@ fn a_background_run_is_told_with_the_command_that_watches_it() {
         6,
         &format!("{first}\n✗ running  T s  9  https://coze.example/w\n{message}\n{command}"),
     );
+    let first = "coze-workflow: 运行已开始，execute_id 为 9";
     chinese.is(
         6,
         &format!("{first}\n✗ 仍在运行  T 秒  9  https://coze.example/w\n{message}\n{command}"),
@@ -437,13 +438,86 @@ fn a_check_is_a_list_at_a_terminal_and_json_where_it_is_asked_for() {
         "{}",
         english.screen
     );
-    assert!(
-        chinese.screen.contains("✓ 服务器有应答（"),
-        "{}",
-        chinese.screen
-    );
+    for told in [
+        "✓ 服务器有应答（",
+        "令牌 已设置 (COZE_API_KEY)\n",
+        "\n重试次数 2 (默认)\n",
+    ] {
+        assert!(chinese.screen.contains(told), "{}", chinese.screen);
+    }
     let report: serde_json::Value = serde_json::from_str(&asked.screen).unwrap();
     assert_eq!((asked.code, &report["reachable"]), (0, &true.into()));
+}
+
+/// What a deployed project says of a run: it has no log id, no node and no page.
+const WORK: &str = "event: message\ndata: {\"type\": \"workflow_start\", \"run_id\": \"9\"}\n\n";
+const RESULT: &str = "event: message\ndata: {\"type\": \"workflow_end\", \"run_id\": \"9\", \"output\": {\"result\": 3.0}}\n\n";
+const PROJECT: [&str; 2] = ["--service", "site"];
+
+#[test]
+fn a_project_is_at_work_until_its_result_is_there() {
+    for (locale, work, success) in [
+        ("C", "the workflow is at work", "✓ success  T s  9"),
+        (CHINESE, "工作流正在运行", "✓ 成功  T 秒  9"),
+    ] {
+        let (go_on, gate) = channel();
+        let stream = Exchange::post("/stream_run").sse(WORK);
+        let server = Server::start(vec![stream.wait(gate).piece(RESULT)]);
+        let (terminal, end) = terminal::open(80);
+        let program = Program::at(&server.url()).args(&PROJECT);
+        let mut running = program
+            .env("LC_ALL", locale)
+            .env("NO_COLOR", "1")
+            .stdout_to(end.try_clone().unwrap())
+            .stderr_to(end)
+            .start();
+        running.write(r#"{"parameters":{}}"#);
+        terminal.await_text(work);
+        go_on.send(()).unwrap();
+        assert_eq!(running.finish().code, 0);
+        let (screen, bytes) = terminal.finish();
+        let screen = crate::without_times(&screen);
+        assert_eq!(screen, format!("{{\n  \"result\": 3.0\n}}\n{success}"));
+        assert!(!bytes.contains("receiving") && !bytes.contains("正在接收"));
+        server.finish();
+    }
+}
+
+#[test]
+fn what_a_project_takes_is_listed_without_a_name() {
+    let takes = r#"{"input_schema":{"properties":{"a":{"description":"a summand","type":"number"},"note":{"anyOf":[{"type":"string"},{"type":"null"}],"default":"none"}},"required":["a"],"type":"object"},"code":0}"#;
+    let script = || vec![Exchange::get("/graph_parameter").json(200, takes)];
+    let arguments = [&PROJECT[..], &["--check", "-p", "a:=1"]].concat();
+    let screens = show_both(&arguments, script, "").map(|shown| shown.screen);
+    assert_eq!(
+        screens,
+        [
+            "  a     number  required                a summand\n  note  string  optional  default none",
+            "  a     number  必填             a summand\n  note  string  选填  默认 none",
+        ]
+    );
+}
+
+#[test]
+fn a_projects_background_run_is_told_with_the_command_that_watches_it() {
+    let started = r#"{"task_id":"9","status":"pending"}"#;
+    let script = || vec![Exchange::post("/async_run").json(200, started)];
+    let arguments = [&PROJECT[..], &["-q", "--async", "--no-wait"]].concat();
+    let [english, _] = show_both(&arguments, script, r#"{"parameters":{}}"#);
+    let watch = r#"{"execute_id":"9"}"#;
+    english.is(
+        6,
+        &format!(
+            "✗ running  T s  9\nthe run was started in the background\n\
+             → coze-workflow --base-url 'http://127.0.0.1:PORT' --service 'site' --request '{watch}'"
+        ),
+    );
+    let done = r#"{"task_id":"9","status":"completed","result":{"result":3.0}}"#;
+    let server = Server::start(vec![Exchange::get("/task/9").json(200, done)]);
+    let program = Program::at(&server.url()).args(&PROJECT);
+    show(program.args(&["--request", watch]), "")
+        .is(0, "{\n  \"result\": 3.0\n}\n✓ success  T s  9");
+    server.finish();
 }
 
 #[test]
