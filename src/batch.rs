@@ -11,8 +11,8 @@ pub(crate) mod totals;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Mutex;
 use std::sync::mpsc::RecvTimeoutError::{self, Disconnected, Timeout};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::input::request::{Request, Task};
 use crate::input::source::Input;
 use crate::response::{Response, Status};
 use crate::run::rehearse::Report;
-use crate::run::{Note, Observer, OwnRun, Rules, Runner, Shared};
+use crate::run::{Note, Observer, OwnRun, Rules, Runner, Shared, lock};
 use crate::sse::Frame;
 use crate::text::Text;
 use crate::time::{Clock, Deadline};
@@ -351,10 +351,6 @@ fn finish(totals: &Totals, has_journal: bool, output: &dyn Output) -> Result<u8,
         _ => output.summary(totals, exit_code),
     }
     Ok(exit_code)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn no_threads(count: usize, error: &io::Error) -> Error {

@@ -362,12 +362,12 @@ fn look_or_rerun() -> Hint {
 
 /// A run that can't be watched.
 fn lost(known: Option<(String, Mode)>) -> Response {
-    let why = if known.is_none() {
-        "left no execute_id"
+    let what = if known.is_none() {
+        "the run, and left no execute_id"
     } else {
-        "it can't be watched"
+        "this run, which can't be watched"
     };
-    let message = format!("an earlier process was about to start the run, and {why}");
+    let message = format!("an earlier process was about to start {what}");
     let error = Error::new(Kind::Unknown, message).with_hint(Some(look_or_rerun()));
     Response {
         execute_id: known.map(|(id, _)| id).unwrap_or_default(),

@@ -172,7 +172,8 @@ impl Transcript {
     }
 
     /// Whether every piece of the output is there: the End node's pieces are numbered from 0 without
-    /// a hole and the last one said that it was, or the stream's ids are, from 0 up to Done.
+    /// a hole and the last one said that it was, or the stream's ids are, from 0 up to Done. What that
+    /// is worth for a Success, `run::stream` decides.
     fn is_whole(&self) -> bool {
         let is_done = matches!(self.ended, Some(Ended::Done));
         let by_ids = is_done && !self.ids.is_broken && self.malformed == 0;
