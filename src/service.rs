@@ -85,8 +85,8 @@ pub(crate) trait Service: fmt::Debug + Sync {
         description::read(&Envelope::parse(body).unwrap_or_default(), status)
     }
 
-    /// What an answer of this code and HTTP status means that names no run. `has_studio_log_id`: Coze
-    /// Studio's handlers have seen the request, whoever made the answer up.
+    /// What an answer of this code and HTTP status means that names no run. `has_studio_log_id`: below
+    /// 500, Coze Studio itself has made it, and no gateway on the way.
     fn meaning(&self, code: Option<i64>, status: u16, has_studio_log_id: bool) -> Meaning;
 
     /// Whether an answer says that there is no such path.
@@ -177,8 +177,8 @@ pub(crate) fn of(told: Option<ServiceName>) -> &'static dyn Service {
     told.unwrap_or(ServiceName::Coze).service()
 }
 
-/// The service of this process, as far as it is known: told by the configuration, or found out once from what the server
-/// says. Until then it is taken for the cloud.
+/// The service of this process as far as it is known: told by the configuration, or found out once
+/// from what the server says. Until then it is taken for the cloud.
 #[derive(Debug, Default)]
 pub(crate) struct Found(OnceLock<ServiceName>);
 
@@ -191,8 +191,8 @@ impl Found {
         of(self.0.get().copied())
     }
 
-    /// Takes the log id of an answer for a sign. A gateway may add one to what it makes up itself, which
-    /// has a status from 500 on.
+    /// Takes the log id of an answer for a sign. A gateway may send one on with a fault of its own, which
+    /// is one from 500 on.
     pub(crate) fn learn(&self, x_log_id: Option<&str>, status: u16) {
         if is_studio_log_id(x_log_id) && status < 500 {
             self.0.get_or_init(|| ServiceName::Studio);

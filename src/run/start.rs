@@ -286,7 +286,7 @@ impl Attempt<'_> {
     pub(super) fn stop_others(&self, proof: Proof, post: Post<'_>, status: u16, error: &Error) {
         let is_of_all = match proof {
             Proof::Refused => status == 401 || error.has_code(code::stops_everything),
-            // It may have started nothing, and the key is no better for the next one.
+            // Refused as well, where an earlier try may have arrived.
             Proof::Unknown => status == 401,
             _ => false,
         };

@@ -146,6 +146,8 @@ impl Attempt<'_> {
             Poll::Waiting(record) => self.waiting(record, polls),
             Poll::Refused(said) => {
                 let error = self.coze_error(Kind::Refused, About::Poll, said);
+                // A run that was started was started here: what is wrong is no base URL and no key.
+                let hint = hint.filter(|_| matches!(reason, Reason::Request));
                 AfterPoll::Finish(self.poll_refused(reason, error.with_hint(hint)))
             }
             Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
@@ -169,8 +171,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// One poll; and what to do, and when to try again, if it brought nothing. Its answer may tell which service this is: then the run is looked for where that one
-    /// has it.
+    /// One poll; what to do about a refusal without a code; and its `Retry-After`. The answer may tell
+    /// which service this is: then the run is looked for where that one has it.
     fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<Hint>, Option<String>), Failure> {
         loop {
             let service = self.service();
