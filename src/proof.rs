@@ -28,7 +28,7 @@ pub(crate) enum Proof {
 }
 
 impl Proof {
-    /// Whether the same request may be sent once more.
+    /// Whether the same request may be sent once more; to another path where there is none of this.
     pub(crate) fn may_be_sent_again(self) -> bool {
         match self {
             Self::NotSent { may_pass } => may_pass,
@@ -117,13 +117,9 @@ pub(crate) enum After {
 
 /// What the evidence proves.
 pub(crate) fn judge(evidence: Evidence) -> Proof {
-    let Evidence {
-        reply,
-        names_run,
-        mentions_run,
-        may_have_arrived,
-    } = evidence;
-    match reply {
+    let (names_run, mentions_run) = (evidence.names_run, evidence.mentions_run);
+    let may_have_arrived = evidence.may_have_arrived;
+    match evidence.reply {
         Reply::Nothing {
             may_have_left: false,
             may_pass,

@@ -95,8 +95,9 @@ impl Shared {
     }
 
     /// Nothing more is sent.
-    fn stop(&self, why: &str, error: &Error) {
+    fn stop(&self, kind: Kind, why: &str, error: &Error) {
         lock(&self.stopped).get_or_insert_with(|| Error {
+            kind,
             message: format!("not sent, because {why}: {}", error.message),
             ..error.clone()
         });
@@ -213,10 +214,9 @@ impl<'a> Runner<'a> {
                 ..Progress::default()
             },
         };
-        let outcome = match task {
-            Ok(task) => attempt.carry_out(task),
-            Err(error) => Outcome::Error(error.clone()),
-        };
+        let task = task.as_ref().map_err(Error::clone);
+        let outcome = task.and_then(|task| attempt.carry_out(task));
+        let outcome = outcome.unwrap_or_else(Outcome::Error);
         attempt.progress.respond(outcome, request.id.clone())
     }
 }
@@ -260,14 +260,9 @@ impl Progress {
             ..Response::new(outcome)
         };
         // The run still waits, so that a corrected answer can be fed back.
-        let is_unanswered = response
-            .error
-            .as_ref()
-            .is_some_and(|error| match error.kind {
-                Kind::Usage | Kind::Config | Kind::Refused | Kind::Unreachable | Kind::Io => true,
-                Kind::Failed | Kind::Running | Kind::Interrupted | Kind::Unknown => false,
-            });
-        if is_unanswered {
+        if let Some(Kind::Usage | Kind::Config | Kind::Refused | Kind::Unreachable | Kind::Io) =
+            response.kind()
+        {
             response.interrupt = self.resumed;
             // There is no run of this id.
             if self.unconfirmed.is_some() {
@@ -279,39 +274,35 @@ impl Progress {
 }
 
 impl Attempt<'_> {
-    fn carry_out(&mut self, task: &Task) -> Outcome {
+    fn carry_out(&mut self, task: &Task) -> Result<Outcome, Error> {
         match task {
             Task::Run(start) => {
                 self.progress.mode = Some(start.mode);
-                let body = match self.upload_files(&start.body) {
-                    Ok(body) => body,
-                    Err(error) => return Outcome::Error(error),
-                };
+                let body = self.upload_files(&start.body)?;
                 let outcome = self.start(Post {
-                    about: About::Start,
+                    is_resume: false,
                     mode: start.mode,
                     body: &body,
                     run_id: None,
                 });
-                hint_at_file_objects(outcome, task)
+                Ok(hint_at_file_objects(outcome, task))
             }
             Task::Watch(watch) => {
                 self.progress.mode = watch.run.mode();
                 self.progress.execute_id = Some(watch.run.execute_id().to_owned());
-                let watched = self.watch(&watch.run, &Reason::Request);
-                watched.unwrap_or_else(Outcome::Error)
+                self.watch(&watch.run, &Reason::Request)
             }
             Task::Resume(resume) => {
                 self.progress.mode = Some(resume.mode);
                 if let Some(resumed) = &mut self.progress.resumed {
                     resumed.mode = self.progress.mode;
                 }
-                self.start(Post {
-                    about: About::Resume,
+                Ok(self.start(Post {
+                    is_resume: true,
                     mode: resume.mode,
                     body: &resume.body,
                     run_id: None,
-                })
+                }))
             }
         }
     }

@@ -2,6 +2,8 @@
 //! everything else asks a `Clock`, so that a test lives through a day in microseconds.
 
 use std::hash::{BuildHasher, RandomState};
+/// When a file was made or written, by the clock of its file system.
+pub(crate) use std::time::SystemTime as FileTime;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where time and chance come from.

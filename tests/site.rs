@@ -132,7 +132,10 @@ fn what_a_project_does_not_take_is_refused_unsent() {
         let ended = program(&coze).arg("--allow-unknown-fields").run(request);
         assert_eq!(ended.code, 2, "{request}");
         let message = answer(&ended)["error"]["message"].clone();
-        assert_eq!(message, format!("a deployed project takes no {what}"));
+        assert_eq!(
+            message,
+            format!("a deployed project takes no key \"{what}\"")
+        );
     }
     assert_eq!(coze.counts(), Counts::default());
 }
@@ -159,11 +162,19 @@ fn a_refusal_started_nothing_and_has_no_id() {
         key: Some("eyJ.another.key".to_owned()),
         ..Options::default()
     });
-    for options in [&[][..], &["--async", "-q"]] {
-        let ended = program(&coze).args(options).run(SUM);
+    let watch = format!(r#"{{"execute_id":"{}"}}"#, "0".repeat(32));
+    for (options, request) in [
+        (&[][..], SUM),
+        (&["--async", "-q"], SUM),
+        (&["--check"], SUM),
+        (&["-q"], &watch),
+    ] {
+        let ended = program(&coze).args(options).run(request);
         assert_eq!(ended.code, 4);
         let response = answer(&ended);
-        assert_eq!(response["execute_id"], "");
+        if options != ["--check"] && request == SUM {
+            assert_eq!(response["execute_id"], "");
+        }
         let message = response["error"]["message"].as_str().unwrap();
         assert!(
             message.starts_with("Missing authorization header"),

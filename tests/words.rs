@@ -333,7 +333,7 @@ fn hints_of_this_machine_are_translated_too() {
         (
             nowhere().args(&["--service", "site"]),
             r#"{"parameters":{},"bot_id":"7"}"#,
-            "a deployed project takes no bot_id; 它只接受 parameters 和 is_async",
+            "a deployed project takes no key \"bot_id\"; 它只接受 parameters 和 is_async",
         ),
     ] {
         let said = said(program, request);

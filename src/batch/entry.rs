@@ -8,7 +8,7 @@ use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,6 +20,7 @@ use crate::error::{Error, Kind};
 use crate::input::fingerprint::Fingerprint;
 use crate::platform::{self, sync_directory};
 use crate::response::Response;
+use crate::time::FileTime;
 
 /// Of the format.
 const VERSION: u32 = 1;
@@ -163,14 +164,12 @@ impl Directory {
 
     /// Whether a file was last written before this process began.
     pub(crate) fn began_after(&self, metadata: &Metadata) -> bool {
-        match (metadata.modified(), self.began.modified()) {
-            (Ok(modified), Ok(began)) => modified < began,
-            _ => false,
-        }
+        let times = (metadata.modified(), self.began.modified());
+        matches!(times, (Ok(modified), Ok(began)) if modified < began)
     }
 
     /// Whether a time of a file is within a day of when this process began.
-    pub(crate) fn began_near(&self, time: SystemTime) -> bool {
+    pub(crate) fn began_near(&self, time: FileTime) -> bool {
         self.began.modified().is_ok_and(|began| {
             let later = time.duration_since(began);
             later.unwrap_or_else(|earlier| earlier.duration()) < DAY

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::start::{Document, http_message, no_answer_of_coze};
+use super::pace::Setback;
+use super::start::{Document, http_message};
 use super::{Attempt, Observer, Progress, Runner, pace, unreachable};
 use crate::config::{Config, Origin};
 use crate::coze::call::Call;
@@ -58,10 +59,8 @@ impl Report<'_> {
     /// The line for standard error.
     pub(crate) fn complaint(&self, language: Language) -> Option<String> {
         let line = self.error.as_ref()?.line(language);
-        Some(match self.id {
-            Some(id) => format!("{line} [id {id}]"),
-            None => line,
-        })
+        let id = self.id.map(|id| format!(" [id {id}]"));
+        Some(line + &id.unwrap_or_default())
     }
 }
 
@@ -179,18 +178,21 @@ impl<'a> Rehearsal<'a> {
         let mut retries = pace::Retries::new(runner.rules.retries);
         loop {
             let call = attempt.service().describe(id);
-            let (error, retry_after) = match attempt.call(&call) {
+            let setback = match attempt.call(&call) {
                 Ok(mut response) => {
                     let retry_after = response.retry_after.take();
                     match attempt.read_description(response) {
-                        Err(error) if error.kind == Kind::Unreachable => (error, retry_after),
+                        Err(error) if error.kind == Kind::Unreachable => Setback {
+                            retry_after,
+                            ..error.into()
+                        },
                         found => return found,
                     }
                 }
-                Err(failure) if failure.is_transient() => (unreachable(&failure), None),
+                Err(failure) if failure.is_transient() => unreachable(&failure).into(),
                 Err(failure) => return Err(unreachable(&failure)),
             };
-            attempt.pause(&mut retries, error, false, retry_after.as_deref())?;
+            attempt.pause_or_give_up(&mut retries, setback)?;
         }
     }
 }
@@ -204,12 +206,13 @@ impl Attempt<'_> {
         let envelope = service.envelope(&document.text).unwrap_or_default();
         let read = service.read_description(status, &document.text);
         read.map_err(|meaning| {
+            let has_words = envelope.msg.is_some();
             let mut said = envelope.said(|| http_message(status));
             let code = said.number();
             said.logid = response.logid.or(said.logid);
             let mut error = self.coze_error(Kind::Unreachable, About::Describe, said);
             if code.is_none() && meaning != Meaning::RateLimited {
-                error = no_answer_of_coze(error);
+                error = error.with_hint(service.hint_without_code(status, has_words));
             }
             if meaning == Meaning::Refused {
                 error.kind = Kind::Refused;

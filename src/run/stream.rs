@@ -66,7 +66,7 @@ impl Attempt<'_> {
         let names_run = transcript.execute_id.is_some();
         self.take(transcript);
         match (ended, stop) {
-            (Some(Ended::Done), _) => self.done(post),
+            (Some(Ended::Done), _) => self.done(),
             (Some(Ended::Interrupt(mut interrupt)), _) => {
                 interrupt.mode = self.progress.mode;
                 AfterPost::Finish(Outcome::Interrupted(interrupt))
@@ -84,15 +84,16 @@ impl Attempt<'_> {
                     mentions_run,
                     ..Evidence::of(reply)
                 });
-                let error = self.coze_error(Kind::Unknown, post.about, said);
-                self.after(proof, post, error, response.retry_after)
+                let error = self.coze_error(Kind::Unknown, post.about(), said);
+                self.stop_others(proof, post, response.status, &error);
+                self.after(proof, error, response.retry_after)
             }
-            (Some(Ended::Broken { message }), _) => self.stream_broke(post, &message),
+            (Some(Ended::Broken { message }), _) => self.stream_broke(&message),
             (None, Stop::TooLarge(message)) => {
                 let error = unknown(Error::new(Kind::Unknown, message));
                 AfterPost::Finish(Outcome::Error(error))
             }
-            (None, Stop::Broke(message)) => self.stream_broke(post, &message),
+            (None, Stop::Broke(message)) => self.stream_broke(&message),
             (None, Stop::Ended | Stop::EndedCut) => {
                 unreachable!("an event that ends the stream says how")
             }
@@ -171,17 +172,15 @@ impl Attempt<'_> {
         progress.heard = transcript.finish();
     }
 
-    fn done(&mut self, post: Post<'_>) -> AfterPost {
-        if !self.service().confirms_done() && self.progress.heard.is_whole {
-            return AfterPost::Finish(Outcome::Success);
+    fn done(&mut self) -> AfterPost {
+        if !self.progress.heard.is_whole {
+            return self.stream_broke("the run is done, but text of it is missing");
         }
-        if self.progress.heard.is_whole {
-            return self.stream_broke(
-                post,
-                "the run is done, and its history has to confirm its text",
-            );
+        if self.service().confirms_done() {
+            let why = "the run is done, and its history has to confirm its text";
+            return self.stream_broke(why);
         }
-        self.stream_broke(post, "the run is done, but text of it is missing")
+        AfterPost::Finish(Outcome::Success)
     }
 }
 

@@ -1619,10 +1619,10 @@ fn a_lost_stream_is_not_asked_for_and_never_sent_again() {
 fn a_look_that_is_refused_leaves_a_lost_start_unknown() {
     let refused = reply(TASK, 401, "application/json", r#"{"msg":"no"}"#);
     let outcome = Case::of_project(true).answer(IN_BACKGROUND, vec![lost_start(), refused]);
-    outcome.is(8, OWN, "");
+    outcome.is(8, OWN, "").says("look at Coze before");
     let refused = reply(TASK, 401, "application/json", r#"{"msg":"no"}"#);
     let outcome = Case::of_project(true).answer(IN_BACKGROUND, vec![accepted(), refused]);
-    outcome.is(6, OWN, "");
+    outcome.is(6, OWN, "").says("send this response");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::coze::envelope::Said;
 use crate::coze::event::Interrupt;
 use crate::coze::history::{self, Poll, Record, TrimmedNode};
 use crate::coze::transcript::{NodeMessage, TEXT_LIMIT};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Hint, Kind};
 use crate::http::{Body, Cause, Failure, Reach};
 use crate::proof::{Evidence, Reply};
 use crate::response::Outcome;
@@ -26,7 +26,7 @@ const UNCLEAR_LIMIT: u32 = 10;
 /// Polls at which the interrupt that was just answered may still be shown.
 const RESUMED_LIMIT: u32 = 10;
 
-/// Polls in a row after which a run of Coze Studio that has no status is taken to wait.
+/// Polls in a row after which a run that has no status is taken to wait.
 const WAITING_LIMIT: u32 = 2;
 
 /// Why a run is watched.
@@ -45,10 +45,8 @@ enum AfterPoll {
     Finish(Outcome),
     /// What was to start it never arrived: it may be sent again.
     NotArrived(Error),
-    Again {
-        why: String,
-        retry_after: Option<String>,
-    },
+    /// Why, and what its `Retry-After` says.
+    Again(String, Option<String>),
 }
 
 /// What the polls so far have brought.
@@ -74,9 +72,8 @@ const PLAUSIBLE: Range<u64> = 1_735_689_600..u64::MAX;
 
 /// Whether a run that was first sent then can't have been forgotten by now.
 fn is_recent(at: Option<u64>, now: u64) -> bool {
-    at.is_some_and(|at| {
-        PLAUSIBLE.contains(&at) && PLAUSIBLE.contains(&now) && now.abs_diff(at) < DAY
-    })
+    let is_set = |at: &u64| PLAUSIBLE.contains(at) && PLAUSIBLE.contains(&now);
+    at.filter(is_set).is_some_and(|at| now.abs_diff(at) < DAY)
 }
 
 impl Attempt<'_> {
@@ -99,7 +96,7 @@ impl Attempt<'_> {
             let (why, retry_after) = match self.poll_once(run, reason, &mut polls) {
                 AfterPoll::Finish(outcome) => return Ok(outcome),
                 AfterPoll::NotArrived(error) => return Err(error),
-                AfterPoll::Again { why, retry_after } => (why, retry_after),
+                AfterPoll::Again(why, retry_after) => (why, retry_after),
             };
             if self.runner.rules.no_wait {
                 return Ok(self.unfinished(reason, &format!("polled once: {why}")));
@@ -112,7 +109,7 @@ impl Attempt<'_> {
     }
 
     fn poll_once(&mut self, run: &RunRef, reason: &Reason, polls: &mut Polls) -> AfterPoll {
-        let (poll, retry_after) = match self.poll(run) {
+        let (poll, hint, retry_after) = match self.poll(run) {
             Ok(polled) => polled,
             Err(failure) if failure.cause == Cause::TooLarge => {
                 let error = unknown(Error::new(Kind::Unknown, failure.detail));
@@ -121,7 +118,7 @@ impl Attempt<'_> {
             Err(failure) if failure.cause == Cause::Deadline || !failure.is_transient() => {
                 return AfterPoll::Finish(self.unfinished(reason, &failure.detail));
             }
-            Err(failure) => return again(failure.detail),
+            Err(failure) => return AfterPoll::Again(failure.detail, None),
         };
         if !matches!(poll, Poll::Waiting(_)) {
             polls.waiting = 0;
@@ -144,12 +141,14 @@ impl Attempt<'_> {
                 polls.unclear = 0;
                 polls.has_seen = true;
                 self.take_record(record);
-                again("running".to_owned())
+                AfterPoll::Again("running".to_owned(), None)
             }
             Poll::Waiting(record) => self.waiting(record, polls),
             Poll::Refused(said) => {
                 let error = self.coze_error(Kind::Refused, About::Poll, said);
-                AfterPoll::Finish(self.poll_refused(reason, error))
+                // A run that was started was started here: what is wrong is no base URL and no key.
+                let hint = hint.filter(|_| matches!(reason, Reason::Request));
+                AfterPoll::Finish(self.poll_refused(reason, error.with_hint(hint)))
             }
             Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
             Poll::Absent(said) if self.never_arrived() => {
@@ -172,20 +171,28 @@ impl Attempt<'_> {
         }
     }
 
-    /// One poll. Its answer may tell which service this is: then the run is looked for where that one
-    /// has it.
-    fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<String>), Failure> {
+    /// One poll; what to do about a refusal without a code; and its `Retry-After`. The answer may tell
+    /// which service this is: then the run is looked for where that one has it.
+    fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<Hint>, Option<String>), Failure> {
         loop {
             let service = self.service();
             let mut response = self.call(&service.poll(run))?;
             if self.service().word() != service.word() {
                 continue;
             }
-            let is_signed = service::is_signature(response.x_log_id());
+            let has_studio_log_id = service::is_studio_log_id(response.x_log_id());
             // A body that was cut is no JSON, so it can't be mistaken for a whole one.
             let (body, _) = read_up_to(response.body.as_mut(), TEXT_LIMIT)?;
-            let poll = service.read_poll(run, response.status, is_signed, &body);
-            return Ok((poll, response.retry_after));
+            let poll = service.read_poll(run, response.status, has_studio_log_id, &body);
+            let hint = match &poll {
+                Poll::Refused(said) if said.code.is_none() => {
+                    let text = String::from_utf8_lossy(&body);
+                    let envelope = service.envelope(&text).unwrap_or_default();
+                    service.hint_without_code(response.status, envelope.msg.is_some())
+                }
+                _ => None,
+            };
+            return Ok((poll, hint, response.retry_after));
         }
     }
 
@@ -210,12 +217,12 @@ impl Attempt<'_> {
         polls: &Polls,
     ) -> AfterPoll {
         if polls.unclear < UNCLEAR_LIMIT && !self.runner.rules.no_wait {
-            return AfterPoll::Again {
-                why: said.message,
-                retry_after,
-            };
+            return AfterPoll::Again(said.message, retry_after);
         }
-        let message = format!("polling failed {} times: {}", polls.unclear, said.message);
+        let message = match polls.unclear {
+            1 => format!("polling failed: {}", said.message),
+            times => format!("polling failed {times} times: {}", said.message),
+        };
         let mut error = self.unfinished_error(reason, &message);
         error.code = said.code;
         AfterPoll::Finish(Outcome::Error(error))
@@ -229,26 +236,23 @@ impl Attempt<'_> {
     ) -> AfterPoll {
         polls.resumed += 1;
         if self.is_resumed(&interrupt) && polls.resumed <= RESUMED_LIMIT {
-            return again("the answer is not seen yet".to_owned());
+            return AfterPoll::Again("the answer is not seen yet".to_owned(), None);
         }
         self.take_record(record);
         interrupt.mode = Some(self.progress.mode.unwrap_or(Mode::Stream));
         AfterPoll::Finish(Outcome::Interrupted(interrupt))
     }
 
-    /// Coze Studio tells what a run asks to its stream only.
+    /// Some services tell what a run asks to its stream only.
     fn waiting(&mut self, record: Record, polls: &mut Polls) -> AfterPoll {
         polls.waiting += 1;
-        let limit = if self.progress.resumed.is_some() {
-            RESUMED_LIMIT
-        } else {
-            WAITING_LIMIT
-        };
+        let resumed = self.progress.resumed.clone();
+        let limit = resumed.as_ref().map_or(WAITING_LIMIT, |_| RESUMED_LIMIT);
         if polls.waiting < limit {
-            return again("the run has no status yet".to_owned());
+            return AfterPoll::Again("the run has no status yet".to_owned(), None);
         }
         self.take_record(record);
-        if let Some(resumed) = self.progress.resumed.clone() {
+        if let Some(resumed) = resumed {
             return AfterPoll::Finish(Outcome::Interrupted(resumed));
         }
         let message = "the run waits for an answer, and what it asks was told to its stream only";
@@ -280,10 +284,13 @@ impl Attempt<'_> {
             return Outcome::Success;
         }
         let message = "the run succeeded, but its whole text is not kept in its history";
-        Outcome::Error(Error::new(Kind::Unknown, message).hint(
-            "look at its debug_url; results are kept for 7 days",
-            "请打开 debug_url 查看；运行结果只保留 7 天",
-        ))
+        let hint = self.progress.debug_url.as_ref().map(|_| {
+            Hint::new(
+                "look at its debug_url; results are kept for 7 days",
+                "请打开 debug_url 查看；运行结果只保留 7 天",
+            )
+        });
+        Outcome::Error(Error::new(Kind::Unknown, message).with_hint(hint))
     }
 
     /// Output nodes' texts that the history trimmed. One that can't be had is a lost event.
@@ -379,13 +386,6 @@ pub(super) fn still_running(message: &str) -> Error {
         "to watch it, send this response as a request",
         "把这行响应作为请求传回，即可继续等待",
     )
-}
-
-fn again(why: String) -> AfterPoll {
-    AfterPoll::Again {
-        why,
-        retry_after: None,
-    }
 }
 
 /// Reads a body to its end, and says whether that came. One above the limit is a failure.

@@ -22,7 +22,7 @@ pub(super) struct Site;
 /// All that a run may have.
 const KEYS: [&str; 4] = ["id", "workflow_id", "parameters", "is_async"];
 
-const NO_SUCH_RUN: &str = "task not found";
+const ABSENT: &str = "task not found";
 
 impl Service for Site {
     fn word(&self) -> &'static str {
@@ -30,7 +30,11 @@ impl Service for Site {
     }
 
     fn refuse(&self, what: &str) -> Option<Error> {
-        let error = Error::usage(format!("a deployed project takes no {what}")).hint(
+        let name = match what {
+            "file" => what.to_owned(),
+            key => format!("key {key:?}"),
+        };
+        let error = Error::usage(format!("a deployed project takes no {name}")).hint(
             "it takes parameters, and is_async",
             "它只接受 parameters 和 is_async",
         );
@@ -105,18 +109,15 @@ impl Service for Site {
             Some("failed") => failed("the run failed; Coze gives no reason"),
             Some("cancelled") => failed("the run was cancelled"),
             Some("timeout") => failed("the run took too long"),
-            _ if status == 404 && answer.text("detail").as_deref() == Some(NO_SUCH_RUN) => {
-                Poll::Absent(said(NO_SUCH_RUN))
+            _ if status == 404 && answer.text("detail").as_deref() == Some(ABSENT) => {
+                Poll::Absent(said(ABSENT))
             }
             _ => {
                 let said = said(&format!("HTTP {status}, and no status of the run"));
-                let is_refused = code::meaning(None, status) == Meaning::Refused;
-                let poll = if is_refused {
-                    Poll::Refused
-                } else {
-                    Poll::Unclear
-                };
-                poll(said)
+                match code::meaning(None, status) {
+                    Meaning::Refused => Poll::Refused(said),
+                    _ => Poll::Unclear(said),
+                }
             }
         }
     }
@@ -132,11 +133,15 @@ impl Service for Site {
         Ok(Workflow::of_schemas(input, answer.value("output_schema")))
     }
 
-    fn key_hint(&self) -> Option<Hint> {
-        Some(Hint::new(
-            "a deployed project has a token of its own (eyJ…): create one on its page at Coze",
-            "部署的项目有自己的令牌（eyJ…）：请在扣子的项目页面创建",
-        ))
+    fn hint_without_code(&self, status: u16, has_words: bool) -> Option<Hint> {
+        match status {
+            _ if !has_words => Some(super::no_answer_of_coze()),
+            401 => Some(Hint::new(
+                "a deployed project has a token of its own (eyJ…): create one on its page at Coze",
+                "部署的项目有自己的令牌（eyJ…）：请在扣子的项目页面创建",
+            )),
+            _ => None,
+        }
     }
 
     /// Only a workflow that ran has a code.

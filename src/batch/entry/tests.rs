@@ -483,6 +483,6 @@ fn it_is_known_who_made_a_try_and_when() {
     assert!(!one.began_after(&record.metadata.unwrap()));
     let hour = Duration::from_secs(3600);
     let file = open(&bench.first()).unwrap();
-    file.set_modified(SystemTime::now() - hour).unwrap();
+    file.set_modified(FileTime::now() - hour).unwrap();
     assert!(one.began_after(&bench.read().metadata.unwrap()));
 }

@@ -28,10 +28,16 @@ pub(crate) struct Ticket<'j> {
     held: RefCell<Held>,
 }
 
+/// Without an entry it begins in Vacant; with one in Watching, or in Starting where the run is to be
+/// looked for before it is sent again.
+///
 /// ```text
+///           Lost
+///            ▲ another one was first
 /// Vacant ─ starting ─▶ Starting ─ started ─▶ Started ─ settle
-///                         │  ▲
-///             rate_refused│  │starting: the next number
+///                      │  │  ▲
+///             settle ──┘  │  │
+///             rate_refused│  │starting: the next number, or Lost
 ///                         ▼  │
 ///                      NotStarted            Watching ─ settle
 /// ```
