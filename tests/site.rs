@@ -162,7 +162,7 @@ fn a_refusal_started_nothing_and_has_no_id() {
         key: Some("eyJ.another.key".to_owned()),
         ..Options::default()
     });
-    let watch = format!(r#"{{"execute_id":"{}"}}"#, "0".repeat(32));
+    let watch = format!(r#"{{"execute_id":"{}"}}"#, "1".repeat(32));
     for (options, request) in [
         (&[][..], SUM),
         (&["--async", "-q"], SUM),

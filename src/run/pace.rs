@@ -76,7 +76,8 @@ impl<'a> Attempt<'a> {
         let pause = asked.map_or(own, |asked| asked.max(own));
         if !self.deadline.has_room_for(clock, pause) {
             let seconds = pause.as_secs();
-            error.message += &format!("; the deadline has no room for a pause of {seconds} s");
+            let no_room = format!("; the deadline has no room for a pause of {seconds} s");
+            error.message += &no_room;
             return Err(error);
         }
         if is_rate {
