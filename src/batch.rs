@@ -2,7 +2,7 @@
 //! each comes to is handed to `Output`, and all together to one exit code. Knows no HTTP.
 
 mod entry;
-mod fingerprint;
+mod identity;
 mod intake;
 pub(crate) mod journal;
 pub(crate) mod output_file;
@@ -11,8 +11,8 @@ pub(crate) mod totals;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Mutex;
 use std::sync::mpsc::RecvTimeoutError::{self, Disconnected, Timeout};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::input::request::{Request, Task};
 use crate::input::source::Input;
 use crate::response::{Response, Status};
 use crate::run::rehearse::Report;
-use crate::run::{Note, Observer, OwnRun, Rules, Runner, Shared};
+use crate::run::{Note, Observer, OwnRun, Rules, Runner, Shared, lock};
 use crate::sse::Frame;
 use crate::text::Text;
 use crate::time::{Clock, Deadline};
@@ -38,8 +38,8 @@ use crate::time::{Clock, Deadline};
 /// So many requests on which other processes work are put aside, while others are answered.
 const ASIDE_LIMIT: usize = 64;
 
-/// How often such a request is looked at while no other one is there to be answered.
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// How often such a request is tried again while no other one is there to be answered.
+const ASIDE_PAUSE: Duration = Duration::from_millis(50);
 
 /// So many files a job has open at most: a connection for a start, one for polls; and with a
 /// journal its entry, twice while it is read.
@@ -231,12 +231,12 @@ impl Batch<'_> {
         let mut intake = match self.intake.try_lock() {
             Ok(intake) => intake,
             Err(_) if has_aside => {
-                clock.sleep(LOOK_PAUSE);
+                clock.sleep(ASIDE_PAUSE);
                 return Err(Timeout);
             }
             Err(_) => lock(&self.intake),
         };
-        let item = intake.take(has_aside.then_some(LOOK_PAUSE));
+        let item = intake.take(has_aside.then_some(ASIDE_PAUSE));
         if output.is_broken() {
             return Err(Disconnected);
         }
@@ -353,10 +353,6 @@ fn finish(totals: &Totals, has_journal: bool, output: &dyn Output) -> Result<u8,
     Ok(exit_code)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn no_threads(count: usize, error: &io::Error) -> Error {
     let message = format!("cannot start {count} threads: {error}");
     Error::config(message).hint("take fewer --jobs", "请减小 --jobs")
@@ -431,6 +427,12 @@ impl Observer for Witness<'_> {
     fn confirmed(&self, execute_id: &str) {
         if let Some(ticket) = self.ticket {
             ticket.confirmed(execute_id);
+        }
+    }
+
+    fn renamed(&self) {
+        if let Some(ticket) = self.ticket {
+            ticket.renamed();
         }
     }
 

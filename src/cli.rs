@@ -30,7 +30,8 @@ pub(crate) enum Command {
 }
 
 /// The options as they were given: `None` and `false` are "not given", defaults are `config`'s.
-/// A new one is a field here, an arm in `read_argument`, and an entry in each of `help/*.txt`.
+/// A new one is a field here, an arm in `read_argument`, and an entry in each of `help/*.txt` and in the
+/// tables of the pages; what it can't be given with is in `contradiction`.
 #[derive(Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -328,13 +329,13 @@ impl Value<'_> {
 }
 
 /// The error about a name that is no option: perhaps a misspelt one, perhaps an attempt to hand over
-/// the key.
+/// the token.
 fn unknown(option: &str) -> Error {
     let message = format!("unknown option {}", option.escape_debug());
     let name = option.trim_start_matches('-');
     let is_secret = |word| ["key", "apikey", "token"].contains(&word);
     if name.split(['-', '_']).any(is_secret) {
-        return Error::usage(format!("{message}: there is no option for the key")).hint(
+        return Error::usage(format!("{message}: there is no option for the token")).hint(
             "arguments are visible to every user of the machine: set COZE_API_KEY",
             "命令行参数对本机所有用户可见：请设置 COZE_API_KEY",
         );
@@ -632,7 +633,7 @@ mod tests {
     fn the_key_is_no_argument_and_is_not_repeated() {
         for option in ["--api-key", "--key", "--token", "--api_key"] {
             let sentence = format!(
-                "unknown option {option}: there is no option for the key (arguments are visible to every user of the machine: set COZE_API_KEY)"
+                "unknown option {option}: there is no option for the token (arguments are visible to every user of the machine: set COZE_API_KEY)"
             );
             refused(&[option, "pat_secret"], &sentence);
             refused(&[&format!("{option}=pat_secret")], &sentence);

@@ -148,7 +148,7 @@ pub(crate) fn load(options: &Options, env: &Env) -> Result<Config, Error> {
     let files = sources.files.iter();
     let mut warnings: Vec<_> = files.flat_map(ConfigFile::warnings).collect();
     if base_url.value.is_open_to_readers() {
-        let warning = "is plain http: the key can be read on the way";
+        let warning = "is plain http: the token can be read on the way";
         warnings.push(format!("{} {warning}", base_url.value));
     }
     let unknown = "found out from the server";

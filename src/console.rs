@@ -23,7 +23,7 @@ use self::view::{Live, View};
 use crate::batch::Output;
 use crate::batch::totals::Totals;
 use crate::cli::Options;
-use crate::config::{self, Config, Env, Key, Origin};
+use crate::config::{self, Config, Env, Key};
 use crate::coze::fields;
 use crate::error::{Error, Kind};
 use crate::input::source;
@@ -95,13 +95,8 @@ impl<'a> Console<'a> {
 
     /// Under `-v`: every setting and where it comes from, and warnings.
     pub(crate) fn explain_config(&self, config: &Config) {
-        for Origin {
-            field,
-            value,
-            source,
-        } in &config.origins
-        {
-            self.explain(&format!("{field} {value} ({source})"));
+        for one in &config.origins {
+            self.explain(&format!("{} {} ({})", one.field, one.value, one.source));
         }
         for warning in &config.warnings {
             self.explain(warning);
@@ -274,7 +269,7 @@ impl Output for Console<'_> {
         if !written {
             self.print_aside(response);
             let label = Kind::Io.label(self.language);
-            let fault = "standard output cannot be written; the response stands above";
+            let fault = "standard output cannot be written; the response is on the line above";
             self.tell_line("coze-workflow:", &format!("{label}: {fault}"));
         }
         // A person has been told already.
@@ -358,7 +353,10 @@ impl Output for Console<'_> {
         if screen.has_status {
             screen.status.note(note, masked);
         }
-        if let (Note::Text(text), Some(live), Some(_)) = (note, &mut screen.live, &self.view) {
+        let is_shown = self.view.is_some();
+        if let (Note::Heard { text, .. }, Some(live)) = (note, &mut screen.live)
+            && let Some(text) = text.filter(|_| is_shown)
+        {
             let piece = live.advance(text);
             if !piece.is_empty() {
                 screen.erase();
@@ -368,7 +366,10 @@ impl Output for Console<'_> {
     }
 
     fn started(&self, execute_id: &str) {
-        self.complain(&format!("started execute_id {execute_id}"));
+        self.complain(&self.language.pick(
+            format!("started execute_id {execute_id}"),
+            format!("运行已开始，execute_id 为 {execute_id}"),
+        ));
     }
 
     fn summary(&self, totals: &Totals, exit_code: u8) {

@@ -2,6 +2,8 @@
 //! sentences are written where the fault is found; this file only carries them. Never prints, never
 //! exits.
 
+pub(crate) mod mistake;
+
 use std::borrow::Cow;
 use std::{iter, mem};
 
@@ -27,7 +29,8 @@ pub(crate) enum Kind {
     Running,
     /// The run waits for an answer.
     Interrupted,
-    /// The run may have been started and its `execute_id` is unknown, or its text is not whole.
+    /// The run may have been started, and its `execute_id` is unknown or not confirmed; or its text is
+    /// not whole.
     Unknown,
     /// Standard output, the output file or the journal could not be written.
     Io,
@@ -36,16 +39,16 @@ pub(crate) enum Kind {
 impl Kind {
     /// The word of `error.kind`, for a person.
     pub(crate) fn label(self, language: Language) -> &'static str {
-        let (_, english, chinese) = self.table();
+        let (_, english, chinese) = self.exit_code_and_label();
         language.pick(english, chinese)
     }
 
     /// The exit code of a process whose only request ended this way.
     pub(crate) fn exit_code(self) -> u8 {
-        self.table().0
+        self.exit_code_and_label().0
     }
 
-    fn table(self) -> (u8, &'static str, &'static str) {
+    fn exit_code_and_label(self) -> (u8, &'static str, &'static str) {
         match self {
             Self::Failed => (1, "failed", "失败"),
             Self::Usage => (2, "usage", "用法有误"),
@@ -140,7 +143,8 @@ impl Error {
     }
 
     /// `words (code 4200; hint)`. Of a message with many lines, such as a stack of the service's, the
-    /// first one will do: JSON has it whole.
+    /// first one will do: JSON has it whole. Of the hint the English words, which are in the language of
+    /// the reader only after `translate`.
     pub(crate) fn advice(&self) -> String {
         let message = self.message.trim();
         let first = message.lines().next().unwrap_or_default();

@@ -128,8 +128,8 @@ impl Cause {
                 "请检查代理的地址、用户名和密码",
             ),
             Self::Stopped => (
-                "it may be too large, or not welcome there",
-                "请求可能太大，或不被对方接受",
+                "the server may limit the size of a request",
+                "请求可能太大，超出服务器的限制",
             ),
             Self::Tls => (
                 "check that the base URL really is an https one, and what is between",

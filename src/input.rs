@@ -2,9 +2,9 @@
 
 mod address;
 pub(crate) mod answer;
-pub(crate) mod body;
 mod entries;
-pub(crate) mod hash;
+pub(crate) mod fingerprint;
+pub(crate) mod object;
 pub(crate) mod params;
 pub(crate) mod reader;
 pub(crate) mod request;

@@ -1,6 +1,6 @@
 //! All that Linux, macOS and Windows do differently: who may read a file, the duplicate of a stream,
 //! what a lock keeps others from, where configuration lies. Decides nothing about a run. What each
-//! system is promised is a table in the README.
+//! system is promised is a table in src/static/README.md.
 
 use std::ffi::OsString;
 use std::io;

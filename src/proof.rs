@@ -28,7 +28,7 @@ pub(crate) enum Proof {
 }
 
 impl Proof {
-    /// Whether the same request may be sent once more.
+    /// Whether the same request may be sent once more; to another path where there is none of this.
     pub(crate) fn may_be_sent_again(self) -> bool {
         match self {
             Self::NotSent { may_pass } => may_pass,
@@ -48,7 +48,7 @@ pub(crate) struct Evidence {
     pub(crate) mentions_run: bool,
     /// The same start was sent before, under the same id, and may yet arrive: whatever is refused now,
     /// only the server's own word on that id may count as "not started".
-    pub(crate) was_sent_before: bool,
+    pub(crate) may_have_arrived: bool,
 }
 
 impl Evidence {
@@ -58,7 +58,7 @@ impl Evidence {
             reply,
             names_run: false,
             mentions_run: false,
-            was_sent_before: false,
+            may_have_arrived: false,
         }
     }
 }
@@ -117,17 +117,13 @@ pub(crate) enum After {
 
 /// What the evidence proves.
 pub(crate) fn judge(evidence: Evidence) -> Proof {
-    let Evidence {
-        reply,
-        names_run,
-        mentions_run,
-        was_sent_before,
-    } = evidence;
-    match reply {
+    let (names_run, mentions_run) = (evidence.names_run, evidence.mentions_run);
+    let may_have_arrived = evidence.may_have_arrived;
+    match evidence.reply {
         Reply::Nothing {
             may_have_left: false,
             may_pass,
-        } => Proof::NotSent { may_pass },
+        } if may_pass || !may_have_arrived => Proof::NotSent { may_pass },
         Reply::Nothing { .. } | Reply::Broken => Proof::Unknown,
         Reply::Absent {
             keeps_ids: true,
@@ -155,7 +151,7 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
                 _ if !is_whole || has_debug_url => Proof::Unknown,
                 Meaning::RateLimited if has_proved_end && !mentions_run => Proof::RateLimited,
                 Meaning::Failed => Proof::Failed,
-                Meaning::Refused if was_sent_before => Proof::Unknown,
+                Meaning::Refused if may_have_arrived => Proof::Unknown,
                 Meaning::Refused if is_of_missing_path && !mentions_run => Proof::NoSuchPath,
                 Meaning::Refused => Proof::Refused,
                 Meaning::RateLimited | Meaning::Unclear => Proof::Unknown,
@@ -171,7 +167,7 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
             Meaning::Failed => Proof::Failed,
             Meaning::RateLimited if after == After::Nothing => Proof::RateLimited,
             Meaning::RateLimited => Proof::Unknown,
-            Meaning::Refused if was_sent_before => Proof::Unknown,
+            Meaning::Refused if may_have_arrived => Proof::Unknown,
             Meaning::Refused => Proof::Refused,
             Meaning::Unclear => Proof::Unknown,
         },
@@ -232,11 +228,11 @@ mod tests {
         pairs(replies, words)
             .into_iter()
             .map(
-                |(reply, (names_run, (mentions_run, was_sent_before)))| Evidence {
+                |(reply, (names_run, (mentions_run, may_have_arrived)))| Evidence {
                     reply,
                     names_run,
                     mentions_run,
-                    was_sent_before,
+                    may_have_arrived,
                 },
             )
             .collect()
@@ -273,7 +269,7 @@ mod tests {
             } => {
                 let is_rate = meaning == Meaning::RateLimited;
                 let is_refused_path = meaning == Meaning::Refused && is_of_missing_path;
-                let is_refused_path = is_refused_path && !evidence.was_sent_before;
+                let is_refused_path = is_refused_path && !evidence.may_have_arrived;
                 let may_pass = is_rate && has_proved_end || is_refused_path;
                 is_whole && !has_debug_url && may_pass && says_nothing_of_a_run
             }
@@ -314,13 +310,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_before_is_said_not_to_have_started_by_the_server_alone() {
+    fn what_may_have_arrived_is_said_not_to_have_started_by_the_server_alone() {
         for evidence in all_evidence()
             .into_iter()
-            .filter(|told| told.was_sent_before)
+            .filter(|told| told.may_have_arrived)
         {
             let proof = judge(evidence);
-            let says_not = matches!(proof, Proof::Refused | Proof::NoSuchPath);
+            let says_not = matches!(
+                proof,
+                Proof::NotSent { may_pass: false } | Proof::NoSuchPath | Proof::Refused
+            );
             assert!(!says_not, "{evidence:?}: {proof:?}");
         }
     }
@@ -412,7 +411,7 @@ mod tests {
             },
             names_run: true,
             mentions_run: true,
-            was_sent_before: false,
+            may_have_arrived: false,
         };
         assert_eq!(judge(document(false, 200)), Proof::Started);
         assert_eq!(judge(document(true, 200)), Proof::Failed);

@@ -1,5 +1,5 @@
-//! What came of a request → the JSON object on standard output, and the exit code; and, from a
-//! journal, back. Never prints.
+//! What came of a request → the JSON object on standard output, and the exit code, which is that of
+//! the error's kind (`error`); and, from a journal, back. Never prints.
 
 use std::io::{self, Write};
 

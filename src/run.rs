@@ -95,8 +95,9 @@ impl Shared {
     }
 
     /// Nothing more is sent.
-    fn stop(&self, why: &str, error: &Error) {
+    fn stop(&self, kind: Kind, why: &str, error: &Error) {
         lock(&self.stopped).get_or_insert_with(|| Error {
+            kind,
             message: format!("not sent, because {why}: {}", error.message),
             ..error.clone()
         });
@@ -113,8 +114,13 @@ pub(crate) enum Note<'a> {
         logid: Option<&'a str>,
     },
     Event(&'a Frame<'a>),
-    /// The End node's text so far, where nothing but a fault can still take it back.
-    Text(&'a Text),
+    /// An event was understood.
+    Heard {
+        /// The title of the node that spoke in it.
+        speaker: Option<&'a str>,
+        /// The End node's text so far, where nothing but a fault can still take it back.
+        text: Option<&'a Text>,
+    },
     Retrying {
         pause: Duration,
         why: &'a str,
@@ -135,8 +141,8 @@ pub(crate) enum Note<'a> {
 pub(crate) struct OwnRun {
     pub(crate) execute_id: String,
     pub(crate) mode: Mode,
-    /// Seconds since 1970 when it was first sent.
-    pub(crate) at: u64,
+    /// Seconds since 1970 when it was first sent, where that is known for sure.
+    pub(crate) at: Option<u64>,
     /// It was sent, and may have arrived.
     pub(crate) may_have_arrived: bool,
 }
@@ -160,6 +166,8 @@ pub(crate) trait Observer {
     fn started(&self, execute_id: &str, mode: Mode);
     /// The server has the run, in the background, under the id that we gave it.
     fn confirmed(&self, _execute_id: &str) {}
+    /// The server has it under another id, so that it can't be relied on to keep ours.
+    fn renamed(&self) {}
     fn note(&self, note: &Note<'_>);
 }
 
@@ -206,10 +214,9 @@ impl<'a> Runner<'a> {
                 ..Progress::default()
             },
         };
-        let outcome = match task {
-            Ok(task) => attempt.carry_out(task),
-            Err(error) => Outcome::Error(error.clone()),
-        };
+        let task = task.as_ref().map_err(Error::clone);
+        let outcome = task.and_then(|task| attempt.carry_out(task));
+        let outcome = outcome.unwrap_or_else(Outcome::Error);
         attempt.progress.respond(outcome, request.id.clone())
     }
 }
@@ -253,27 +260,13 @@ impl Progress {
             ..Response::new(outcome)
         };
         // The run still waits, so that a corrected answer can be fed back.
-        let is_unanswered = response
-            .error
-            .as_ref()
-            .is_some_and(|error| match error.kind {
-                Kind::Usage | Kind::Config | Kind::Refused | Kind::Unreachable | Kind::Io => true,
-                Kind::Failed | Kind::Running | Kind::Interrupted | Kind::Unknown => false,
-            });
-        if is_unanswered {
+        if let Some(Kind::Usage | Kind::Config | Kind::Refused | Kind::Unreachable | Kind::Io) =
+            response.kind()
+        {
             response.interrupt = self.resumed;
-            match (self.unconfirmed, response.error.take()) {
-                // What keeps it from being sent again says nothing of what was sent before.
-                (Some(own), Some(error)) if own.may_have_arrived => {
-                    response.set_error(start::unknown(error));
-                }
-                (own, error) => {
-                    response.error = error;
-                    // There is no run of this id.
-                    if own.is_some() {
-                        response.execute_id.clear();
-                    }
-                }
+            // There is no run of this id.
+            if self.unconfirmed.is_some() {
+                response.execute_id.clear();
             }
         }
         response
@@ -281,39 +274,35 @@ impl Progress {
 }
 
 impl Attempt<'_> {
-    fn carry_out(&mut self, task: &Task) -> Outcome {
+    fn carry_out(&mut self, task: &Task) -> Result<Outcome, Error> {
         match task {
             Task::Run(start) => {
                 self.progress.mode = Some(start.mode);
-                let body = match self.upload_files(&start.body) {
-                    Ok(body) => body,
-                    Err(error) => return Outcome::Error(error),
-                };
+                let body = self.upload_files(&start.body)?;
                 let outcome = self.start(Post {
-                    about: About::Start,
+                    is_resume: false,
                     mode: start.mode,
                     body: &body,
                     run_id: None,
                 });
-                hint_at_file_objects(outcome, task)
+                Ok(hint_at_file_objects(outcome, task))
             }
             Task::Watch(watch) => {
                 self.progress.mode = watch.run.mode();
                 self.progress.execute_id = Some(watch.run.execute_id().to_owned());
-                let watched = self.watch(&watch.run, &Reason::Request);
-                watched.unwrap_or_else(Outcome::Error)
+                self.watch(&watch.run, &Reason::Request)
             }
             Task::Resume(resume) => {
                 self.progress.mode = Some(resume.mode);
                 if let Some(resumed) = &mut self.progress.resumed {
                     resumed.mode = self.progress.mode;
                 }
-                self.start(Post {
-                    about: About::Resume,
+                Ok(self.start(Post {
+                    is_resume: true,
                     mode: resume.mode,
                     body: &resume.body,
                     run_id: None,
-                })
+                }))
             }
         }
     }
@@ -324,9 +313,10 @@ impl Attempt<'_> {
         if error.message.is_empty() {
             "Coze gives no reason".clone_into(&mut error.message);
         }
-        error.code = said.any_code();
+        let hint = said.number().and_then(|code| code::hint(code, about));
+        error.code = said.code;
         error.logid = said.logid.or(self.progress.logid.clone());
-        error.with_hint(said.code.and_then(|code| code::hint(code, about)))
+        error.with_hint(hint)
     }
 
     /// Sends one call, with what is left of the time.
@@ -374,6 +364,10 @@ impl Attempt<'_> {
                 self.observer.confirmed(execute_id);
             }
         } else if own.is_some() || self.progress.execute_id.is_none() {
+            if own.is_some() {
+                self.runner.shared.keeps_ids.store(false, Ordering::Relaxed);
+                self.observer.renamed();
+            }
             self.observer.started(execute_id, mode);
             self.progress.execute_id = Some(execute_id.to_owned());
         }
@@ -411,6 +405,6 @@ pub(crate) fn unreachable(failure: &Failure) -> Error {
     Error::new(Kind::Unreachable, &failure.detail).with_hint(failure.cause.hint())
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -48,15 +48,12 @@ pub(crate) trait Service: fmt::Debug + Sync {
 
     /// Starts a run.
     fn start<'a>(&self, mode: Mode, body: &'a str) -> Call<'a> {
-        match mode {
-            Mode::Stream => Call::stream_run(body),
-            Mode::Async => Call::run(body),
-        }
+        Call::run(mode, body)
     }
 
     /// Answers the interrupt of a run that was started so.
     fn resume<'a>(&self, _mode: Mode, body: &'a str) -> Call<'a> {
-        Call::stream_resume(body)
+        Call::resume(Mode::Stream, body)
     }
 
     /// Understands an answer that is no stream.
@@ -73,7 +70,7 @@ pub(crate) trait Service: fmt::Debug + Sync {
     fn poll(&self, run: &RunRef) -> Call<'static>;
 
     /// Understands the answer to it.
-    fn read_poll(&self, run: &RunRef, status: u16, is_signed: bool, body: &[u8]) -> Poll;
+    fn read_poll(&self, run: &RunRef, status: u16, has_studio_log_id: bool, body: &[u8]) -> Poll;
 
     /// Asks what a workflow takes.
     fn describe(&self, workflow_id: &str) -> Call<'static> {
@@ -85,13 +82,18 @@ pub(crate) trait Service: fmt::Debug + Sync {
         description::read(&Envelope::parse(body).unwrap_or_default(), status)
     }
 
-    /// What an answer of this code and HTTP status means that names no run. `is_signed`: it has the
-    /// log id of the service, so that no gateway on the way has made it up.
-    fn meaning(&self, code: Option<i64>, status: u16, is_signed: bool) -> Meaning;
+    /// What an answer of this code and HTTP status means that names no run. `has_studio_log_id`: below
+    /// 500, Coze Studio itself has made it, and no gateway on the way.
+    fn meaning(&self, code: Option<i64>, status: u16, has_studio_log_id: bool) -> Meaning;
 
-    /// What to do when the key is not accepted, and no code says so.
-    fn key_hint(&self) -> Option<Hint> {
-        None
+    /// Whether an answer says that there is no such path.
+    fn has_no_such_path(&self, _code: Option<i64>, _status: u16) -> bool {
+        false
+    }
+
+    /// What to do about a refusal that has no code. `has_words`: it says why.
+    fn hint_without_code(&self, _status: u16, _has_words: bool) -> Option<Hint> {
+        Some(no_answer_of_coze())
     }
 
     /// Whether the history has to confirm what a stream told that ended with Done.
@@ -108,6 +110,13 @@ pub(crate) trait Service: fmt::Debug + Sync {
             record.output.take()
         }
     }
+}
+
+fn no_answer_of_coze() -> Hint {
+    Hint::new(
+        "check the base URL: the response is not Coze's",
+        "请检查服务地址：返回的不是扣子的响应",
+    )
 }
 
 /// A kind of server.
@@ -165,8 +174,8 @@ pub(crate) fn of(told: Option<ServiceName>) -> &'static dyn Service {
     told.unwrap_or(ServiceName::Coze).service()
 }
 
-/// The service of this process: told by the configuration, or found out once from what the server
-/// says. Until then it is taken for the cloud.
+/// The service of this process as far as it is known: told by the configuration, or found out once
+/// from what the server says. Until then it is taken for the cloud.
 #[derive(Debug, Default)]
 pub(crate) struct Found(OnceLock<ServiceName>);
 
@@ -179,23 +188,19 @@ impl Found {
         of(self.0.get().copied())
     }
 
-    /// Takes the signature of an answer for a sign. A gateway may sign what it makes up itself.
+    /// Takes the log id of an answer for a sign. A gateway may send one on with a fault of its own, which
+    /// is one from 500 on.
     pub(crate) fn learn(&self, x_log_id: Option<&str>, status: u16) {
-        if is_signature(x_log_id) && status < 500 {
+        if is_studio_log_id(x_log_id) && status < 500 {
             self.0.get_or_init(|| ServiceName::Studio);
         }
     }
 }
 
-/// Whether an answer was signed by Coze Studio itself: only it sends a log id under that name, a uuid.
-pub(crate) fn is_signature(x_log_id: Option<&str>) -> bool {
-    x_log_id.is_some_and(is_uuid)
-}
-
-fn is_uuid(text: &str) -> bool {
-    let groups: Vec<_> = text.split('-').map(str::len).collect();
-    let is_plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    groups == [8, 4, 4, 4, 12] && is_plain
+/// Whether it is a log id of Coze Studio: only it sends one under that name, a uuid.
+pub(crate) fn is_studio_log_id(x_log_id: Option<&str>) -> bool {
+    x_log_id.is_some_and(|text| {
+        let is_plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+        text.bytes().all(is_plain) && text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+    })
 }

@@ -80,10 +80,10 @@ impl Text {
     pub(crate) fn plain(&self) -> Cow<'_, str> {
         let json = self.json();
         let inner = &json[1..json.len() - 1];
-        match inner.contains('\\') {
-            false => Cow::Borrowed(inner),
-            true => Cow::Owned(serde_json::from_str(self.json()).expect("always valid")),
+        if !inner.contains('\\') {
+            return Cow::Borrowed(inner);
         }
+        Cow::Owned(serde_json::from_str(json).expect("always valid"))
     }
 }
 

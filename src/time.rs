@@ -2,17 +2,19 @@
 //! everything else asks a `Clock`, so that a test lives through a day in microseconds.
 
 use std::hash::{BuildHasher, RandomState};
+/// When a file was made or written, by the clock of its file system.
+pub(crate) use std::time::SystemTime as FileTime;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where time and chance come from.
 pub(crate) trait Clock: Sync {
     /// Time since some fixed moment; never runs backwards.
     fn now(&self) -> Duration;
-    /// Seconds since 1970, for dates in `Retry-After`.
+    /// Seconds since 1970, for dates in `Retry-After` and in the journal.
     fn unix(&self) -> u64;
     /// Waits.
     fn sleep(&self, duration: Duration);
-    /// A number nobody can foresee, for jitter.
+    /// A number nobody can foresee, for jitter and for the ids of our own runs.
     fn random(&self) -> u64;
 }
 
@@ -47,7 +49,7 @@ impl Clock for SystemClock {
     }
 
     fn random(&self) -> u64 {
-        // std seeds every `RandomState` from the system's randomness: enough for jitter, no crate.
+        // std seeds every `RandomState` from the system's randomness: enough for jitter and ids, no crate.
         RandomState::new().hash_one(0)
     }
 }

@@ -132,7 +132,10 @@ fn what_a_project_does_not_take_is_refused_unsent() {
         let ended = program(&coze).arg("--allow-unknown-fields").run(request);
         assert_eq!(ended.code, 2, "{request}");
         let message = answer(&ended)["error"]["message"].clone();
-        assert_eq!(message, format!("a deployed project takes no {what}"));
+        assert_eq!(
+            message,
+            format!("a deployed project takes no key \"{what}\"")
+        );
     }
     assert_eq!(coze.counts(), Counts::default());
 }
@@ -159,18 +162,26 @@ fn a_refusal_started_nothing_and_has_no_id() {
         key: Some("eyJ.another.key".to_owned()),
         ..Options::default()
     });
-    for options in [&[][..], &["--async", "-q"]] {
-        let ended = program(&coze).args(options).run(SUM);
+    let watch = format!(r#"{{"execute_id":"{}"}}"#, "1".repeat(32));
+    for (options, request) in [
+        (&[][..], SUM),
+        (&["--async", "-q"], SUM),
+        (&["--check"], SUM),
+        (&["-q"], &watch),
+    ] {
+        let ended = program(&coze).args(options).run(request);
         assert_eq!(ended.code, 4);
         let response = answer(&ended);
-        assert_eq!(response["execute_id"], "");
+        if options != ["--check"] && request == SUM {
+            assert_eq!(response["execute_id"], "");
+        }
         let message = response["error"]["message"].as_str().unwrap();
         assert!(
             message.starts_with("Missing authorization header"),
             "{message}"
         );
         let hint = response["error"]["hint"].as_str().unwrap();
-        assert!(hint.starts_with("a deployed project has a key of its own"));
+        assert!(hint.starts_with("a deployed project has a token of its own"));
     }
     assert!(coze.counts().started.is_empty());
 }
@@ -459,7 +470,7 @@ fn killed_where_no_ids_were_seen_to_be_kept_there_is_one_start_or_none() {
 }
 
 #[test]
-fn what_was_lost_in_the_background_is_looked_for_until_it_is_to_be_run_again() {
+fn what_was_lost_in_the_background_is_looked_for_and_never_run_under_another_id() {
     let still = Still::start(false, 0, Moment::Arrived);
     let (coze, desk) = (&still.coze, Desk::new());
     let child = desk.program(coze, &["--async"], SUM).spawn().unwrap();
@@ -469,7 +480,7 @@ fn what_was_lost_in_the_background_is_looked_for_until_it_is_to_be_run_again() {
     assert_eq!(started(coze), 0);
     std::thread::sleep(Duration::from_millis(50));
     let (exit_code, response) = desk.run(coze, &["--async", "--rerun", "unknown"], SUM);
-    assert_eq!((exit_code, started(coze)), (0, 1), "{response}");
+    assert_eq!((exit_code, started(coze)), (8, 0), "{response}");
 }
 
 #[test]

@@ -328,28 +328,28 @@ fn hints_of_this_machine_are_translated_too() {
         (
             nowhere().env("COZE_API_KEY", "“k”"),
             run,
-            "has a typographic quote, '“' (U+201C); 请从扣子重新复制密钥，只填密钥本身",
+            "has a typographic quote, '“' (U+201C); 请从扣子重新复制令牌，只填令牌本身",
         ),
         (
             nowhere().args(&["--service", "site"]),
             r#"{"parameters":{},"bot_id":"7"}"#,
-            "a deployed project takes no bot_id; 它只接受 parameters 和 is_async",
+            "a deployed project takes no key \"bot_id\"; 它只接受 parameters 和 is_async",
         ),
     ] {
         let said = said(program, request);
         assert!(said.ends_with(ending), "{said}");
     }
     for (content, ending) in [
-        (&b"{'a':1}"[..], "column 2; JSON 只用双引号"),
-        (b"{\"a\":1,}", "column 8; 请去掉它前面多余的逗号"),
+        (&b"{'a':1}"[..], "column 2; 键和字符串要用双引号"),
+        (b"{\"a\":1,}", "column 8; JSON 的 } 或 ] 之前不能有逗号"),
         (b"//\n{}", "column 1; JSON 不支持注释，请删除"),
         (
             "{“a”:1}".as_bytes(),
-            "column 2; 文本之外的引号、逗号和冒号须用英文（半角）的",
+            r#"column 2; JSON 只用半角的 " : , { }，不能用全角或弯引号"#,
         ),
         (
             b"\xff\xfe{\0}\0",
-            "it is UTF-16, not UTF-8; 请存为 UTF-8：PowerShell 中用 Out-File -Encoding utf8，其他系统可用 iconv -f GBK -t UTF-8",
+            "it is UTF-16, not UTF-8; 请以 UTF-8 编码保存；在 PowerShell 5 中：Out-File -Encoding utf8",
         ),
     ] {
         let said = said(nowhere().file("c", content).args(&["-c", "c"]), run);
@@ -357,7 +357,7 @@ fn hints_of_this_machine_are_translated_too() {
     }
     let said = said(Program::bare(), run);
     assert!(
-        said.starts_with("no API key: looked at") && said.contains("; 请设置 COZE_API_KEY，或把 "),
+        said.starts_with("no token: looked at") && said.contains("; 请设置 COZE_API_KEY，或把 "),
         "{said}"
     );
 }

@@ -8,22 +8,28 @@ use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::fingerprint::{Fingerprint, Identity};
+use super::identity::Identity;
 use super::output_file::Temporary;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
+use crate::input::fingerprint::Fingerprint;
 use crate::platform::{self, sync_directory};
 use crate::response::Response;
+use crate::time::FileTime;
 
 /// Of the format.
 const VERSION: u32 = 1;
 
 /// No more than this is read of a file: two answers of the longest kind fit in.
 const READ_LIMIT: u64 = 1 << 30;
+
+/// A server may forget what is older.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The directory of a journal.
 #[derive(Debug)]
@@ -158,10 +164,16 @@ impl Directory {
 
     /// Whether a file was last written before this process began.
     pub(crate) fn began_after(&self, metadata: &Metadata) -> bool {
-        match (metadata.modified(), self.began.modified()) {
-            (Ok(modified), Ok(began)) => modified < began,
-            _ => false,
-        }
+        let times = (metadata.modified(), self.began.modified());
+        matches!(times, (Ok(modified), Ok(began)) if modified < began)
+    }
+
+    /// Whether a time of a file is within a day of when this process began.
+    pub(crate) fn began_near(&self, time: FileTime) -> bool {
+        self.began.modified().is_ok_and(|began| {
+            let later = time.duration_since(began);
+            later.unwrap_or_else(|earlier| earlier.duration()) < DAY
+        })
     }
 
     pub(crate) fn name(&self) -> std::path::Display<'_> {
@@ -444,7 +456,7 @@ fn probe(path: &Path, process: &str) -> io::Result<Metadata> {
     let file = create_new(&temporary.0)?;
     file.lock()?;
     if try_lock(&open(&temporary.0)?)? {
-        return Err(io::Error::other("a lock keeps nobody out"));
+        return Err(io::Error::other("file locks have no effect here"));
     }
     fs::hard_link(&temporary.0, &linked.0)?;
     sync_directory(path)?;

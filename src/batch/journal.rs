@@ -5,6 +5,7 @@
 
 mod ticket;
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 pub(crate) use self::ticket::Ticket;
 use super::entry::{Directory, Entry, Record, State};
-use super::fingerprint::{self, Identity};
+use super::identity::{self, Identity};
 use crate::cli::{Options, Rerun};
 use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Hint, Kind};
@@ -44,7 +45,7 @@ pub(crate) struct Journal<'a> {
     directory: Directory,
     base_url: String,
     service: &'static dyn Service,
-    /// Is there when this server was seen to keep the ids of starts.
+    /// Is there when this server was seen to keep the ids of starts, and was written when it was last.
     kept: PathBuf,
     rerun: Rerun,
     clock: &'a dyn Clock,
@@ -92,7 +93,7 @@ impl<'a> Journal<'a> {
             directory: Directory::open(path, clock.random())?,
             base_url: base_url.to_owned(),
             service: service::of(options.service),
-            kept: path.join(format!("kept-{}", fingerprint::of_server(base_url))),
+            kept: path.join(format!("kept-{}", identity::of_server(base_url))),
             rerun: options.rerun,
             clock,
             met_equals: AtomicBool::new(false),
@@ -144,9 +145,10 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Whether the server was ever seen to keep the ids that starts carry.
+    /// Whether the server was seen, within a day, to keep the ids that starts carry.
     pub(crate) fn knows_kept_ids(&self) -> bool {
-        self.kept.exists()
+        let written = fs::metadata(&self.kept).and_then(|mark| mark.modified());
+        written.is_ok_and(|time| self.directory.began_near(time))
     }
 
     /// True once, when equal requests without an id were met: they are answered as one.
@@ -226,7 +228,7 @@ impl<'a> Journal<'a> {
             State::Started => rerun.unknown && watched.is_none(),
             State::Unanswered => rerun.unknown,
             State::Ended(response) => match response.kind() {
-                Some(Kind::Unknown) => rerun.unknown && (watched.is_none() || record.is_own),
+                Some(Kind::Unknown) => rerun.unknown && watched.is_none(),
                 kind => rerun.failed && kind == Some(Kind::Failed),
             },
             State::Damaged(_) => false,
@@ -251,12 +253,18 @@ impl<'a> Journal<'a> {
         if !record.is_own {
             return Recall::Watch(Watch { run }, ticket(number, Some(entry), None));
         }
-        // Damage is no reason to start anything: nobody trusts a server to remember 1970.
-        let start = record.start.filter(|_| record.is_intact);
+        // The clock of this machine may differ from that of the one that wrote it; the file system's
+        // says as well that it was not long ago. Damage is no reason to start anything.
+        let is_near = |time| self.directory.began_near(time);
+        let file = record.metadata.as_ref().filter(|_| record.is_intact);
+        let is_known = file.is_some_and(|file| {
+            // Not every file system knows when a file was made.
+            file.modified().is_ok_and(is_near) && file.created().map_or(true, is_near)
+        });
         let earlier = OwnRun {
             execute_id: run.execute_id().to_owned(),
             mode: run.mode().unwrap_or(Mode::Async),
-            at: start.map_or(0, |start| start.at),
+            at: record.start.map(|start| start.at).filter(|_| is_known),
             may_have_arrived: true,
         };
         Recall::Run(ticket(number, Some(entry), Some(earlier)))
@@ -302,7 +310,7 @@ impl<'a> Journal<'a> {
     /// Whether its question was answered through this journal, so that the run goes on.
     fn has_answer_to(&self, response: &Response) -> bool {
         response.interrupt.as_ref().is_some_and(|interrupt| {
-            let name = fingerprint::of_answer(&self.base_url, &interrupt.event_id);
+            let name = identity::of_answer(&self.base_url, &interrupt.event_id);
             let last = self.directory.tries(name).unwrap_or_default();
             let entry = Entry::open(&self.directory, name, last);
             entry.is_ok_and(|mut entry| !matches!(entry.read().state, State::NotStarted))
@@ -355,11 +363,11 @@ fn look_or_rerun() -> Hint {
 /// A run that can't be watched.
 fn lost(known: Option<(String, Mode)>) -> Response {
     let why = if known.is_none() {
-        "left no execute_id"
+        "and left no execute_id"
     } else {
-        "it can't be watched"
+        "which can't be watched"
     };
-    let message = format!("an earlier process was about to start the run, and {why}");
+    let message = format!("an earlier process was about to start the run, {why}");
     let error = Error::new(Kind::Unknown, message).with_hint(Some(look_or_rerun()));
     Response {
         execute_id: known.map(|(id, _)| id).unwrap_or_default(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::cli::Options;
-use crate::error::{self, Error};
+use crate::error::{self, Error, Hint, mistake};
 use crate::platform;
 
 use super::Content;
@@ -68,11 +68,11 @@ pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Erro
     Ok(files)
 }
 
-/// Where a key is best put.
+/// Where a token is best put: no update of a skill removes it there.
 pub(super) fn preferred(env: &Env) -> PathBuf {
-    let state = state_directory(env).unwrap_or_else(|| "~/.openclaw".into());
-    let parts = ["skills", "coze_workflow", "config.json"];
-    state.join(parts.iter().collect::<PathBuf>())
+    let unknown = || ["~", ".config", "coze-workflow"].iter().collect();
+    let directory = user_directory(env).unwrap_or_else(unknown);
+    directory.join("config.json")
 }
 
 /// Reads a text file, which `source` named if it was not found. Only a regular one: a pipe would
@@ -83,17 +83,16 @@ pub(super) fn read_text(what: &str, path: &Path, source: Option<&str>) -> Result
     }
     let bytes = read(what, path, source)?;
     // UTF-16 by its byte order mark, or by the empty half of its first character.
-    let why = match bytes[..] {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => "it is UTF-16, not UTF-8",
+    let (why, (english, chinese)) = match bytes[..] {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
+            ("it is UTF-16, not UTF-8", mistake::UTF_16)
+        }
         _ => match String::from_utf8(bytes) {
             Ok(text) => return Ok(text.trim_start_matches('\u{feff}').to_owned()),
-            Err(_) => "it is not UTF-8",
+            Err(_) => ("it is not UTF-8", mistake::NOT_UTF_8),
         },
     };
-    Err(unreadable(what, path, source, why).hint(
-        "save it as UTF-8: in PowerShell with Out-File -Encoding utf8, elsewhere with iconv",
-        "请存为 UTF-8：PowerShell 中用 Out-File -Encoding utf8，其他系统可用 iconv -f GBK -t UTF-8",
-    ))
+    Err(unreadable(what, path, source, why).hint(english, chinese))
 }
 
 /// Reads a file whatever it is.
@@ -183,7 +182,7 @@ impl ConfigFile {
         // Others than the owner may read or write it.
         let is_open = platform::others_may_use(&self.path);
         if is_open && matches!(key, Ok(Ok(Some(_)))) {
-            let warning = "holds the key and is open to others: chmod 600 it";
+            let warning = "holds the token and is open to others: chmod 600 it";
             warnings.push(format!("{} {warning}", self.name()));
         }
         warnings
@@ -202,13 +201,16 @@ fn directories(env: &Env) -> Vec<PathBuf> {
     let state = state_directory(env);
     let skill = |name| Some(state.as_ref()?.join("skills").join(name));
     let skills = ["coze_workflow", "coze-workflow"].map(skill);
-    // The XDG Base Directory Specification ignores a relative path.
+    let found = program.chain(skills.into_iter().flatten());
+    found.chain(user_directory(env)).collect()
+}
+
+/// The user's own. The XDG Base Directory Specification ignores a relative path.
+fn user_directory(env: &Env) -> Option<PathBuf> {
     let xdg = env.path("XDG_CONFIG_HOME");
     let user = xdg.filter(|path| path.is_absolute());
     let user = user.or_else(|| platform::configurations(env.path("APPDATA"), home(env)));
-    let user = user.map(|config| config.join("coze-workflow"));
-    let found = program.chain(skills.into_iter().flatten());
-    found.chain(user).collect()
+    Some(user?.join("coze-workflow"))
 }
 
 /// The agent's directory, found as `OpenClaw` finds it: its profile `default` is no profile.
@@ -241,7 +243,7 @@ fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
         return Ok(());
     };
     let path = path.display();
-    let sentence = format!("{path} is not obeyed: everyone may write {what}");
+    let sentence = format!("{path} is not used, because every user can write {what}");
     Err(Error::config(sentence).hint(
         "take that permission away (chmod o-w), or name the file with --config",
         "请去掉这一权限（chmod o-w），或用 --config 指定该文件",
@@ -263,23 +265,12 @@ fn not_json(path: &Path, text: &str, error: &serde_json::Error) -> Error {
     let seen: Vec<_> = seen.take_while(|(at, _)| *at < error.column()).collect();
     let (path, line, column) = (path.display(), error.line(), seen.len());
     let message = format!("{path} is not valid JSON at line {line}, column {column}");
-    let is_after_comma = |at| text[..start + at].trim_end().ends_with(',');
-    let (english, chinese) = match seen.last().copied() {
-        Some((at, '}' | ']')) if is_after_comma(at) => {
-            ("take out the comma before it", "请去掉它前面多余的逗号")
-        }
-        Some((_, '\'')) => ("JSON has double quotes only", "JSON 只用双引号"),
-        Some((_, '/' | '#')) => (
-            "JSON has no comments: take it out",
-            "JSON 不支持注释，请删除",
-        ),
-        Some((_, c)) if !c.is_ascii() => (
-            "outside of texts only ASCII quotes, commas and colons count",
-            "文本之外的引号、逗号和冒号须用英文（半角）的",
-        ),
-        _ => return Error::config(message),
-    };
-    Error::config(message).hint(english, chinese)
+    let wrong = seen.last().filter(|_| !error.is_eof());
+    let mistake = wrong.and_then(|(at, _)| {
+        let (before, found) = text.as_bytes().split_at(start + at);
+        mistake::find(before, found)
+    });
+    Error::config(message).with_hint(mistake.map(|(english, chinese)| Hint::new(english, chinese)))
 }
 
 /// The letters and digits of a name, in lower case.

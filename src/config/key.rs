@@ -61,7 +61,7 @@ pub(super) fn find(sources: &Sources<'_>) -> Search<Key> {
         // It holds the key alone, and is not read before it is needed.
         let path = sources.env.path(KEY_FILE);
         if let Some(path) = path.filter(|_| source == KEY_FILE) {
-            value = Ok(file::read_text("key file", &path, Some(KEY_FILE))?);
+            value = Ok(file::read_text("token file", &path, Some(KEY_FILE))?);
         }
         let is_empty = value.as_ref().is_ok_and(|text| text.trim().is_empty());
         let note = match value.map(|text| Key::parse(&text)) {
@@ -69,17 +69,17 @@ pub(super) fn find(sources: &Sources<'_>) -> Search<Key> {
             Ok(Ok(None)) if is_empty => "empty".into(),
             Ok(Ok(None)) => "a placeholder".into(),
             Ok(Err(fault)) => {
-                let message = format!("the key in {source} {fault}");
+                let message = format!("the token in {source} {fault}");
                 return Err(Error::config(message).hint(
-                    "put the key there alone, copied anew from Coze",
-                    "请从扣子重新复制密钥，只填密钥本身",
+                    "put the token there alone, copied anew from Coze",
+                    "请从扣子重新复制令牌，只填令牌本身",
                 ));
             }
             Err(note) => note,
         };
         looked_at.push(format!("{source} ({note})"));
     }
-    let message = format!("no API key: looked at {}", looked_at.join(", "));
+    let message = format!("no token: looked at {}", looked_at.join(", "));
     let file = file::preferred(sources.env).display().to_string();
     Err(Error::config(message).hint(
         format!(r#"set COZE_API_KEY or put {{"api_key": "…"}} in {file}"#),
@@ -87,7 +87,7 @@ pub(super) fn find(sources: &Sources<'_>) -> Search<Key> {
     ))
 }
 
-/// Why no key can hold this character; what follows the words `the key in PLACE`.
+/// Why no key can hold this character; what follows the words `the token in PLACE`.
 fn fault(c: char) -> Option<String> {
     let named = |what| format!("has a {what}, {c:?} (U+{:04X})", u32::from(c));
     let said = |what: &str| Some(what.to_owned());
@@ -261,7 +261,7 @@ mod tests {
             };
             let error = find(&sources).err().expect("no key");
             let sentence = format!(
-                "the key in COZE_API_KEY {fault} (put the key there alone, copied anew from Coze)"
+                "the token in COZE_API_KEY {fault} (put the token there alone, copied anew from Coze)"
             );
             assert_eq!(error.to_string(), sentence, "{text:?}");
         }

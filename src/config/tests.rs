@@ -233,15 +233,15 @@ fn a_key_is_trimmed_and_holds_no_control_character() {
     ]);
     assert_eq!(
         machine.refused(),
-        "the key in COZE_API_KEY has a line break or another control character inside \
-         (put the key there alone, copied anew from Coze)"
+        "the token in COZE_API_KEY has a line break or another control character inside \
+         (put the token there alone, copied anew from Coze)"
     );
 }
 
 #[test]
 fn a_mistake_in_a_key_names_the_file() {
     let machine = machine(&[]).write(HOME_FILE, r#"{"api_key":"“pat_1”"}"#);
-    let start = format!("the key in /{HOME_FILE} has a typographic quote, '“' (U+201C)");
+    let start = format!("the token in /{HOME_FILE} has a typographic quote, '“' (U+201C)");
     assert!(
         machine.refused().starts_with(&start),
         "{}",
@@ -256,7 +256,7 @@ fn a_key_file_is_read_when_it_is_needed_and_must_then_be_there() {
     let machine = machine.var("COZE_API_KEY", "pat_xxx");
     assert_eq!(
         machine.refused(),
-        "cannot read the key file /nowhere/key, named by COZE_API_KEY_FILE: \
+        "cannot read the token file /nowhere/key, named by COZE_API_KEY_FILE: \
          No such file or directory (os error 2)"
     );
 }
@@ -299,11 +299,11 @@ fn a_key_file_that_holds_something_else_is_refused() {
         machine.var("COZE_API_KEY_FILE", path).refused()
     };
     let two = refused(b"pat_9\npat_8\n");
-    let inside = "the key in COZE_API_KEY_FILE has a line break or another control character";
+    let inside = "the token in COZE_API_KEY_FILE has a line break or another control character";
     assert!(two.starts_with(inside), "{two}");
     let utf_16 = refused(b"\xff\xfep\0a\0t\0");
     let is_utf_16 =
-        "cannot read the key file /key, named by COZE_API_KEY_FILE: it is UTF-16, not UTF-8 (";
+        "cannot read the token file /key, named by COZE_API_KEY_FILE: it is UTF-16, not UTF-8 (";
     assert!(utf_16.starts_with(is_utf_16), "{utf_16}");
 }
 
@@ -326,7 +326,7 @@ fn a_missing_key_names_every_place_that_was_looked_at() {
     machine.options.config = Some(machine.path("a.json"));
     assert_eq!(
         machine.refused(),
-        "no API key: looked at COZE_API_KEY (not set), COZE_API_KEY_FILE (not set), \
+        "no token: looked at COZE_API_KEY (not set), COZE_API_KEY_FILE (not set), \
          COZE_API_TOKEN (a placeholder), \
              /a.json (not in it), /skill/bin/config.json (not there), \
              /skill/config.json (a placeholder), \
@@ -334,7 +334,7 @@ fn a_missing_key_names_every_place_that_was_looked_at() {
              /home/.openclaw/skills/coze-workflow/config.json (not there), \
          /home/.config/coze-workflow/config.json (not there) \
              (set COZE_API_KEY or put {\"api_key\": \"…\"} in \
-             /home/.openclaw/skills/coze_workflow/config.json)"
+             /home/.config/coze-workflow/config.json)"
     );
 }
 
@@ -342,7 +342,7 @@ fn a_missing_key_names_every_place_that_was_looked_at() {
 fn the_example_is_a_placeholder_all_over() {
     let example = include_str!("../skill/config.example.json");
     let machine = machine(&[]).write(HOME_FILE, example);
-    assert!(machine.refused().starts_with("no API key"));
+    assert!(machine.refused().starts_with("no token"));
     assert_eq!(machine.var("COZE_API_KEY", "k").config().base_url, BASE_URL);
 }
 
@@ -480,7 +480,7 @@ fn certificates_are_read_for_https_only_unless_the_option_names_them() {
 #[test]
 fn plain_http_to_another_machine_is_allowed_and_said() {
     let machine = machine(&[KEY, ("COZE_BASE_URL", "http://10.0.0.7:8888/v1")]);
-    let warning = "http://10.0.0.7:8888 is plain http: the key can be read on the way";
+    let warning = "http://10.0.0.7:8888 is plain http: the token can be read on the way";
     assert_eq!(machine.config().warnings, [warning]);
     let machine = machine.var("COZE_BASE_URL", "http://localhost:8888");
     assert!(machine.config().warnings.is_empty());

@@ -10,12 +10,16 @@ pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(connection) = &report.connection {
         let origins = connection.config.iter();
-        lines.extend(origins.map(|one| format!("{} {} ({})", one.field, one.value, one.source)));
+        let told = |word| language.pick(word, chinese(word));
+        lines.extend(origins.map(|one| {
+            let [field, value, source] = [one.field, &one.value, &one.source].map(told);
+            format!("{field} {value} ({source})")
+        }));
         if connection.reachable {
             let time = connection.milliseconds;
             lines.push(language.pick(
-                format!("✓ the server answers ({time} ms); the key was not tried"),
-                format!("✓ 服务器有应答（{time} 毫秒）；没有检验密钥"),
+                format!("✓ the server answers ({time} ms); the token was not tried"),
+                format!("✓ 服务器有应答（{time} 毫秒）；没有检验令牌"),
             ));
         }
     }
@@ -23,8 +27,11 @@ pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
         && let Some(parameters) = &workflow.parameters
     {
         let [name, description] = workflow.title();
+        // A deployed project has neither.
         let workflow_id = report.workflow_id.unwrap_or_default();
-        lines.push(format!("{name} ({workflow_id})"));
+        if !(name.is_empty() && workflow_id.is_empty()) {
+            lines.push(format!("{name} ({workflow_id})"));
+        }
         lines.push(one_line(&description));
         let mut rows = Vec::new();
         add_rows(&mut rows, parameters, "  ", language);
@@ -37,6 +44,19 @@ pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
     lines.extend(warnings.map(|warning| format!("! {warning}")));
     lines.retain(|line| !line.is_empty());
     lines
+}
+
+/// Words of the configuration that are no names of places nor values of a person's.
+const CHINESE: &str = "api_key 令牌, base_url 服务地址, service 服务种类, certificates 根证书, \
+    timeout 总时限, idle_timeout 静默时限, connect_timeout 连接时限, poll_interval 查看间隔, \
+    retries 重试次数, proxy 代理, set 已设置, found out from the server 由服务器的响应判断, \
+    built in 内置, none 不限, default 默认";
+
+/// The word in Chinese, or as it is.
+fn chinese(word: &str) -> &str {
+    let mut pairs = CHINESE.split(", ").filter_map(|pair| pair.rsplit_once(' '));
+    let known = pairs.find(|(english, _)| *english == word);
+    known.map_or(word, |(_, chinese)| chinese)
 }
 
 /// Name, type, whether it is required, default, description.

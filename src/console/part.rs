@@ -3,7 +3,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::coze::fields;
+use crate::coze::fields::{self, Entries};
 use crate::error::{Error, Kind};
 
 /// The text of a string at `path`, or the JSON of any other value, on one line.
@@ -27,12 +27,12 @@ pub(super) fn find(output: &str, path: &str) -> Result<String, Error> {
 
 /// One step down; or what there is instead.
 fn step(value: &str, key: &str) -> Result<String, String> {
-    let (found, what) = if let Some(entries) = fields::entries(value) {
-        let keys: Vec<_> = entries.iter().map(|(key, _)| key.as_str()).collect();
+    let (found, what) = if let Some(entries) = Entries::parse(value) {
+        let keys: Vec<_> = entries.keys().collect();
         let what = format!("an object of {}", begin(&keys.join(", ")));
         // As everywhere in JSON, the last of two counts.
-        let found = entries.iter().rfind(|(name, _)| name == key);
-        (found.map(|(_, value)| *value), what)
+        let found = entries.iter().rfind(|(name, _)| *name == key);
+        (found.map(|(_, value)| value), what)
     } else if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value) {
         let place = key.parse().ok();
         let found = place.and_then(|place: usize| items.get(place).copied());

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::printable;
 use crate::batch::totals::{TOLD, Totals};
-use crate::coze::event::{self, EventKind};
 use crate::error::Kind;
 use crate::language::Language;
 use crate::run::Note;
@@ -73,20 +72,20 @@ impl Status {
         let (english, chinese) = match note {
             Note::Calling(_) if self.step.is_empty() => ("sending", "正在发送"),
             Note::Answered { .. } => ("waiting for the workflow", "等待工作流"),
-            Note::Event(frame) => match event::parse(frame).map(|event| event.kind) {
-                Some(EventKind::Message(message)) => {
-                    detail = message.title().into_owned();
+            Note::Heard { speaker, .. } => match speaker.filter(|title| !title.is_empty()) {
+                Some(title) => {
+                    detail += title;
                     ("receiving from ", "正在接收：")
                 }
-                _ => ("the workflow is at work", "工作流正在运行"),
+                None => ("the workflow is at work", "工作流正在运行"),
             },
             Note::Retrying { why, .. } => {
                 detail += why;
                 ("trying again soon: ", "稍后重试：")
             }
             Note::FallingBack { .. } => ("asking for the result", "正在查询结果"),
-            Note::Polling { .. } => ("still running, looking again", "仍在运行，继续查看"),
-            Note::Calling(_) | Note::Text(_) => return,
+            Note::Polling { .. } => ("still running, polling", "仍在运行，继续查看"),
+            Note::Calling(_) | Note::Event(_) => return,
         };
         self.step = self.language.pick(english, chinese).to_owned() + &mask(&detail);
     }
@@ -105,26 +104,32 @@ impl Status {
             return Some(fit(&format!("{time}  {}", self.step)));
         }
         let mut facts = Vec::new();
-        let mut add = |number: String, english, chinese| {
-            facts.push(format!("{number} {}", self.language.pick(english, chinese)));
-        };
+        let mut add = |english, chinese| facts.push(self.language.pick(english, chinese));
         let total = self.total.map(|total| format!("/{total}"));
-        let done_of_all = format!("{done}{}", total.unwrap_or_default());
-        add(done_of_all, "done", "已完成");
-        add(running.to_string(), "running", "运行中");
+        let total = total.unwrap_or_default();
+        add(
+            format!("{done}{total} done"),
+            format!("已完成 {done}{total}"),
+        );
+        add(format!("{running} running"), format!("运行中 {running}"));
         let failed = done - self.answered.succeeded();
-        add(failed.to_string(), "without success", "未成功");
+        add(
+            format!("{failed} without success"),
+            format!("未成功 {failed}"),
+        );
         let each = elapsed.checked_div(u32::try_from(done).unwrap_or(u32::MAX));
         if let Some(each) = each {
             let each_micros = each.as_micros().max(1);
             let rate = (60_000_000 + each_micros / 2) / each_micros;
-            add(rate.to_string(), "a minute", "个每分钟");
+            add(format!("{rate} a minute"), format!("每分钟 {rate} 个"));
             if let Some(total) = self.total {
                 let left = u32::try_from(total.saturating_sub(done)).unwrap_or(u32::MAX);
-                add(clock(each.saturating_mul(left)), "left", "后完成");
+                let left = clock(each.saturating_mul(left));
+                add(format!("{left} left"), format!("还需 {left}"));
             }
         }
-        Some(fit(&format!("{time}  {}", facts.join(", "))))
+        let comma = self.language.pick(", ", "，");
+        Some(fit(&format!("{time}  {}", facts.join(comma))))
     }
 }
 
@@ -132,7 +137,7 @@ impl Status {
 pub(super) fn step(note: &Note<'_>, mask: impl Fn(&str) -> String) -> Option<String> {
     let seconds = |pause: &Duration| format!("{} s", pause.as_secs_f64());
     Some(match note {
-        Note::Text(_) => return None,
+        Note::Heard { .. } => return None,
         Note::Calling(call) => format!("> {call}"),
         Note::Answered { status, logid } => {
             let logid = logid.map(|logid| format!(", logid {logid}"));
@@ -250,7 +255,7 @@ mod tests {
             (
                 Language::Chinese,
                 Some(10),
-                "01:00  4/10 已完成, 3 运行中, 1 未成功, 4 个每分钟, 01:30 后完成",
+                "01:00  已完成 4/10，运行中 3，未成功 1，每分钟 4 个，还需 01:30",
             ),
         ] {
             let line = many(language, total).line(MINUTE);
@@ -286,9 +291,14 @@ mod tests {
         assert_eq!(status.step, "稍后重试：refused ***");
         status.note(&Note::FallingBack { why: "" }, str::to_owned);
         assert_eq!(status.step, "正在查询结果");
-        // What the run says is shown by others.
-        status.note(&Note::Text(&crate::text::Text::default()), str::to_owned);
-        assert_eq!(status.step, "正在查询结果");
+        let mut heard = |speaker| {
+            let text = None;
+            status.note(&Note::Heard { speaker, text }, str::to_owned);
+            status.step.clone()
+        };
+        assert_eq!(heard(Some("结束")), "正在接收：结束");
+        // A deployed project names no node.
+        assert_eq!([heard(Some("")), heard(None)], ["工作流正在运行"; 2]);
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl View {
         ];
         let given = given.into_iter();
         let words =
-            given.filter_map(|(option, value)| Some(format!(" {option} {}", quoted(&value?))));
+            given.filter_map(|(option, value)| Some(format!(" {option} {}", shell_word(&value?))));
         Self {
             language,
             has_colours,
@@ -136,11 +136,11 @@ impl View {
                 page.push(format!("{title}: {}", printable::text(content.trim_end())));
             }
         }
-        page.push(self.end(response, elapsed, None));
+        page.push(self.headline(response, elapsed, None));
         if let (Some(name), Some(bytes)) = (&response.output_file, response.output_bytes) {
             page.push(printable::line(&format!("→ {name} ({bytes} bytes)")));
         }
-        let next = self.next(response, question.as_ref());
+        let next = self.next_command(response, question.as_ref());
         if let Some(error) = &response.error {
             let own_words = next.as_ref().map(|_| error.message.clone());
             let advice = own_words.unwrap_or_else(|| error.advice());
@@ -163,10 +163,10 @@ impl View {
             (None, Some((end, _))) => output[..end].to_owned() + "…",
             (None, None) => output.into_owned(),
         };
-        let end = self.end(response, elapsed, Some(&id));
+        let end = self.headline(response, elapsed, Some(&id));
         let row = format!("{end}  {}", printable::line(&what));
         let question = response.interrupt.as_ref().map(Question::read);
-        let next = self.next(response, question.as_ref());
+        let next = self.next_command(response, question.as_ref());
         let next = next.map(|next| printable::line(&format!("→ {next}")));
         let asked = question.into_iter().flat_map(|question| question.lines);
         let more = asked
@@ -176,7 +176,7 @@ impl View {
     }
 
     /// How it ended, in one line: the mark, the kind, the seconds, the run.
-    fn end(&self, response: &Response, elapsed: Duration, id: Option<&str>) -> String {
+    fn headline(&self, response: &Response, elapsed: Duration, id: Option<&str>) -> String {
         let (mark, colour, word) = match response.kind() {
             None => ("✓", GREEN, self.language.pick("success", "成功")),
             Some(kind) => ("✗", RED, kind.label(self.language)),
@@ -199,8 +199,11 @@ impl View {
     }
 
     /// The command that goes on with a run.
-    fn next(&self, response: &Response, question: Option<&Question>) -> Option<String> {
-        let workflow_id = json(response.workflow_id.as_ref()?);
+    fn next_command(&self, response: &Response, question: Option<&Question>) -> Option<String> {
+        // A deployed project has none.
+        let workflow_id = response.workflow_id.as_ref();
+        let workflow_id = workflow_id.map(|id| format!(r#""workflow_id":{},"#, json(id)));
+        let workflow_id = workflow_id.unwrap_or_default();
         let rest = match (response.kind()?, &response.interrupt) {
             // Also where the journal could not take it.
             (Kind::Interrupted | Kind::Io, Some(interrupt)) => format!(
@@ -215,7 +218,7 @@ impl View {
             }
             _ => return None,
         };
-        let request = quoted(&format!(r#"{{"workflow_id":{workflow_id},{rest}}}"#));
+        let request = shell_word(&format!("{{{workflow_id}{rest}}}"));
         Some(format!("{} --request {request}", self.command))
     }
 
@@ -229,7 +232,7 @@ impl View {
 }
 
 /// As a shell reads it as one word.
-fn quoted(word: &str) -> String {
+fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

@@ -30,8 +30,8 @@ pub(crate) enum Purpose<'a> {
     },
     /// POST of a file: starts nothing, and is sent on a connection of its own.
     Upload { body: UploadBody<'a> },
-    /// GET of a run's state: changes nothing, and may share a connection.
-    Poll,
+    /// GET of a run's state, or of what a workflow takes: changes nothing, and may share a connection.
+    Get,
     /// GET without the key.
     Check,
 }
@@ -55,24 +55,22 @@ const EVENTS: &str = "text/event-stream";
 const JSON: &str = "application/json";
 
 impl<'a> Call<'a> {
-    /// Starts a run and streams it.
-    pub(crate) fn stream_run(body: &'a str) -> Self {
-        Self::start("/v1/workflow/stream_run", body, Mode::Stream)
+    /// Starts a run; one in the background has `is_async` in the body as well.
+    pub(crate) fn run(mode: Mode, body: &'a str) -> Self {
+        let path = match mode {
+            Mode::Stream => "/v1/workflow/stream_run",
+            Mode::Async => "/v1/workflow/run",
+        };
+        Self::start(path, body, mode)
     }
 
-    /// Starts a run in the background (with `is_async` in the body).
-    pub(crate) fn run(body: &'a str) -> Self {
-        Self::start("/v1/workflow/run", body, Mode::Async)
-    }
-
-    /// Answers an interrupt and streams the rest.
-    pub(crate) fn stream_resume(body: &'a str) -> Self {
-        Self::start("/v1/workflow/stream_resume", body, Mode::Stream)
-    }
-
-    /// Answers the interrupt of a background run.
-    pub(crate) fn resume(body: &'a str) -> Self {
-        Self::start("/v1/workflows/resume", body, Mode::Async)
+    /// Answers the interrupt of a run.
+    pub(crate) fn resume(mode: Mode, body: &'a str) -> Self {
+        let path = match mode {
+            Mode::Stream => "/v1/workflow/stream_resume",
+            Mode::Async => "/v1/workflows/resume",
+        };
+        Self::start(path, body, mode)
     }
 
     /// A POST that is answered by a stream, or by what can be watched.
@@ -108,18 +106,18 @@ impl<'a> Call<'a> {
 
     /// The history of a run.
     pub(crate) fn run_history(run: &RunRef) -> Self {
-        Self::poll(history_path(run))
+        Self::get(history_path(run))
     }
 
     /// The text of an Output node that the history trimmed.
     pub(crate) fn execute_node(run: &RunRef, node_execute_uuid: &str) -> Self {
         let history = history_path(run);
-        Self::poll(format!("{history}/execute_nodes/{node_execute_uuid}"))
+        Self::get(format!("{history}/execute_nodes/{node_execute_uuid}"))
     }
 
     /// The history of a run of Coze Studio.
     pub(crate) fn get_run_history(run: &RunRef) -> Self {
-        Self::poll(format!(
+        Self::get(format!(
             "/v1/workflow/get_run_history?workflow_id={}&execute_id={}",
             run.workflow_id(),
             run.execute_id
@@ -128,16 +126,16 @@ impl<'a> Call<'a> {
 
     /// What a workflow takes and gives.
     pub(crate) fn describe(workflow_id: &str) -> Self {
-        Self::poll(format!(
+        Self::get(format!(
             "/v1/workflows/{workflow_id}?include_input_output=true"
         ))
     }
 
     /// A question that changes nothing.
-    pub(crate) fn poll(path: impl Into<String>) -> Self {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
-            purpose: Purpose::Poll,
+            purpose: Purpose::Get,
         }
     }
 
@@ -153,7 +151,7 @@ impl<'a> Call<'a> {
     pub(crate) fn body(&self) -> Option<&str> {
         match &self.purpose {
             Purpose::Start { body, .. } => Some(body),
-            Purpose::Upload { .. } | Purpose::Poll | Purpose::Check => None,
+            Purpose::Upload { .. } | Purpose::Get | Purpose::Check => None,
         }
     }
 }
@@ -164,7 +162,7 @@ impl fmt::Display for Call<'_> {
         let length = match &self.purpose {
             Purpose::Start { body, .. } => body.len() as u64,
             Purpose::Upload { body } => body.length,
-            Purpose::Poll | Purpose::Check => return write!(f, "GET {}", self.path),
+            Purpose::Get | Purpose::Check => return write!(f, "GET {}", self.path),
         };
         write!(f, "POST {} ({length} bytes)", self.path)
     }
@@ -249,7 +247,7 @@ mod tests {
 
     #[test]
     fn only_a_call_that_starts_something_has_a_body() {
-        assert_eq!(Call::stream_run("{}").body(), Some("{}"));
+        assert_eq!(Call::run(Mode::Stream, "{}").body(), Some("{}"));
         assert_eq!(Call::check().body(), None);
         assert_eq!(Call::upload(file()).body(), None);
     }
@@ -266,7 +264,10 @@ mod tests {
     fn a_call_is_shown_with_its_path_and_the_size_of_what_it_sends() {
         let cases = [
             (Call::check(), "GET /"),
-            (Call::run("{}"), "POST /v1/workflow/run (2 bytes)"),
+            (
+                Call::run(Mode::Async, "{}"),
+                "POST /v1/workflow/run (2 bytes)",
+            ),
             (Call::upload(file()), "POST /v1/files/upload (4 bytes)"),
         ];
         for (call, shown) in cases {

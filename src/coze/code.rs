@@ -7,6 +7,8 @@ use crate::error::Hint;
 /// No such run; for a moment after a start this may pass.
 pub(crate) const NO_SUCH_RUN: i64 = 4314;
 
+pub(crate) const STUDIO_NO_SUCH_RUN: i64 = 777_777_775;
+
 /// The token may run workflows but not look at them, or belongs to the other site.
 pub(crate) const NO_PERMISSION: i64 = 4101;
 
@@ -162,7 +164,7 @@ pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
             "publish the workflow, and check workflow_id",
             "请先发布工作流，并检查 workflow_id",
         ),
-        (NO_SUCH_RUN | 777_777_775, _) => (
+        (NO_SUCH_RUN | STUDIO_NO_SUCH_RUN, _) => (
             "check workflow_id and execute_id; results are kept for 7 days",
             "请检查 workflow_id 和 execute_id；运行结果只保留 7 天",
         ),

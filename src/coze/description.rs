@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::coze::code::{self, Meaning};
 use crate::coze::envelope::Envelope;
-use crate::coze::fields::{self, Json, Raw};
+use crate::coze::fields::{self, Entries, Json, Raw};
 use crate::error::{Hint, nearest};
 
 /// Types in types are followed this far; below, anything passes.
@@ -126,15 +126,13 @@ impl Workflow {
 
 /// What an object has under a key.
 fn member<'a>(object: Raw<'a>, key: &str) -> Raw<'a> {
-    let entries = fields::entries(object?.0)?;
-    let (_, value) = entries.into_iter().find(|(other, _)| other == key)?;
-    (value.get() != "null").then_some(Json(value.get()))
+    Entries::parse(object?.0)?.value(key)
 }
 
 /// A text or a number as it is, anything else as JSON; empty when it is absent.
 fn plain(raw: Raw<'_>) -> String {
-    let json = raw.map(|Json(json)| json.into());
-    fields::text(raw).or(json).unwrap_or_default().into_owned()
+    raw.map(|Json(json)| fields::unwrapped(json).into_owned())
+        .unwrap_or_default()
 }
 
 /// `required`: the list of those that are, which JSON Schema has beside them. Coze says it of each.

@@ -10,9 +10,7 @@ use crate::error::Code;
 /// What Coze says of what went wrong, in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Said {
-    pub(crate) code: Option<i64>,
-    /// A code that is no number.
-    pub(crate) word: Option<String>,
+    pub(crate) code: Option<Code>,
     /// Empty when it gives no reason.
     pub(crate) message: String,
     /// What its support asks for.
@@ -30,18 +28,17 @@ impl Said {
 
     /// With a code that may be a number or a word.
     pub(crate) fn with_code(mut self, code: Raw<'_>) -> Self {
-        self.code = fields::number(code);
-        let is_word = self.code.is_none();
-        self.word = fields::nonempty(code)
-            .filter(|_| is_word)
-            .map(Cow::into_owned);
+        let word = || Some(Code::Word(fields::nonempty(code)?.into_owned().into()));
+        self.code = fields::number(code).map(Code::Number).or_else(word);
         self
     }
 
-    /// Its code, as a response has it.
-    pub(crate) fn any_code(&self) -> Option<Code> {
-        let number = self.code.map(Code::Number);
-        number.or_else(|| Some(Code::Word(self.word.clone()?.into())))
+    /// Its code, if that is a number.
+    pub(crate) fn number(&self) -> Option<i64> {
+        match self.code {
+            Some(Code::Number(number)) => Some(number),
+            _ => None,
+        }
     }
 }
 
@@ -58,11 +55,11 @@ impl Envelope<'_> {
     pub(crate) fn said(&self, otherwise: impl FnOnce() -> String) -> Said {
         let mut messages = [self.error_message, self.error_msg, self.msg].into_iter();
         let message = messages.find_map(fields::nonempty).map(Cow::into_owned);
+        let code = self.code().or_else(|| number_of_fault(self.error_code));
         Said {
-            code: self.code().or_else(|| number_of_fault(self.error_code)),
+            code: code.map(Code::Number),
             message: message.unwrap_or_else(otherwise),
             logid: self.logid(),
-            ..Said::default()
         }
     }
 

@@ -151,11 +151,10 @@ fn kind<'a>(frame: &Frame<'_>, fields: Option<&Fields<'a>>) -> EventKind<'a> {
     } else if is("Done") {
         // A content in it was a Message's, whose end was lost.
         let is_whole = frame.data.is_empty() || fields.is_some() && content.is_none();
-        let done = is_whole.then_some(EventKind::Ended(Ended::Done));
-        done.or_else(|| {
-            Some(broken(
-                "the event that ends the stream can't be understood".into(),
-            ))
+        Some(if is_whole {
+            EventKind::Ended(Ended::Done)
+        } else {
+            broken("the event that ends the stream can't be understood".into())
         })
     } else {
         // Whatever it is called, it may be a piece of text.
@@ -315,7 +314,7 @@ mod tests {
     #[test]
     fn an_error_is_read_from_its_fields() {
         let told = |data: &str| match parse(&frame("error", data)).unwrap().kind {
-            EventKind::Ended(Ended::Error { said, .. }) => (said.code, said.message),
+            EventKind::Ended(Ended::Error { said, .. }) => (said.number(), said.message),
             other => panic!("{other:?}"),
         };
         let refusal = r#"{"error_code":4000,"error_message":"Request parameter error"}"#;

@@ -111,9 +111,9 @@ impl<'a> Fields<'a> {
 /// The run that an interrupt belongs to, although the rest of it may not be understood, or be a text
 /// that holds it.
 fn run_of_interrupt(data: Raw<'_>) -> Option<String> {
-    let text = text(data);
-    let interrupt = Fields::parse(text.as_deref().unwrap_or(data?.0))?;
-    execute_id_of_event(&self::text(interrupt.event_id)?).map(str::to_owned)
+    let interrupt = unwrapped(data?.0);
+    let interrupt = Fields::parse(&interrupt)?;
+    execute_id_of_event(&text(interrupt.event_id)?).map(str::to_owned)
 }
 
 /// A string's content, or a number's digits as they were written. Nothing for other values, and
@@ -128,6 +128,11 @@ pub(crate) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
         [b'-' | b'0'..=b'9', ..] => Some(Cow::Borrowed(raw)),
         _ => None,
     }
+}
+
+/// The JSON that a string holds, or the value itself.
+pub(crate) fn unwrapped(json: &str) -> Cow<'_, str> {
+    text(Some(Json(json))).unwrap_or(Cow::Borrowed(json))
 }
 
 /// Like `text`, but an empty string counts as absent.
@@ -182,6 +187,56 @@ pub(crate) fn entries(json: &str) -> Option<Vec<(String, &RawValue)>> {
     let mut json = serde_json::Deserializer::from_str(json);
     let entries = json.deserialize_map(Collect).ok()?;
     json.end().ok().map(|()| entries)
+}
+
+/// What a JSON object holds, in the order in which it is written. Of two equal keys the first counts.
+#[derive(Default)]
+pub(crate) struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Entries<'a> {
+    /// Nothing for what is no object with plain keys.
+    pub(crate) fn parse(json: &'a str) -> Option<Self> {
+        entries(json).map(Self)
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), *value))
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.keys().any(|other| other == key)
+    }
+
+    /// The value as it is written.
+    pub(crate) fn value(&self, key: &str) -> Raw<'a> {
+        self.value_or_null(key).filter(|json| json.0 != "null")
+    }
+
+    pub(crate) fn value_or_null(&self, key: &str) -> Raw<'a> {
+        let (_, value) = self.iter().find(|(other, _)| *other == key)?;
+        Some(value.into())
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
+        nonempty(self.value(key))
+    }
+
+    /// The object under a key, an empty one where it is none.
+    pub(crate) fn object(&self, key: &str) -> Self {
+        let inner = self.value(key).and_then(|Json(json)| Self::parse(json));
+        inner.unwrap_or_default()
+    }
+}
+
+/// The object of parameters in the body of a run, also where it is given as its text;
+/// an empty one where there is none.
+pub(crate) fn parameters(body: &str) -> Cow<'_, str> {
+    let given = Entries::parse(body).and_then(|body| body.value("parameters"));
+    given.map_or("{}".into(), |Json(json)| unwrapped(json))
 }
 
 /// The value on one line: line breaks can only stand between its tokens and become spaces.

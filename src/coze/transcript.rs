@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub(crate) use crate::coze::event::Ended;
-use crate::coze::event::{self, Event, EventKind, Message, Parse};
+use crate::coze::event::{Event, EventKind, Message, Parse};
 use crate::coze::fields::{self, Json};
 use crate::sse::{Data, Frame};
 use crate::text::Text;
@@ -72,16 +72,16 @@ pub(crate) enum AfterError {
 
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
-    /// How frames are understood; none is Coze's own way.
-    pub(crate) parse: Option<Parse>,
     /// The run's id, from the first event that told it.
     pub(crate) execute_id: Option<String>,
     pub(crate) debug_url: Option<String>,
     pub(crate) usage: Option<Box<RawValue>>,
     /// An Error spoke of a run, whether or not its id could be read.
     pub(crate) mentions_run: bool,
+    /// The title of the node of which the last event was a message.
+    pub(crate) speaker: Option<String>,
     ended: Option<Ended>,
-    end: EndText,
+    end: EndNodeText,
     others: Others,
     ids: Ids,
     events: u64,
@@ -89,14 +89,16 @@ pub(crate) struct Transcript {
 }
 
 impl Transcript {
-    /// Takes in one frame. None should come after the event that ends the stream.
-    pub(crate) fn push(&mut self, frame: Frame<'_>) -> Result<(), &'static str> {
-        let Some(mut event) = self.parse.unwrap_or(event::parse)(&frame) else {
+    /// Takes in one frame, as `parse` understands it. None should come after the event that ends the
+    /// stream.
+    pub(crate) fn push(&mut self, frame: Frame<'_>, parse: Parse) -> Result<(), &'static str> {
+        let Some(mut event) = parse(&frame) else {
             return Ok(());
         };
         self.learn(&mut event);
         self.events += 1;
         self.ids.count(event.id);
+        self.hear(&event.kind);
         match event.kind {
             EventKind::Message(message) => {
                 if let Some(place) = self.push_message(&message, &frame.data)? {
@@ -126,9 +128,9 @@ impl Transcript {
     }
 
     /// Takes from a frame after an Error what it tells of the run.
-    pub(crate) fn push_after_error(&mut self, frame: &Frame<'_>) -> AfterError {
+    pub(crate) fn push_after_error(&mut self, frame: &Frame<'_>, parse: Parse) -> AfterError {
         self.mentions_run |= fields::mentions_run(&frame.data);
-        let Some(mut event) = self.parse.unwrap_or(event::parse)(frame) else {
+        let Some(mut event) = parse(frame) else {
             return AfterError::Other;
         };
         self.learn(&mut event);
@@ -172,11 +174,22 @@ impl Transcript {
     }
 
     /// Whether every piece of the output is there: the End node's pieces are numbered from 0 without
-    /// a hole and the last one said that it was, or the stream's ids are, from 0 up to Done.
+    /// a hole and the last one said that it was, or the stream's ids are, from 0 up to Done. What that
+    /// is worth for a Success, `run::stream` decides.
     fn is_whole(&self) -> bool {
         let is_done = matches!(self.ended, Some(Ended::Done));
         let by_ids = is_done && !self.ids.is_broken && self.malformed == 0;
         !self.end.is_vetoed && (self.end.is_counted() || by_ids)
+    }
+
+    fn hear(&mut self, kind: &EventKind<'_>) {
+        let title = match kind {
+            EventKind::Message(message) => Some(message.title()),
+            _ => None,
+        };
+        if self.speaker.as_deref() != title.as_deref() {
+            self.speaker = title.map(Cow::into_owned);
+        }
     }
 
     fn learn(&mut self, event: &mut Event<'_>) {
@@ -219,7 +232,7 @@ impl Transcript {
 
 /// The End node's text, and what its own numbers say of it.
 #[derive(Debug, Default)]
-struct EndText {
+struct EndNodeText {
     text: Text,
     speech: Speech,
     /// The number that the next piece should have.
@@ -241,7 +254,7 @@ enum Speech {
     Finished,
 }
 
-impl EndText {
+impl EndNodeText {
     fn count(&mut self, message: &Message<'_>) {
         self.is_vetoed |= self.speech == Speech::Finished;
         match message.node_seq_id {
@@ -353,6 +366,7 @@ mod tests {
     use std::io::BufReader;
 
     use super::*;
+    use crate::coze::event;
     use crate::sse::Frames;
 
     const MESSAGES: &[u8] = include_bytes!("../../tests/wire/doc_stream_messages_done.sse");
@@ -369,7 +383,7 @@ mod tests {
         let mut frames = Frames::new(BufReader::with_capacity(7, input));
         let mut transcript = Transcript::default();
         while let Some(frame) = frames.next().unwrap() {
-            transcript.push(frame).unwrap();
+            transcript.push(frame, event::parse).unwrap();
         }
         transcript
     }
@@ -446,7 +460,7 @@ mod tests {
     fn an_error_knows_whether_it_came_first() {
         assert!(matches!(
             fold(ERROR).ended(),
-            Some(Ended::Error { said, is_first: true }) if said.code == Some(4000)
+            Some(Ended::Error { said, is_first: true }) if said.number() == Some(4000)
         ));
         let later = fold(&stream(&["0|PING", "1|Error"]));
         assert!(matches!(
@@ -661,7 +675,7 @@ mod tests {
         let bytes = format!("event: Message\ndata: {data}\n\n");
         let mut frames = Frames::new(bytes.as_bytes());
         let frame = frames.next().unwrap().unwrap();
-        let result = transcript.push(frame);
+        let result = transcript.push(frame, event::parse);
         assert_eq!(result, Err("the run's text is larger than 256 MiB"));
     }
 }

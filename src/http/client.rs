@@ -70,9 +70,9 @@ impl Client {
             .base_url
             .parse()
             .map_err(|_| Error::config(format!("{} is not a URL", config.base_url)))?;
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", config.key.expose()))
-                .map_err(|_| Error::config("the key holds a character that no header can carry"))?;
+        let fault = "the token holds a character that no header can carry";
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", config.key.expose()))
+            .map_err(|_| Error::config(fault))?;
         authorization.set_sensitive(true);
         let roots = match &config.roots {
             Roots::Pem { path, pem } if base.scheme() == Some(&Scheme::HTTPS) => {
@@ -163,7 +163,7 @@ impl Http for Client {
                 file.length,
                 &mut *file.reader.borrow_mut(),
             ),
-            Purpose::Poll | Purpose::Check => (JSON, "", 0, &mut io::empty()),
+            Purpose::Get | Purpose::Check => (JSON, "", 0, &mut io::empty()),
         };
         let lane = if length > 0 { &self.posts } else { &self.polls };
         let deadline = &lane.context.deadline;

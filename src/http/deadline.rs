@@ -78,15 +78,16 @@ impl ReadDeadline {
     /// Takes the failure of a write of the request. The server may have answered before it stopped
     /// reading: its answer is here already, if so.
     fn take_failed(&self, sent: Result<(), ureq::Error>) -> Result<(), ureq::Error> {
-        let is_request = self.times().connect_end.is_none() && !self.times().is_sent;
-        sent.or_else(|error| {
+        let mut times = self.times();
+        let is_request = times.connect_end.is_none() && !times.is_sent;
+        if let Err(error) = sent {
             if !is_request {
                 return Err(error);
             }
-            self.hurry(LATEST);
-            self.times().write_error = Some(error);
-            Ok(())
-        })
+            times.end = times.end.min(self.after(LATEST));
+            times.write_error = Some(error);
+        }
+        Ok(())
     }
 
     /// Makes a connection within `most`. A proxy's own connection is made within the outer one's.

@@ -12,7 +12,7 @@ use rustls::{HandshakeKind, ServerConnection, StreamOwned};
 use super::client::{Client, MAX_HEADER};
 use super::*;
 use crate::config::{Config, Proxy, ProxyProtocol, Roots};
-use crate::coze::call::{RunRef, UploadBody};
+use crate::coze::call::{Mode, RunRef, UploadBody};
 use crate::support::proxy::{Asked, Rules};
 use crate::support::server::{Exchange, Server};
 use crate::support::tls::{Authority, Identity};
@@ -42,7 +42,7 @@ fn client(config: &Config) -> Client {
 
 impl Client {
     fn start(&self, limits: Limits) -> Result<HttpResponse, Failure> {
-        self.call(&Call::stream_run(BODY), limits)
+        self.call(&Call::run(Mode::Stream, BODY), limits)
     }
 
     /// A file that is said to be so long.
@@ -184,7 +184,7 @@ fn a_large_body_arrives_whole() {
     let server = Server::start(vec![post().with_body(&body).sse("")]);
     let client = client(&config(&server.url()));
     client
-        .call(&Call::stream_run(&body), PATIENT)
+        .call(&Call::run(Mode::Stream, &body), PATIENT)
         .expect("an answer");
 }
 
@@ -626,7 +626,7 @@ fn a_header_above_the_limit_leaves_it_open() {
 fn large(client: &Client) -> [Result<HttpResponse, Failure>; 2] {
     let body = "x".repeat(20 << 20);
     [
-        client.call(&Call::stream_run(&body), PATIENT),
+        client.call(&Call::run(Mode::Stream, &body), PATIENT),
         client.upload(20 << 20, body.as_bytes(), PATIENT),
     ]
 }
@@ -674,7 +674,8 @@ fn a_refusal_of_a_server_that_stops_reading_is_an_answer() {
 fn a_server_that_never_reads_has_started_nothing() {
     let body = "x".repeat(20 << 20);
     let server = Server::start(vec![Exchange::deaf()]);
-    let answer = client(&config(&server.url())).call(&Call::stream_run(&body), limits(60_000, 20));
+    let answer =
+        client(&config(&server.url())).call(&Call::run(Mode::Stream, &body), limits(60_000, 20));
     let detail = format!("{} took nothing for 0.02 s", server.address());
     assert_failure(answer, Reach::NotSent, Cause::Silent, &detail);
 }

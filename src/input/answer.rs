@@ -4,10 +4,9 @@
 
 use serde_json::value::RawValue;
 
-use super::body::quoted;
-use super::entries::{Entries, unwrapped};
+use super::object::quoted;
 use crate::coze::event::Interrupt;
-use crate::coze::fields;
+use crate::coze::fields::{self, Entries, unwrapped};
 use crate::error::Error;
 
 /// The interrupt of an input node.
@@ -61,7 +60,7 @@ impl Input {
     /// One of a list has its name inside, one of a map before it.
     fn parse(name: Option<String>, json: &RawValue) -> Option<Self> {
         let entries = Entries::parse(json.get())?;
-        let text = |key| fields::nonempty(entries.value(key)).map(Into::into);
+        let text = |key| entries.text(key).map(Into::into);
         Some(Self {
             name: name.or_else(|| text("name"))?,
             r#type: text("type"),

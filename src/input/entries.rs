@@ -1,25 +1,15 @@
-//! The keys of one JSON object with their values as they are written, and how a single value is
-//! read. `null` counts as absent. Knows no kinds of requests.
+//! How a single value of a request is read, and what is said when it is of a wrong kind. `null` counts
+//! as absent. Knows no kinds of requests.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
-use super::body::{Body, quoted};
-use crate::coze::fields::{self, Json, Raw};
+use super::object::{Object, quoted};
+use crate::coze::fields::{self, Entries, Json};
 use crate::error::Error;
 
-/// In the order in which they are written.
-pub(super) struct Entries<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'a> Entries<'a> {
-    /// Nothing for what is no object with plain keys.
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
-        fields::entries(text).map(Self)
-    }
-
+impl Entries<'_> {
     pub(super) fn refuse_repeated(&self) -> Result<(), Error> {
         let mut before = HashSet::new();
         match self.keys().find(|&key| !before.insert(key)) {
@@ -27,24 +17,6 @@ impl<'a> Entries<'a> {
             Some(key) => Err(Error::usage(format!("the key {key:?} is given twice"))
                 .hint("nobody can tell which one is meant", "无法判断以哪一个为准")),
         }
-    }
-
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.iter().map(|(key, _)| key)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), *value))
-    }
-
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.keys().any(|other| other == key)
-    }
-
-    /// The value as it is written.
-    pub(super) fn value(&self, key: &str) -> Raw<'a> {
-        let (_, value) = self.iter().find(|(other, _)| *other == key)?;
-        (value.get() != "null").then_some(value.into())
     }
 
     /// An id: a string, or an integer literal taken digit for digit, because ids exceed 2^53.
@@ -79,7 +51,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Writes the value of a key that Coze knows as Coze wants it, unless it is absent.
-    pub(super) fn forward(&self, key: &str, body: &mut Body) -> Result<(), Error> {
+    pub(super) fn forward(&self, key: &str, body: &mut Object) -> Result<(), Error> {
         let Some(Json(json)) = self.value(key) else {
             return Ok(());
         };
@@ -91,7 +63,7 @@ impl<'a> Entries<'a> {
                 return Err(must_be(key, "an object")
                     .hint(r#"such as {"user_id":"…"}"#, r#"例如 {"user_id":"…"}"#));
             }
-            "parameters" if !json.starts_with('{') && !is_object(&unwrapped(json)) => {
+            "parameters" if !json.starts_with('{') && !is_object(&fields::unwrapped(json)) => {
                 return Err(must_be(key, "an object, or the text of one")
                     .hint(r#"such as {"city":"北京"}"#, r#"例如 {"city":"北京"}"#));
             }
@@ -109,11 +81,6 @@ impl<'a> Entries<'a> {
 
 fn must_be(key: &str, what: &str) -> Error {
     Error::usage(format!("{key} must be {what}"))
-}
-
-/// The JSON that a string holds, or the value itself.
-pub(super) fn unwrapped(json: &str) -> Cow<'_, str> {
-    fields::text(Some(Json(json))).unwrap_or(Cow::Borrowed(json))
 }
 
 /// Ids become parts of a path and are shown to a terminal. One such as `7xxx` is an example's.

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use serde_json::value::RawValue;
 
-use super::body::{Body, quoted};
-use super::hash::Fingerprint;
+use super::fingerprint::Fingerprint;
+use super::object::{Object, quoted};
 use super::reader::REQUEST_LIMIT;
 use crate::error::Error;
 
@@ -22,7 +22,7 @@ pub(crate) fn request(
 ) -> Result<(String, Vec<FileParameter>), Error> {
     let mut names = Vec::new();
     let mut files = Vec::new();
-    let mut parameters = Body::default();
+    let mut parameters = Object::default();
     for argument in params {
         // The first of `:=`, `=`, `@` ends the NAME.
         let place = argument.find(['=', '@']).unwrap_or_default();
@@ -57,7 +57,7 @@ pub(crate) fn request(
         };
         parameters.push(name, &json);
     }
-    let mut body = Body::default();
+    let mut body = Object::default();
     if let Some(workflow) = workflow {
         body.push("workflow_id", &quoted(workflow));
     }

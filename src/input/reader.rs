@@ -12,8 +12,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use serde::de::IgnoredAny;
 use serde_json::Deserializer;
 
-use self::fault::{Fault, Mistake, UTF_16};
+use self::fault::Fault;
 use crate::error::Error;
+use crate::error::mistake::{LACKS_QUOTES, Mistake, UTF_16};
 
 /// The largest request, in bytes: Coze takes no more than 20 MB.
 pub(crate) const REQUEST_LIMIT: usize = 20 << 20;
@@ -23,6 +24,11 @@ const TOO_LARGE: &str = "a request is larger than 20 MiB, which Coze does not ta
 const ENDS_INPUT: Mistake = (
     "it began on an earlier line, so nothing after it is read",
     "它从前面的行开始，因此其后的内容不再读取",
+);
+
+const IN_A_SHELL: Mistake = (
+    r#"in a shell, put the whole in single quotes: '{"a":"b"}'"#,
+    r#"在 shell 中，整个请求再用单引号括起：'{"a":"b"}'"#,
 );
 
 /// How much is read at a time.
@@ -158,8 +164,9 @@ impl<R: Read> Requests<R> {
         if !self.ended {
             self.skip_line();
         }
+        let in_a_shell = (fault.mistake == Some(LACKS_QUOTES)).then_some(IN_A_SHELL);
         let ends = began_before.then_some(ENDS_INPUT);
-        let hints = fault.mistake.into_iter().chain(ends);
+        let hints = fault.mistake.into_iter().chain(in_a_shell).chain(ends);
         let (english, chinese): (Vec<_>, Vec<_>) = hints.unzip();
         if english.is_empty() {
             return Error::usage(message);

@@ -6,17 +6,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::body::{Body, quoted};
-use super::entries::{Entries, unwrapped};
+use super::object::{Object, quoted};
 use super::{address, resume};
 use crate::cli::Options;
 use crate::coze::call::{Mode, RunRef};
 use crate::coze::event::Interrupt;
-use crate::coze::fields::{self, Json};
+use crate::coze::fields::{self, Entries, Json};
 use crate::error::{Error, nearest};
 use crate::service::{self, Service};
 
@@ -132,14 +129,6 @@ impl Request {
     }
 }
 
-impl Start {
-    /// The object of parameters, also where it is given as its text.
-    pub(crate) fn parameters(&self) -> Option<Cow<'_, str>> {
-        let Json(json) = Entries::parse(&self.body)?.value("parameters")?;
-        Some(unwrapped(json))
-    }
-}
-
 impl Task {
     /// Whether a parameter of a run is a file's object. Coze wants its text, so this may be why it
     /// refused the parameters.
@@ -149,7 +138,7 @@ impl Task {
         };
         // In a text its quotes would be escaped.
         let is_file = |json: &str| json.starts_with(['{', '[']) && json.contains("\"file_id\"");
-        let json = start.parameters().unwrap_or_default();
+        let json = fields::parameters(&start.body);
         let parameters = fields::entries(&json).unwrap_or_default();
         parameters.iter().any(|(_, value)| is_file(value.get()))
     }
@@ -208,7 +197,7 @@ fn run(
             "请在后台运行：--async",
         ));
     }
-    let mut body = Body::default();
+    let mut body = Object::default();
     if let Some(workflow_id) = workflow_id {
         body.push("workflow_id", &quoted(workflow_id));
     }

@@ -3,13 +3,12 @@
 //! Body: <https://docs.coze.cn/developer_guides/workflow_stream_resume>.
 
 use super::answer;
-use super::body::{Body, quoted};
-use super::entries::Entries;
+use super::object::{Object, quoted};
 use super::request::{RUN_KEYS, Resume, refuse_bot_with_app, refuse_keys};
 use crate::cli::Options;
 use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
-use crate::coze::fields::{self, Json};
+use crate::coze::fields::{self, Entries, Json};
 use crate::error::Error;
 
 pub(super) fn resume(
@@ -30,10 +29,10 @@ pub(super) fn resume(
     // can be answered once only.
     if resume_data == "…" || resume_data.contains(r#""…""#) {
         return Err(Error::usage(r#"resume_data is still "…""#)
-            .hint("put the answer in its place", "请在那里填上回答"));
+            .hint("put the answer in the place of …", "请把 … 换成回答"));
     }
     answer::check(&interrupt, &resume_data)?;
-    let mut body = Body::default();
+    let mut body = Object::default();
     body.push("workflow_id", &quoted(workflow_id));
     body.push("event_id", &quoted(&interrupt.event_id));
     body.push("interrupt_type", &interrupt.r#type.to_string());

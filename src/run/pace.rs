@@ -13,7 +13,7 @@ use crate::error::{Error, Kind};
 const BACKOFF_LIMIT: Duration = Duration::from_secs(30);
 
 /// The tries of one POST.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Retries<'a> {
     left: u32,
     tries: u32,
@@ -25,21 +25,38 @@ impl Retries<'_> {
     pub(super) fn new(retries: u32) -> Self {
         Self {
             left: retries,
-            tries: 0,
-            probe: None,
+            ..Self::default()
+        }
+    }
+}
+
+/// Why something did not pass that may pass a moment later.
+#[derive(Debug)]
+pub(super) struct Setback {
+    pub(super) error: Error,
+    /// It was refused for its rate.
+    pub(super) is_rate: bool,
+    pub(super) retry_after: Option<String>,
+}
+
+impl From<Error> for Setback {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            is_rate: false,
+            retry_after: None,
         }
     }
 }
 
 impl<'a> Attempt<'a> {
-    /// Waits before the same POST is sent again; an error when it will not be.
-    pub(super) fn pause(
+    /// Waits before the same call is made again; an error when it will not be.
+    pub(super) fn pause_or_give_up(
         &self,
         retries: &mut Retries<'a>,
-        error: Error,
-        is_rate: bool,
-        retry_after: Option<&str>,
+        setback: Setback,
     ) -> Result<(), Error> {
+        let (mut error, is_rate) = (setback.error, setback.is_rate);
         let (clock, rules) = (self.runner.clock, &self.runner.rules);
         let shared = self.runner.shared;
         let is_unreached = error.kind == Kind::Unreachable;
@@ -50,21 +67,18 @@ impl<'a> Attempt<'a> {
             _ => return Err(error),
         }
         retries.tries = retries.tries.saturating_add(1);
-        let asked = retry_after.and_then(|value| self::retry_after(value, clock.unix()));
-        let own = backoff(retries.tries, clock.random());
-        let own = if retries.probe.is_some() {
-            own.min(PROBE_PAUSE)
-        } else {
-            own
-        };
+        let asked = (setback.retry_after).and_then(|value| retry_after(&value, clock.unix()));
+        let longest = retries
+            .probe
+            .as_ref()
+            .map_or(BACKOFF_LIMIT, |_| PROBE_PAUSE);
+        let own = backoff(retries.tries, clock.random()).min(longest);
         let pause = asked.map_or(own, |asked| asked.max(own));
         if !self.deadline.has_room_for(clock, pause) {
             let seconds = pause.as_secs();
-            let message = &error.message;
-            return Err(Error {
-                message: format!("{message}; the deadline has no room for a pause of {seconds} s"),
-                ..error
-            });
+            let no_room = format!("; the deadline has no room for a pause of {seconds} s");
+            error.message += &no_room;
+            return Err(error);
         }
         if is_rate {
             shared.gate.close_until(clock.now() + pause);
@@ -95,7 +109,7 @@ impl<'a> Attempt<'a> {
         let probe = retries.probe.as_ref();
         let has_time = probe.is_some_and(|probe| now < probe.until);
         if !has_time {
-            shared.stop("the host could not be reached", error);
+            shared.stop(Kind::Unreachable, "the host could not be reached", error);
         }
         has_time
     }

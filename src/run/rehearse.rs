@@ -7,12 +7,14 @@ use std::sync::LazyLock;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::start::{Document, http_message, no_answer_of_coze};
+use super::pace::Setback;
+use super::start::{Document, http_message};
 use super::{Attempt, Observer, Progress, Runner, pace, unreachable};
 use crate::config::{Config, Origin};
 use crate::coze::call::Call;
 use crate::coze::code::{self, About, Meaning};
 use crate::coze::description::{self, Workflow};
+use crate::coze::fields;
 use crate::error::{Error, Hint, Kind};
 use crate::http::{HttpResponse, Limits};
 use crate::input::request::{Request, Start, Task};
@@ -57,10 +59,8 @@ impl Report<'_> {
     /// The line for standard error.
     pub(crate) fn complaint(&self, language: Language) -> Option<String> {
         let line = self.error.as_ref()?.line(language);
-        Some(match self.id {
-            Some(id) => format!("{line} [id {id}]"),
-            None => line,
-        })
+        let id = self.id.map(|id| format!(" [id {id}]"));
+        Some(line + &id.unwrap_or_default())
     }
 }
 
@@ -75,7 +75,9 @@ pub(crate) struct Rehearsal<'a> {
 }
 
 impl<'a> Rehearsal<'a> {
-    pub(crate) fn new(runner: Runner<'a>, config: &'a Config) -> Self {
+    pub(crate) fn new(mut runner: Runner<'a>, config: &'a Config) -> Self {
+        // One look-up after another: nobody else finds out whether the host can be reached.
+        runner.rules.batch = false;
         Self {
             runner,
             config,
@@ -176,18 +178,21 @@ impl<'a> Rehearsal<'a> {
         let mut retries = pace::Retries::new(runner.rules.retries);
         loop {
             let call = attempt.service().describe(id);
-            let (error, retry_after) = match attempt.call(&call) {
+            let setback = match attempt.call(&call) {
                 Ok(mut response) => {
                     let retry_after = response.retry_after.take();
                     match attempt.read_description(response) {
-                        Err(error) if error.kind == Kind::Unreachable => (error, retry_after),
+                        Err(error) if error.kind == Kind::Unreachable => Setback {
+                            retry_after,
+                            ..error.into()
+                        },
                         found => return found,
                     }
                 }
-                Err(failure) if failure.is_transient() => (unreachable(&failure), None),
+                Err(failure) if failure.is_transient() => unreachable(&failure).into(),
                 Err(failure) => return Err(unreachable(&failure)),
             };
-            attempt.pause(&mut retries, error, false, retry_after.as_deref())?;
+            attempt.pause_or_give_up(&mut retries, setback)?;
         }
     }
 }
@@ -201,12 +206,13 @@ impl Attempt<'_> {
         let envelope = service.envelope(&document.text).unwrap_or_default();
         let read = service.read_description(status, &document.text);
         read.map_err(|meaning| {
+            let has_words = envelope.msg.is_some();
             let mut said = envelope.said(|| http_message(status));
-            let code = said.code;
+            let code = said.number();
             said.logid = response.logid.or(said.logid);
             let mut error = self.coze_error(Kind::Unreachable, About::Describe, said);
             if code.is_none() && meaning != Meaning::RateLimited {
-                error = no_answer_of_coze(error);
+                error = error.with_hint(service.hint_without_code(status, has_words));
             }
             if meaning == Meaning::Refused {
                 error.kind = Kind::Refused;
@@ -235,8 +241,7 @@ fn warning(workflow: &Workflow) -> Option<Hint> {
 /// sentence.
 fn misfit(workflow: &Workflow, start: &Start) -> Option<Error> {
     let declared = workflow.parameters.as_deref()?;
-    let given = start.parameters();
-    let faults = description::faults(declared, given.as_deref().unwrap_or("{}"));
+    let faults = description::faults(declared, &fields::parameters(&start.body));
     (!faults.is_empty()).then(|| {
         let faults = faults.join("; ");
         Error::usage(format!("the parameters do not fit the workflow: {faults}"))

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::pace::Setback;
 use super::watch::{self, Reason};
 use super::{Attempt, OwnRun, TAIL, pace, unreachable};
 use crate::coze::call::{Call, Mode, RunRef};
@@ -25,7 +26,7 @@ const DOCUMENT_LIMIT: usize = 8 << 20;
 /// What is sent: a run, or the answer to an interrupt.
 #[derive(Clone, Copy)]
 pub(super) struct Post<'a> {
-    pub(super) about: About,
+    pub(super) is_resume: bool,
     pub(super) mode: Mode,
     pub(super) body: &'a str,
     /// That the run is to have, where a start can say so.
@@ -34,12 +35,17 @@ pub(super) struct Post<'a> {
 
 impl<'a> Post<'a> {
     fn call(&self, service: &dyn Service) -> Call<'a> {
-        match self.about {
-            About::Resume => service.resume(self.mode, self.body),
-            About::Start | About::Poll | About::Describe | About::Upload => {
-                let start = service.start(self.mode, self.body);
-                start.naming(self.run_id)
-            }
+        if self.is_resume {
+            return service.resume(self.mode, self.body);
+        }
+        service.start(self.mode, self.body).naming(self.run_id)
+    }
+
+    pub(super) fn about(&self) -> About {
+        if self.is_resume {
+            About::Resume
+        } else {
+            About::Start
         }
     }
 }
@@ -48,11 +54,7 @@ impl<'a> Post<'a> {
 pub(super) enum AfterPost {
     Finish(Outcome),
     /// Nothing was started, for sure: it may be sent again.
-    Again {
-        error: Error,
-        is_rate: bool,
-        retry_after: Option<String>,
-    },
+    Again(Setback),
     /// Nothing was started, for there is no such path: the same may be sent to another one.
     OtherPath,
     Watch(RunRef, Reason),
@@ -61,13 +63,24 @@ pub(super) enum AfterPost {
 impl Attempt<'_> {
     /// Sends a POST until it is certain that it started something, or that it never will.
     pub(super) fn start(&mut self, post: Post<'_>) -> Outcome {
+        self.try_to_start(post).unwrap_or_else(|mut error| {
+            if error.kind != Kind::Unknown && self.may_have_arrived() {
+                // What keeps it from being sent again says nothing of what was sent before.
+                error.message = format!("the run may have been started; then: {}", error.message);
+                error.hint = None;
+                error = unknown(error);
+            }
+            Outcome::Error(error)
+        })
+    }
+
+    /// An error is what keeps it from being sent, or sent again.
+    fn try_to_start(&mut self, post: Post<'_>) -> Result<Outcome, Error> {
         let mut retries = pace::Retries::new(self.runner.rules.retries);
         let earlier = self.observer.earlier();
         // What may have been sent is looked for, whatever keeps others from being sent.
-        if earlier.is_none()
-            && let Err(error) = self.wait_at_gate(&mut retries)
-        {
-            return Outcome::Error(error);
+        if earlier.is_none() {
+            self.wait_at_gate(&mut retries)?;
         }
         let own = self.name_run(post.mode, earlier);
         let post = Post {
@@ -82,35 +95,27 @@ impl Attempt<'_> {
                 let why = "an earlier process was about to start the run";
                 AfterPost::Watch(run, Reason::Broke(Error::new(Kind::Unknown, why)))
             } else {
-                let permitted = self.observer.may_send();
-                if let Err(error) = permitted.and_then(|()| self.observer.starting()) {
-                    return Outcome::Error(error);
-                }
+                self.observer.may_send()?;
+                self.observer.starting()?;
                 self.post(post)
             };
-            let (error, is_rate, retry_after) = match after {
-                AfterPost::Finish(outcome) => return outcome,
+            let setback = match after {
+                AfterPost::Finish(outcome) => return Ok(outcome),
                 AfterPost::Watch(_, Reason::Background) if self.runner.rules.no_wait => {
                     let message = "the run was started in the background";
-                    return Outcome::Error(watch::still_running(message));
+                    return Ok(Outcome::Error(watch::still_running(message)));
                 }
                 AfterPost::Watch(run, reason) => match self.watch(&run, &reason) {
-                    Ok(outcome) => return outcome,
-                    Err(error) => (error, false, None),
+                    Ok(outcome) => return Ok(outcome),
+                    Err(error) => error.into(),
                 },
                 AfterPost::OtherPath => continue,
-                AfterPost::Again {
-                    error,
-                    is_rate,
-                    retry_after,
-                } => (error, is_rate, retry_after),
+                AfterPost::Again(setback) => setback,
             };
-            if is_rate && !self.may_have_arrived() {
-                self.observer.rate_refused(&error);
+            if setback.is_rate && !self.may_have_arrived() {
+                self.observer.rate_refused(&setback.error);
             }
-            if let Err(error) = self.pause(&mut retries, error, is_rate, retry_after.as_deref()) {
-                return Outcome::Error(error);
-            }
+            self.pause_or_give_up(&mut retries, setback)?;
         }
     }
 
@@ -124,7 +129,7 @@ impl Attempt<'_> {
         let own = earlier.unwrap_or_else(|| OwnRun {
             execute_id: format!("{:016x}{:016x}", clock.random(), clock.random()),
             mode,
-            at: clock.unix(),
+            at: Some(clock.unix()),
             may_have_arrived: false,
         });
         if !own.may_have_arrived {
@@ -144,7 +149,7 @@ impl Attempt<'_> {
     /// What the reply proves, with what was sent before it.
     pub(super) fn judge(&self, evidence: Evidence) -> Proof {
         proof::judge(Evidence {
-            was_sent_before: self.may_have_arrived(),
+            may_have_arrived: self.may_have_arrived(),
             ..evidence
         })
     }
@@ -153,10 +158,10 @@ impl Attempt<'_> {
         let call = post.call(self.service());
         let mut response = match self.call(&call) {
             Ok(response) => response,
-            Err(failure) => return self.not_answered(post, &failure),
+            Err(failure) => return self.not_answered(&failure),
         };
         match read_first(response.body.as_mut()) {
-            Err(failure) => self.stream_broke(post, &failure.detail),
+            Err(failure) => self.stream_broke(&failure.detail),
             Ok(first) if is_stream(&response, &first) => self.stream(post, response, first),
             Ok(first) => {
                 let document = Document::read(response.body.as_mut(), first);
@@ -167,7 +172,7 @@ impl Attempt<'_> {
     }
 
     /// No answer came: what that proves depends on whether the request left.
-    fn not_answered(&mut self, post: Post<'_>, failure: &Failure) -> AfterPost {
+    fn not_answered(&mut self, failure: &Failure) -> AfterPost {
         let may_have_left = failure.reach == Reach::MaybeSent;
         let proof = self.judge(Evidence::of(Reply::Nothing {
             may_have_left,
@@ -178,7 +183,7 @@ impl Attempt<'_> {
         } else {
             unreachable(failure)
         };
-        self.after(proof, post, error, None)
+        self.after(proof, error, None)
     }
 
     /// An answer that is no stream. `is_elsewhere`: the server, as it is known now, has another path
@@ -197,18 +202,21 @@ impl Attempt<'_> {
         let execute_id = envelope
             .execute_id()
             .or_else(|| fields::execute_id_of_tail(document.text.as_bytes()));
-        let is_signed = service::is_signature(response.x_log_id());
+        let has_studio_log_id = service::is_studio_log_id(response.x_log_id());
         let reply = Reply::Document {
             has_code: code.is_some(),
             status,
-            meaning: service.meaning(code, status, is_signed),
+            meaning: service.meaning(code, status, has_studio_log_id),
             is_whole: document.is_whole,
             has_proved_end: document.has_ended && response.is_framed && document.is_text,
             has_debug_url: envelope.debug_url().is_some(),
-            is_of_missing_path: is_elsewhere && status == 401 && code == Some(401),
+            is_of_missing_path: is_elsewhere && service.has_no_such_path(code, status),
         };
+        // So it does wherever it repeats an id of ours.
+        let own = self.progress.unconfirmed.as_ref();
+        let names_own = own.is_some_and(|own| document.text.contains(&own.execute_id));
         let proof = self.judge(Evidence {
-            names_run: execute_id.is_some(),
+            names_run: execute_id.is_some() || names_own,
             mentions_run: fields::mentions_run(&document.text),
             ..Evidence::of(reply)
         });
@@ -224,18 +232,12 @@ impl Attempt<'_> {
         let said = envelope.said(|| http_message(status));
         let progress = &mut self.progress;
         progress.logid = progress.logid.take().or(said.logid.clone());
-        let mut error = self.coze_error(Kind::Unknown, post.about, said);
+        let mut error = self.coze_error(Kind::Unknown, post.about(), said);
         if proof == Proof::Refused && code.is_none() && status >= 400 {
-            error = match self.service().key_hint().filter(|_| has_words) {
-                Some(hint) if status == 401 => error.with_hint(Some(hint)),
-                Some(_) => error,
-                None => no_answer_of_coze(error),
-            };
+            error = error.with_hint(self.service().hint_without_code(status, has_words));
         }
-        if status == 401 && matches!(proof, Proof::Refused | Proof::Unknown) {
-            self.stop_others(post, &error);
-        }
-        self.after(proof, post, error, response.retry_after)
+        self.stop_others(proof, post, status, &error);
+        self.after(proof, error, response.retry_after)
     }
 
     /// What the run asks next; the interrupt that was just answered is none.
@@ -256,17 +258,14 @@ impl Attempt<'_> {
     pub(super) fn after(
         &mut self,
         proof: Proof,
-        post: Post<'_>,
         error: Error,
         retry_after: Option<String>,
     ) -> AfterPost {
-        let again = proof.may_be_sent_again();
-        let (kind, is_rate) = match proof {
-            Proof::NotSent { .. } => (Kind::Unreachable, false),
-            Proof::RateLimited => (Kind::Unreachable, true),
+        let kind = match proof {
+            Proof::NotSent { .. } | Proof::RateLimited => Kind::Unreachable,
             Proof::NoSuchPath => return AfterPost::OtherPath,
-            Proof::Refused => (Kind::Refused, false),
-            Proof::Failed => (Kind::Failed, false),
+            Proof::Refused => Kind::Refused,
+            Proof::Failed => Kind::Failed,
             Proof::Started => {
                 return match self.run() {
                     Some(run) => AfterPost::Watch(run, Reason::Background),
@@ -276,39 +275,33 @@ impl Attempt<'_> {
             Proof::Unknown => return self.watch_or_unknown(error),
         };
         let error = Error { kind, ..error };
-        if again {
-            return AfterPost::Again {
+        if proof.may_be_sent_again() {
+            return AfterPost::Again(Setback {
                 error,
-                is_rate,
+                is_rate: proof == Proof::RateLimited,
                 retry_after,
-            };
-        }
-        if proof == Proof::Refused && error.has_code(code::stops_everything) {
-            self.stop_others(post, &error);
+            });
         }
         AfterPost::Finish(Outcome::Error(error))
     }
 
-    /// Every further run would be refused as well, so that none is sent any more.
-    fn stop_others(&self, post: Post<'_>, error: &Error) {
-        if post.about == About::Start {
-            let kind = Kind::Refused;
-            let error = Error {
-                kind,
-                ..error.clone()
-            };
-            self.runner
-                .shared
-                .stop("an earlier request was refused", &error);
+    /// Sends no further run when each would be refused as this one was.
+    pub(super) fn stop_others(&self, proof: Proof, post: Post<'_>, status: u16, error: &Error) {
+        let is_of_all = match proof {
+            Proof::Refused => status == 401 || error.has_code(code::stops_everything),
+            // Refused as well, where an earlier try may have arrived.
+            Proof::Unknown => status == 401,
+            _ => false,
+        };
+        if is_of_all && !post.is_resume {
+            let why = "an earlier request was refused";
+            self.runner.shared.stop(Kind::Refused, why, error);
         }
     }
 
     /// With an id the run can be watched; without one nobody can tell what became of it.
-    fn watch_or_unknown(&mut self, error: Error) -> AfterPost {
-        let error = Error {
-            kind: Kind::Unknown,
-            ..error
-        };
+    fn watch_or_unknown(&mut self, mut error: Error) -> AfterPost {
+        error.kind = Kind::Unknown;
         if let Some(own) = &mut self.progress.unconfirmed {
             own.may_have_arrived = true;
         }
@@ -319,12 +312,12 @@ impl Attempt<'_> {
     }
 
     /// Something may have been started, and its end did not come.
-    pub(super) fn stream_broke(&mut self, post: Post<'_>, why: &str) -> AfterPost {
+    pub(super) fn stream_broke(&mut self, why: &str) -> AfterPost {
         let proof = self.judge(Evidence {
             names_run: self.progress.execute_id.is_some(),
             ..Evidence::of(Reply::Broken)
         });
-        self.after(proof, post, Error::new(Kind::Unknown, why), None)
+        self.after(proof, Error::new(Kind::Unknown, why), None)
     }
 }
 
@@ -419,13 +412,6 @@ impl Document {
             has_ended,
         }
     }
-}
-
-pub(super) fn no_answer_of_coze(error: Error) -> Error {
-    error.hint(
-        "check the base URL: this is not an answer of Coze's",
-        "请检查服务地址：这不是扣子的回答",
-    )
 }
 
 pub(super) fn http_message(status: u16) -> String {

@@ -49,7 +49,6 @@ impl Attempt<'_> {
         let input = Cursor::new(first).chain(Source(response.body));
         let mut events = Frames::new(BufReader::with_capacity(READ_SIZE, input));
         let mut transcript = Transcript::default();
-        transcript.parse = Some(self.service().events());
         let stop = self.read_events(&mut events, &mut transcript);
         let after = match (transcript.ended(), &stop) {
             (Some(Ended::Error { .. } | Ended::Broken { .. }), Stop::Ended) => {
@@ -67,14 +66,16 @@ impl Attempt<'_> {
         let names_run = transcript.execute_id.is_some();
         self.take(transcript);
         match (ended, stop) {
-            (Some(Ended::Done), _) => self.done(post),
+            (Some(Ended::Done), _) => self.done(),
             (Some(Ended::Interrupt(mut interrupt)), _) => {
                 interrupt.mode = self.progress.mode;
                 AfterPost::Finish(Outcome::Interrupted(interrupt))
             }
             (Some(Ended::Error { said, is_first }), _) => {
                 let reply = Reply::Error {
-                    meaning: self.service().meaning(said.code, response.status, false),
+                    meaning: self
+                        .service()
+                        .meaning(said.number(), response.status, false),
                     is_first,
                     after: if has_dropped { After::More } else { after },
                 };
@@ -83,15 +84,16 @@ impl Attempt<'_> {
                     mentions_run,
                     ..Evidence::of(reply)
                 });
-                let error = self.coze_error(Kind::Unknown, post.about, said);
-                self.after(proof, post, error, response.retry_after)
+                let error = self.coze_error(Kind::Unknown, post.about(), said);
+                self.stop_others(proof, post, response.status, &error);
+                self.after(proof, error, response.retry_after)
             }
-            (Some(Ended::Broken { message }), _) => self.stream_broke(post, &message),
+            (Some(Ended::Broken { message }), _) => self.stream_broke(&message),
             (None, Stop::TooLarge(message)) => {
                 let error = unknown(Error::new(Kind::Unknown, message));
                 AfterPost::Finish(Outcome::Error(error))
             }
-            (None, Stop::Broke(message)) => self.stream_broke(post, &message),
+            (None, Stop::Broke(message)) => self.stream_broke(&message),
             (None, Stop::Ended | Stop::EndedCut) => {
                 unreachable!("an event that ends the stream says how")
             }
@@ -110,12 +112,12 @@ impl Attempt<'_> {
             };
             self.observer.note(&Note::Event(&frame));
             let is_cut = !frame.terminated;
-            if let Err(error) = transcript.push(frame) {
+            if let Err(error) = transcript.push(frame, self.service().events()) {
                 return Stop::TooLarge(error.to_string());
             }
-            if !self.service().confirms_done() {
-                self.observer.note(&Note::Text(transcript.end_text()));
-            }
+            let text = (!self.service().confirms_done()).then(|| transcript.end_text());
+            let speaker = transcript.speaker.as_deref();
+            self.observer.note(&Note::Heard { speaker, text });
             if let Some(execute_id) = &transcript.execute_id {
                 self.learn_execute_id(execute_id);
             }
@@ -138,7 +140,7 @@ impl Attempt<'_> {
             let has_ended = match events.next() {
                 Ok(Some(frame)) => {
                     self.observer.note(&Note::Event(&frame));
-                    match transcript.push_after_error(&frame) {
+                    match transcript.push_after_error(&frame, self.service().events()) {
                         AfterError::Done if after == After::More => return After::More,
                         // What comes after it is no part of it.
                         AfterError::Done => return After::NotKnown,
@@ -170,17 +172,15 @@ impl Attempt<'_> {
         progress.heard = transcript.finish();
     }
 
-    fn done(&mut self, post: Post<'_>) -> AfterPost {
-        if !self.service().confirms_done() && self.progress.heard.is_whole {
-            return AfterPost::Finish(Outcome::Success);
+    fn done(&mut self) -> AfterPost {
+        if !self.progress.heard.is_whole {
+            return self.stream_broke("the run is done, but text of it is missing");
         }
-        if self.progress.heard.is_whole {
-            return self.stream_broke(
-                post,
-                "the run is done, and its history has to confirm its text",
-            );
+        if self.service().confirms_done() {
+            let why = "the run is done, and its history has to confirm its text";
+            return self.stream_broke(why);
         }
-        self.stream_broke(post, "the run is done, but text of it is missing")
+        AfterPost::Finish(Outcome::Success)
     }
 }
 

@@ -1515,6 +1515,61 @@ fn what_may_have_arrived_is_never_called_not_started_whatever_the_next_try_is_to
 }
 
 #[test]
+fn what_keeps_a_start_from_being_sent_again_does_not_hide_that_it_may_have_arrived() {
+    let no_way = |cause| no_answer("/async_run", Reach::NotSent, cause);
+    let [again, last] = [Cause::Connect; 2].map(no_way);
+    let script = vec![lost_start(), no_task(), again, last];
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+    outcome.is(8, OWN, "").says(
+        "unknown: the run may have been started; then: connect of the script \
+         (the run may have been started: look at Coze before running it again)",
+    );
+    // The first try may yet be found.
+    let other = no_way(Cause::Certificate);
+    let script = vec![lost_start(), no_task(), other, task("completed")];
+    let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+    outcome.is(0, OWN, r#"{"n": 3.0}"#);
+}
+
+#[test]
+fn an_answer_that_repeats_the_id_of_a_start_does_not_refuse_it() {
+    for status in [400, 429] {
+        let body = format!(r#"{{"detail":"no","run_id":"{OWN}"}}"#);
+        let script = vec![reply("/stream_run", status, "application/json", &body)];
+        let outcome = Case::of_project(true).answer(r#"{"parameters":{}}"#, script);
+        assert_eq!(outcome.is(8, OWN, "").posts(), 1);
+        let script = vec![async_run(status, &body), task("completed")];
+        let outcome = Case::of_project(true).answer(IN_BACKGROUND, script);
+        assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 1);
+    }
+}
+
+#[test]
+fn a_server_that_gave_a_run_another_id_is_not_trusted_to_keep_ours() {
+    let done = r#"{"task_id":"other","status":"completed","result":1}"#;
+    let script = vec![
+        async_run(200, r#"{"task_id":"other","status":"pending"}"#),
+        reply("/task/other", 200, "application/json", done),
+        lost_start(),
+    ];
+    let case = Case::of_project(true).for_ever(no_task).timeout(0);
+    let requests = [IN_BACKGROUND, IN_BACKGROUND];
+    let outcome = case.observed(&requests, script, &Notes::default());
+    assert_eq!(outcome.is(8, OWN, "").posts(), 2);
+}
+
+#[test]
+fn an_error_event_is_of_a_run_that_failed_whatever_its_code_is() {
+    for code in ["\"CANCELED\"", "7", "null"] {
+        let event =
+            format!("data: {{\"type\":\"error\",\"code\":{code},\"error_msg\":\"no\"}}\n\n");
+        let script = vec![reply("/stream_run", 200, "text/event-stream", &event)];
+        let outcome = Case::of_project(true).answer(r#"{"parameters":{}}"#, script);
+        outcome.is(1, OWN, "").says("failed: no");
+    }
+}
+
+#[test]
 fn what_never_left_or_was_refused_has_no_id() {
     let no_way = || no_answer("/async_run", Reach::NotSent, Cause::Connect);
     let script = vec![no_way(), no_way(), no_way()];
@@ -1564,15 +1619,15 @@ fn a_lost_stream_is_not_asked_for_and_never_sent_again() {
 fn a_look_that_is_refused_leaves_a_lost_start_unknown() {
     let refused = reply(TASK, 401, "application/json", r#"{"msg":"no"}"#);
     let outcome = Case::of_project(true).answer(IN_BACKGROUND, vec![lost_start(), refused]);
-    outcome.is(8, OWN, "");
+    outcome.is(8, OWN, "").says("look at Coze before");
     let refused = reply(TASK, 401, "application/json", r#"{"msg":"no"}"#);
     let outcome = Case::of_project(true).answer(IN_BACKGROUND, vec![accepted(), refused]);
-    outcome.is(6, OWN, "");
+    outcome.is(6, OWN, "").says("send this response");
 }
 
 #[test]
 fn what_an_earlier_process_may_have_sent_is_looked_for_before_it_is_sent_again() {
-    struct Earlier(u64);
+    struct Earlier(Option<u64>);
     impl Observer for Earlier {
         fn earlier(&self) -> Option<OwnRun> {
             Some(OwnRun {
@@ -1593,22 +1648,22 @@ fn what_an_earlier_process_may_have_sent_is_looked_for_before_it_is_sent_again()
     let now = ScriptedClock::default().unix();
     // How it is to be run now does not matter.
     let asked = r#"{"parameters":{"a":1}}"#;
-    let answer = |at: u64, script| {
+    let answer = |at: Option<u64>, script| {
         Case::of_project(true)
             .for_ever(no_task)
             .observed(&[asked], script, &Earlier(at))
     };
-    let outcome = answer(now, vec![task("completed")]);
+    let outcome = answer(Some(now), vec![task("completed")]);
     assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 0);
     let script = vec![no_task(), accepted(), task("completed")];
-    let outcome = answer(now - 86_399, script);
+    let outcome = answer(Some(now - 86_399), script);
     assert_eq!(outcome.is(0, OWN, r#"{"n": 3.0}"#).posts(), 1);
-    for at in [now - 86_400, now + 2 * 86_400, 0] {
+    for at in [Some(now - 86_400), Some(now + 2 * 86_400), None] {
         assert_eq!(answer(at, vec![]).is(8, OWN, "").posts(), 0);
     }
     // Whatever keeps it from being sent again says nothing of what was sent before.
     let refused = || async_run(401, r#"{"msg":"Missing authorization header"}"#);
     let script = vec![no_task(), refused(), no_task(), no_task()];
-    let outcome = Case::of_project(true).observed(&[asked, asked], script, &Earlier(now));
+    let outcome = Case::of_project(true).observed(&[asked, asked], script, &Earlier(Some(now)));
     assert_eq!(outcome.is(8, OWN, "").posts(), 1);
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::Read;
 
-use super::pace::Retries;
+use super::pace::{Retries, Setback};
 use super::start::{Document, http_message};
 use super::{Attempt, unreachable};
 use crate::coze::call::{Call, UploadBody};
@@ -15,7 +15,7 @@ use crate::coze::envelope::Envelope;
 use crate::error::{Error, Kind};
 use crate::input::params::FileParameter;
 
-impl<'a> Attempt<'a> {
+impl Attempt<'_> {
     /// The body of a run with the ids of its files. An error is one before anything was started.
     pub(super) fn upload_files<'b>(&mut self, body: &'b str) -> Result<Cow<'b, str>, Error> {
         let shared = self.runner.shared;
@@ -25,20 +25,17 @@ impl<'a> Attempt<'a> {
             // The same bytes under two names are uploaded once.
             while file.is_awaited_in(&body) {
                 self.observer.may_send()?;
-                if let Some(id) = self.upload(file, &mut retries)? {
-                    body = file.with_id(&id, &body).into();
+                match self.upload(file)? {
+                    Ok(id) => body = file.with_id(&id, &body).into(),
+                    Err(setback) => self.pause_or_give_up(&mut retries, setback)?,
                 }
             }
         }
         Ok(body)
     }
 
-    /// The file's id; nothing when it is to be uploaded again, after a pause that was made.
-    fn upload(
-        &mut self,
-        file: &FileParameter,
-        retries: &mut Retries<'a>,
-    ) -> Result<Option<String>, Error> {
+    /// The file's id, or why it is to be uploaded again after a pause.
+    fn upload(&mut self, file: &FileParameter) -> Result<Result<String, Setback>, Error> {
         let clock = self.runner.clock;
         let boundary = format!("{:016x}{:016x}", clock.random(), clock.random());
         // The name is written as browsers do.
@@ -67,14 +64,15 @@ impl<'a> Attempt<'a> {
                 if !failure.is_transient() {
                     return Err(error);
                 }
-                return self.pause(retries, error, false, None).map(|()| None);
+                return Ok(Err(error.into()));
             }
         };
         let document = Document::read(response.body.as_mut(), Vec::new());
         let envelope = Envelope::parse(&document.text).unwrap_or_default();
         let (code, status) = (envelope.code(), response.status);
-        if code.is_none() && (200..300).contains(&status) && envelope.id().is_some() {
-            return Ok(envelope.id());
+        let is_good = code.is_none() && (200..300).contains(&status);
+        if let Some(id) = envelope.id().filter(|_| is_good) {
+            return Ok(Ok(id));
         }
         let meaning = self.service().meaning(code, status, false);
         let kind = match meaning {
@@ -87,9 +85,10 @@ impl<'a> Attempt<'a> {
         if meaning == Meaning::Refused {
             return Err(error);
         }
-        let is_rate = meaning == Meaning::RateLimited;
-        let retry_after = response.retry_after.as_deref();
-        self.pause(retries, error, is_rate, retry_after)
-            .map(|()| None)
+        Ok(Err(Setback {
+            error,
+            is_rate: meaning == Meaning::RateLimited,
+            retry_after: response.retry_after,
+        }))
     }
 }

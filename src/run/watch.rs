@@ -2,6 +2,7 @@
 //! deadline comes. Polling starts nothing, so it may be repeated; but a free account has 500 calls
 //! in all, so the pauses grow.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::coze::envelope::Said;
 use crate::coze::event::Interrupt;
 use crate::coze::history::{self, Poll, Record, TrimmedNode};
 use crate::coze::transcript::{NodeMessage, TEXT_LIMIT};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Hint, Kind};
 use crate::http::{Body, Cause, Failure, Reach};
 use crate::proof::{Evidence, Reply};
 use crate::response::Outcome;
@@ -25,7 +26,7 @@ const UNCLEAR_LIMIT: u32 = 10;
 /// Polls at which the interrupt that was just answered may still be shown.
 const RESUMED_LIMIT: u32 = 10;
 
-/// Polls in a row after which a run of Coze Studio that has no status is taken to wait.
+/// Polls in a row after which a run that has no status is taken to wait.
 const WAITING_LIMIT: u32 = 2;
 
 /// Why a run is watched.
@@ -44,10 +45,8 @@ enum AfterPoll {
     Finish(Outcome),
     /// What was to start it never arrived: it may be sent again.
     NotArrived(Error),
-    Again {
-        why: String,
-        retry_after: Option<String>,
-    },
+    /// Why, and what its `Retry-After` says.
+    Again(String, Option<String>),
 }
 
 /// What the polls so far have brought.
@@ -67,6 +66,15 @@ struct Polls {
 
 /// A run that is older may have been forgotten, in seconds.
 const DAY: u64 = 24 * 60 * 60;
+
+/// A clock that shows an earlier time than 2025 was never set.
+const PLAUSIBLE: Range<u64> = 1_735_689_600..u64::MAX;
+
+/// Whether a run that was first sent then can't have been forgotten by now.
+fn is_recent(at: Option<u64>, now: u64) -> bool {
+    let is_set = |at: &u64| PLAUSIBLE.contains(at) && PLAUSIBLE.contains(&now);
+    at.filter(is_set).is_some_and(|at| now.abs_diff(at) < DAY)
+}
 
 impl Attempt<'_> {
     /// An error is one of a start that never arrived, for sure: it may be sent again.
@@ -88,7 +96,7 @@ impl Attempt<'_> {
             let (why, retry_after) = match self.poll_once(run, reason, &mut polls) {
                 AfterPoll::Finish(outcome) => return Ok(outcome),
                 AfterPoll::NotArrived(error) => return Err(error),
-                AfterPoll::Again { why, retry_after } => (why, retry_after),
+                AfterPoll::Again(why, retry_after) => (why, retry_after),
             };
             if self.runner.rules.no_wait {
                 return Ok(self.unfinished(reason, &format!("polled once: {why}")));
@@ -101,7 +109,7 @@ impl Attempt<'_> {
     }
 
     fn poll_once(&mut self, run: &RunRef, reason: &Reason, polls: &mut Polls) -> AfterPoll {
-        let (poll, retry_after) = match self.poll(run) {
+        let (poll, hint, retry_after) = match self.poll(run) {
             Ok(polled) => polled,
             Err(failure) if failure.cause == Cause::TooLarge => {
                 let error = unknown(Error::new(Kind::Unknown, failure.detail));
@@ -110,7 +118,7 @@ impl Attempt<'_> {
             Err(failure) if failure.cause == Cause::Deadline || !failure.is_transient() => {
                 return AfterPoll::Finish(self.unfinished(reason, &failure.detail));
             }
-            Err(failure) => return again(failure.detail),
+            Err(failure) => return AfterPoll::Again(failure.detail, None),
         };
         if !matches!(poll, Poll::Waiting(_)) {
             polls.waiting = 0;
@@ -133,12 +141,14 @@ impl Attempt<'_> {
                 polls.unclear = 0;
                 polls.has_seen = true;
                 self.take_record(record);
-                again("running".to_owned())
+                AfterPoll::Again("running".to_owned(), None)
             }
             Poll::Waiting(record) => self.waiting(record, polls),
             Poll::Refused(said) => {
                 let error = self.coze_error(Kind::Refused, About::Poll, said);
-                AfterPoll::Finish(self.poll_refused(reason, error))
+                // A run that was started was started here: what is wrong is no base URL and no key.
+                let hint = hint.filter(|_| matches!(reason, Reason::Request));
+                AfterPoll::Finish(self.poll_refused(reason, error.with_hint(hint)))
             }
             Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
             Poll::Absent(said) if self.never_arrived() => {
@@ -161,20 +171,28 @@ impl Attempt<'_> {
         }
     }
 
-    /// One poll. Its answer may tell which service this is: then the run is looked for where that one
-    /// has it.
-    fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<String>), Failure> {
+    /// One poll; what to do about a refusal without a code; and its `Retry-After`. The answer may tell
+    /// which service this is: then the run is looked for where that one has it.
+    fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<Hint>, Option<String>), Failure> {
         loop {
             let service = self.service();
             let mut response = self.call(&service.poll(run))?;
             if self.service().word() != service.word() {
                 continue;
             }
-            let is_signed = service::is_signature(response.x_log_id());
+            let has_studio_log_id = service::is_studio_log_id(response.x_log_id());
             // A body that was cut is no JSON, so it can't be mistaken for a whole one.
             let (body, _) = read_up_to(response.body.as_mut(), TEXT_LIMIT)?;
-            let poll = service.read_poll(run, response.status, is_signed, &body);
-            return Ok((poll, response.retry_after));
+            let poll = service.read_poll(run, response.status, has_studio_log_id, &body);
+            let hint = match &poll {
+                Poll::Refused(said) if said.code.is_none() => {
+                    let text = String::from_utf8_lossy(&body);
+                    let envelope = service.envelope(&text).unwrap_or_default();
+                    service.hint_without_code(response.status, envelope.msg.is_some())
+                }
+                _ => None,
+            };
+            return Ok((poll, hint, response.retry_after));
         }
     }
 
@@ -186,7 +204,7 @@ impl Attempt<'_> {
         let Runner { shared, clock, .. } = self.runner;
         let absent = Evidence::of(Reply::Absent {
             keeps_ids: shared.keeps_ids.load(Ordering::Relaxed),
-            is_recent: clock.unix().abs_diff(own.at) < DAY,
+            is_recent: is_recent(own.at, clock.unix()),
         });
         self.judge(absent).may_be_sent_again()
     }
@@ -199,14 +217,14 @@ impl Attempt<'_> {
         polls: &Polls,
     ) -> AfterPoll {
         if polls.unclear < UNCLEAR_LIMIT && !self.runner.rules.no_wait {
-            return AfterPoll::Again {
-                why: said.message,
-                retry_after,
-            };
+            return AfterPoll::Again(said.message, retry_after);
         }
-        let message = format!("polling failed {} times: {}", polls.unclear, said.message);
+        let message = match polls.unclear {
+            1 => format!("polling failed: {}", said.message),
+            times => format!("polling failed {times} times: {}", said.message),
+        };
         let mut error = self.unfinished_error(reason, &message);
-        error.code = said.any_code();
+        error.code = said.code;
         AfterPoll::Finish(Outcome::Error(error))
     }
 
@@ -218,26 +236,23 @@ impl Attempt<'_> {
     ) -> AfterPoll {
         polls.resumed += 1;
         if self.is_resumed(&interrupt) && polls.resumed <= RESUMED_LIMIT {
-            return again("the answer is not seen yet".to_owned());
+            return AfterPoll::Again("the answer is not seen yet".to_owned(), None);
         }
         self.take_record(record);
         interrupt.mode = Some(self.progress.mode.unwrap_or(Mode::Stream));
         AfterPoll::Finish(Outcome::Interrupted(interrupt))
     }
 
-    /// Coze Studio tells what a run asks to its stream only.
+    /// Some services tell what a run asks to its stream only.
     fn waiting(&mut self, record: Record, polls: &mut Polls) -> AfterPoll {
         polls.waiting += 1;
-        let limit = if self.progress.resumed.is_some() {
-            RESUMED_LIMIT
-        } else {
-            WAITING_LIMIT
-        };
+        let resumed = self.progress.resumed.clone();
+        let limit = resumed.as_ref().map_or(WAITING_LIMIT, |_| RESUMED_LIMIT);
         if polls.waiting < limit {
-            return again("the run has no status yet".to_owned());
+            return AfterPoll::Again("the run has no status yet".to_owned(), None);
         }
         self.take_record(record);
-        if let Some(resumed) = self.progress.resumed.clone() {
+        if let Some(resumed) = resumed {
             return AfterPoll::Finish(Outcome::Interrupted(resumed));
         }
         let message = "the run waits for an answer, and what it asks was told to its stream only";
@@ -269,10 +284,13 @@ impl Attempt<'_> {
             return Outcome::Success;
         }
         let message = "the run succeeded, but its whole text is not kept in its history";
-        Outcome::Error(Error::new(Kind::Unknown, message).hint(
-            "look at its debug_url; results are kept for 7 days",
-            "请打开 debug_url 查看；运行结果只保留 7 天",
-        ))
+        let hint = self.progress.debug_url.as_ref().map(|_| {
+            Hint::new(
+                "look at its debug_url; results are kept for 7 days",
+                "请打开 debug_url 查看；运行结果只保留 7 天",
+            )
+        });
+        Outcome::Error(Error::new(Kind::Unknown, message).with_hint(hint))
     }
 
     /// Output nodes' texts that the history trimmed. One that can't be had is a lost event.
@@ -370,13 +388,6 @@ pub(super) fn still_running(message: &str) -> Error {
     )
 }
 
-fn again(why: String) -> AfterPoll {
-    AfterPoll::Again {
-        why,
-        retry_after: None,
-    }
-}
-
 /// Reads a body to its end, and says whether that came. One above the limit is a failure.
 fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
     let mut bytes = Vec::new();
@@ -393,6 +404,30 @@ fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<(Vec<u8>, bool), Fail
                 });
             }
             Err(_) => return Ok((bytes, false)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_recent_only_by_two_clocks_that_were_set() {
+        let now = 1_767_225_600;
+        for (at, now, due) in [
+            (Some(now), now, true),
+            (Some(now - DAY + 1), now, true),
+            (Some(now - DAY), now, false),
+            (Some(now + DAY), now, false),
+            (None, now, false),
+            // Since the machine was switched on; before 1970.
+            (Some(7), 8, false),
+            (Some(0), 0, false),
+            (Some(u64::MAX), u64::MAX, false),
+            (None, 0, false),
+        ] {
+            assert_eq!(is_recent(at, now), due, "{at:?} {now}");
         }
     }
 }

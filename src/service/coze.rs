@@ -19,10 +19,7 @@ impl Service for Coze {
     }
 
     fn resume<'a>(&self, mode: Mode, body: &'a str) -> Call<'a> {
-        match mode {
-            Mode::Stream => Call::stream_resume(body),
-            Mode::Async => Call::resume(body),
-        }
+        Call::resume(mode, body)
     }
 
     fn poll(&self, run: &RunRef) -> Call<'static> {

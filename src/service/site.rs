@@ -4,15 +4,13 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::Service;
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, Meaning};
 use crate::coze::description::Workflow;
 use crate::coze::envelope::{Envelope, Said};
 use crate::coze::event::{Ended, Event, EventKind, Parse};
-use crate::coze::fields::{self, Json, Raw};
+use crate::coze::fields::{self, Entries, Json};
 use crate::coze::history::{Poll, Record};
 use crate::error::{Error, Hint};
 use crate::sse::Frame;
@@ -24,7 +22,7 @@ pub(super) struct Site;
 /// All that a run may have.
 const KEYS: [&str; 4] = ["id", "workflow_id", "parameters", "is_async"];
 
-const NO_SUCH_RUN: &str = "task not found";
+const ABSENT: &str = "task not found";
 
 impl Service for Site {
     fn word(&self) -> &'static str {
@@ -32,7 +30,11 @@ impl Service for Site {
     }
 
     fn refuse(&self, what: &str) -> Option<Error> {
-        let error = Error::usage(format!("a deployed project takes no {what}")).hint(
+        let name = match what {
+            "file" => what.to_owned(),
+            key => format!("key {key:?}"),
+        };
+        let error = Error::usage(format!("a deployed project takes no {name}")).hint(
             "it takes parameters, and is_async",
             "它只接受 parameters 和 is_async",
         );
@@ -57,16 +59,16 @@ impl Service for Site {
             Mode::Stream => "/stream_run",
             Mode::Async => "/async_run",
         };
-        Call::start(path, parameters(body), mode)
+        Call::start(path, fields::parameters(body), mode)
     }
 
     fn envelope<'a>(&self, body: &'a str) -> Option<Envelope<'a>> {
-        let answer = Object::read(body)?;
-        let (detail, fault) = (answer.get("detail"), answer.object("detail"));
+        let answer = Entries::parse(body)?;
+        let (detail, fault) = (answer.value("detail"), answer.object("detail"));
         Some(Envelope {
-            code: fault.get("error_code"),
-            msg: (fault.get("error_message").or(detail)).or(answer.get("msg")),
-            execute_id: answer.get("task_id"),
+            code: fault.value("error_code"),
+            msg: (fault.value("error_message").or(detail)).or(answer.value("msg")),
+            execute_id: answer.value("task_id"),
             ..Envelope::default()
         })
     }
@@ -76,17 +78,17 @@ impl Service for Site {
     }
 
     fn poll(&self, run: &RunRef) -> Call<'static> {
-        Call::poll(format!("/task/{}", run.execute_id()))
+        Call::get(format!("/task/{}", run.execute_id()))
     }
 
     fn read_poll(&self, run: &RunRef, status: u16, _: bool, body: &[u8]) -> Poll {
         let text = String::from_utf8_lossy(body);
-        let answer = Object::read(&text).unwrap_or_default();
+        let answer = Entries::parse(&text).unwrap_or_default();
         let fault = answer.object("error");
         let said = |otherwise: &str| {
             let told = fault.text("message").or(answer.text("detail"));
             let told = told.or(answer.text("msg")).unwrap_or(otherwise.into());
-            Said::ours(told).with_code(fault.get("code"))
+            Said::ours(told).with_code(fault.value("code"))
         };
         let failed = |otherwise| Poll::Failed(Record::default(), said(otherwise));
         let is_ours = answer.text("task_id").as_deref() == Some(run.execute_id());
@@ -96,7 +98,7 @@ impl Service for Site {
             Some("completed") => {
                 // What had to be replaced is not what was said.
                 let result = answer
-                    .get("result")
+                    .value_or_null("result")
                     .filter(|_| matches!(text, Cow::Borrowed(_)));
                 let output = result.map(|Json(json)| Text::from_plain(json));
                 Poll::Success(Record {
@@ -107,38 +109,39 @@ impl Service for Site {
             Some("failed") => failed("the run failed; Coze gives no reason"),
             Some("cancelled") => failed("the run was cancelled"),
             Some("timeout") => failed("the run took too long"),
-            _ if status == 404 && answer.text("detail").as_deref() == Some(NO_SUCH_RUN) => {
-                Poll::Absent(said(NO_SUCH_RUN))
+            _ if status == 404 && answer.text("detail").as_deref() == Some(ABSENT) => {
+                Poll::Absent(said(ABSENT))
             }
             _ => {
                 let said = said(&format!("HTTP {status}, and no status of the run"));
-                let is_refused = code::meaning(None, status) == Meaning::Refused;
-                let poll = if is_refused {
-                    Poll::Refused
-                } else {
-                    Poll::Unclear
-                };
-                poll(said)
+                match code::meaning(None, status) {
+                    Meaning::Refused => Poll::Refused(said),
+                    _ => Poll::Unclear(said),
+                }
             }
         }
     }
 
     fn describe(&self, _: &str) -> Call<'static> {
-        Call::poll("/graph_parameter")
+        Call::get("/graph_parameter")
     }
 
     fn read_description(&self, status: u16, body: &str) -> Result<Workflow, Meaning> {
-        let answer = Object::read(body).unwrap_or_default();
-        let input = answer.get("input_schema").filter(|_| status == 200);
+        let answer = Entries::parse(body).unwrap_or_default();
+        let input = answer.value("input_schema").filter(|_| status == 200);
         let input = input.ok_or_else(|| code::meaning(None, status))?;
-        Ok(Workflow::of_schemas(input, answer.get("output_schema")))
+        Ok(Workflow::of_schemas(input, answer.value("output_schema")))
     }
 
-    fn key_hint(&self) -> Option<Hint> {
-        Some(Hint::new(
-            "a deployed project has a key of its own (eyJ…): create one on its page at Coze",
-            "部署的项目有自己的密钥（eyJ…）：请在扣子的项目页面创建",
-        ))
+    fn hint_without_code(&self, status: u16, has_words: bool) -> Option<Hint> {
+        match status {
+            _ if !has_words => Some(super::no_answer_of_coze()),
+            401 => Some(Hint::new(
+                "a deployed project has a token of its own (eyJ…): create one on its page at Coze",
+                "部署的项目有自己的令牌（eyJ…）：请在扣子的项目页面创建",
+            )),
+            _ => None,
+        }
     }
 
     /// Only a workflow that ran has a code.
@@ -147,53 +150,22 @@ impl Service for Site {
     }
 }
 
-/// What a JSON object holds.
-#[derive(Default)]
-struct Object<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'a> Object<'a> {
-    fn read(json: &'a str) -> Option<Self> {
-        fields::entries(json).map(Self)
-    }
-
-    /// Also a `null`, which may be a result.
-    fn get(&self, key: &str) -> Raw<'a> {
-        let (_, value) = self.0.iter().find(|(other, _)| other == key)?;
-        Some(Json(value.get()))
-    }
-
-    fn text(&self, key: &str) -> Option<Cow<'a, str>> {
-        fields::nonempty(self.get(key))
-    }
-
-    /// An empty one where it is none.
-    fn object(&self, key: &str) -> Self {
-        let inner = self.get(key).and_then(|Json(json)| Self::read(json));
-        inner.unwrap_or_default()
-    }
-}
-
-/// The object of parameters, also where it is given as its text.
-fn parameters(body: &str) -> Cow<'_, str> {
-    let given = Object::read(body).and_then(|body| body.get("parameters"));
-    let own = given.map_or("{}", |Json(json)| json);
-    fields::text(given).unwrap_or(own.into())
-}
-
 /// A frame as it is understood here. `None` for a last one that is not whole.
 fn event<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
-    let data = Object::read(&frame.data);
+    let data = Entries::parse(&frame.data);
     if data.is_none() && !frame.terminated {
         return None;
     }
     let data = data.unwrap_or_default();
     let word = data.text("type").unwrap_or_default();
-    let kind = match (&*word, data.get("output")) {
+    let kind = match (&*word, data.value_or_null("output")) {
         ("workflow_end" | "done", Some(output)) if !frame.replaced => EventKind::Result(output),
         ("error", _) => {
             let message = data.text("error_msg").or(data.text("message"));
-            let said = Said::ours(message.unwrap_or_default()).with_code(data.get("code"));
-            EventKind::Ended(Ended::of_error(frame, said))
+            let said = Said::ours(message.unwrap_or_default()).with_code(data.value("code"));
+            // Only a workflow that ran says it.
+            let is_first = false;
+            EventKind::Ended(Ended::Error { said, is_first })
         }
         _ => EventKind::Other,
     };
@@ -201,7 +173,7 @@ fn event<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
         kind,
         // They begin at 0 or 1, and the last has none.
         id: None,
-        execute_id: fields::execute_id(data.get("run_id")).map(Cow::into_owned),
+        execute_id: fields::execute_id(data.value("run_id")).map(Cow::into_owned),
         debug_url: None,
         usage: None,
     })

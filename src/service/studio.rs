@@ -1,5 +1,6 @@
 //! Coze Studio, the open-source server: its calls, its refusals, and its history, which has to
 //! confirm every Done, for a sub-workflow's End speaks as the run's.
+//! Its codes are in `coze::code`, a run that waits without a status is in `run::watch`.
 //! <https://github.com/coze-dev/coze-studio>, `backend/api/handler` and `backend/application/workflow`.
 
 use super::Service;
@@ -16,11 +17,6 @@ use crate::text::Text;
 #[derive(Debug)]
 pub(super) struct Studio;
 
-/// The answer to a path that is not there, below `/v1`: it belongs to the pages, which want a login.
-const NO_SUCH_PATH: i64 = 401;
-
-const NO_SUCH_RUN: i64 = 777_777_775;
-
 /// The workflow is there, and is no chatflow.
 const NO_CHATFLOW: i64 = 777_777_780;
 
@@ -33,15 +29,13 @@ impl Service for Studio {
         Call::get_run_history(run)
     }
 
-    fn read_poll(&self, run: &RunRef, status: u16, is_signed: bool, body: &[u8]) -> Poll {
+    fn read_poll(&self, run: &RunRef, status: u16, has_studio_log_id: bool, body: &[u8]) -> Poll {
         const DIALECT: Dialect = Dialect {
-            absent: NO_SUCH_RUN,
+            absent: code::STUDIO_NO_SUCH_RUN,
             meaning: |code, status| Studio.meaning(Some(code), status, true),
             // Older ones have none.
-            has_no_history: |code, status| match status {
-                401 => code == Some(NO_SUCH_PATH),
-                404 => code.is_none(),
-                _ => false,
+            has_no_history: |code, status| {
+                Studio.has_no_such_path(code, status) || code.is_none() && status == 404
             },
             // It is always a map, so that nothing else is what it wrote.
             unpack: |output, record| {
@@ -51,7 +45,7 @@ impl Service for Studio {
         };
         match history::read(&DIALECT, run, status, body) {
             // Anything on the way can say 401 or 404.
-            Poll::NoHistory if !is_signed => Poll::Unclear(Said::ours(format!(
+            Poll::NoHistory if !has_studio_log_id => Poll::Unclear(Said::ours(format!(
                 "HTTP {status}, which Coze Studio did not sign (see --service)"
             ))),
             poll => poll,
@@ -61,15 +55,21 @@ impl Service for Studio {
     /// It tells only what chatflows take, and older ones do not tell that.
     fn read_description(&self, status: u16, body: &str) -> Result<Workflow, Meaning> {
         let envelope = Envelope::parse(body).unwrap_or_default();
-        match (envelope.code(), status) {
-            (Some(NO_CHATFLOW), _) | (Some(NO_SUCH_PATH), 401) => Ok(Workflow::default()),
+        match envelope.code() {
+            Some(NO_CHATFLOW) => Ok(Workflow::default()),
+            code if self.has_no_such_path(code, status) => Ok(Workflow::default()),
             _ => description::read(&envelope, status),
         }
     }
 
+    /// The path belongs to the pages, which want a login.
+    fn has_no_such_path(&self, code: Option<i64>, status: u16) -> bool {
+        status == 401 && code == Some(401)
+    }
+
     /// Its handlers answer in JSON only before anything was started.
-    fn meaning(&self, code: Option<i64>, status: u16, is_signed: bool) -> Meaning {
-        let is_answer = is_signed && code.is_some() && status < 500 && status != 408;
+    fn meaning(&self, code: Option<i64>, status: u16, has_studio_log_id: bool) -> Meaning {
+        let is_answer = has_studio_log_id && code.is_some() && status < 500 && status != 408;
         match code::meaning(code, status) {
             Meaning::Unclear if is_answer => Meaning::Refused,
             meaning => meaning,

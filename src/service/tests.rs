@@ -208,7 +208,7 @@ fn an_interrupt_comes_before_the_status() {
 fn failures_give_the_code_and_the_words() {
     let poll = history(r#""execute_status":"Fail","error_code":"720701013","error_message":"no""#);
     assert!(
-        matches!(poll, Poll::Failed(_, said) if said.code == Some(720_701_013) && said.message == "no")
+        matches!(poll, Poll::Failed(_, said) if said.number() == Some(720_701_013) && said.message == "no")
     );
     let cancelled = history(r#""execute_status":"Cancel","error_code":"0""#);
     assert!(
@@ -254,7 +254,7 @@ fn a_server_without_a_history_is_told_from_one_that_refuses() {
         (ServiceName::Studio, 200, BAD_TOKEN, 700_012_006),
     ] {
         let poll = polled(service, status, body);
-        let told = matches!(poll, Poll::Refused(ref said) if said.code == Some(code));
+        let told = matches!(poll, Poll::Refused(ref said) if said.number() == Some(code));
         assert!(told, "{service:?}: {poll:?}");
     }
 }
@@ -331,7 +331,7 @@ fn what_may_pass_is_unclear_and_what_will_not_is_refused() {
     assert!(!unclear(403, b"<html>"));
     assert!(matches!(
         looked(ServiceName::Coze, 200, NO_PERMISSION),
-        Poll::Refused(said) if said.code == Some(4101)
+        Poll::Refused(said) if said.number() == Some(4101)
     ));
 }
 
@@ -483,7 +483,7 @@ fn a_task_of_a_project_tells_what_became_of_the_run_byte_for_byte() {
         Poll::Failed(_, said) => {
             assert_eq!(said.message, "a must not be 13");
             assert_eq!(
-                said.any_code(),
+                said.code,
                 Some(crate::error::Code::Word(Box::new("ValueError".to_owned())))
             );
         }
@@ -558,7 +558,7 @@ fn an_answer_of_a_project_is_understood() {
         let envelope = site.envelope(&body).unwrap();
         let said = envelope.said(String::new);
         let meaning = site.meaning(envelope.code(), status, false);
-        (envelope.execute_id(), said.code, said.message, meaning)
+        (envelope.execute_id(), said.number(), said.message, meaning)
     };
     let started = understood("POST /async_run, x-run-id: 0190c1f2aaaa4bbb8cccdddddddddddd");
     assert_eq!(started.0.as_deref(), Some(TASK));
@@ -578,10 +578,11 @@ fn streamed(stream: &[u8]) -> (String, Option<String>, bool) {
 
     let mut frames = crate::sse::Frames::new(stream);
     let mut transcript = Transcript::default();
-    transcript.parse = Some(ServiceName::Site.service().events());
     while let Some(frame) = frames.next().unwrap() {
         if transcript.ended().is_none() {
-            transcript.push(frame).unwrap();
+            transcript
+                .push(frame, ServiceName::Site.service().events())
+                .unwrap();
         }
     }
     let end = match transcript.ended() {
@@ -589,7 +590,7 @@ fn streamed(stream: &[u8]) -> (String, Option<String>, bool) {
         Some(Ended::Error { said, is_first }) => {
             assert!(!is_first);
             let error = Error {
-                code: said.any_code(),
+                code: said.code.clone(),
                 ..Error::new(Kind::Failed, &said.message)
             };
             Some(error.advice())

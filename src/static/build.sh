@@ -11,16 +11,9 @@
 set -eu
 
 arch=$1 program=${2-}
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/common.sh"
 target=$arch-unknown-linux-musl
-target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 work=$target_dir/$target
-cargo_home=${CARGO_HOME:-$HOME/.cargo}
-
-say() { printf 'static: %s\n' "$*"; }
-fail() { say "$@" >&2; exit 1; }
-missing=
-lacks() { say "no $1: $2" >&2; missing=yes; }
 
 case $arch in
   x86_64) debian=amd64 ;;
@@ -35,7 +28,6 @@ else
   emulator=qemu-$arch-static
   debian_musl="dpkg --add-architecture $debian && apt-get update && apt-get install musl-dev:$debian"
 fi
-debian_rust='apt-get install rustc-web cargo-web rust-web-src'
 command -v rustc >/dev/null || fail "no Rust: see https://rustup.rs, or on Debian 12: $debian_rust"
 command -v "$gcc" >/dev/null || lacks "$gcc" "apt-get install $gcc_packages"
 command -v readelf >/dev/null || lacks readelf 'apt-get install binutils'
@@ -106,20 +98,12 @@ if ! find_rust source && ! find_rust ready; then
     [ -e "/usr/lib/$arch-linux-musl/crt1.o" ] || lacks musl "$debian_musl"
   fi
 fi
-[ -z "$missing" ] || exit 1
-rust=$("$sysroot/bin/rustc" --version | cut -d' ' -f1-2)
-if [ "$std" ]; then made='built from its source'; else made='as it came'; fi
-say "$rust in $sysroot, std for $target $made; musl in $musl; $gcc"
-[ "$program" ] || exit 0
+say_what_is_used "; musl in $musl; $gcc"
 
-mkdir -p "$work" "$(dirname "$program")"
-flags=
-add() { for flag; do flags=$flags${flags:+$(printf '\037')}$flag; done; }
-add -C "linker=$gcc" "--remap-path-prefix=$target_dir=target" \
-  "--remap-path-prefix=$library=rust/library" "--remap-path-prefix=$work/vendor=crates"
-for crates in "$cargo_home"/registry/src/*; do
-  add "--remap-path-prefix=$crates=crates"
-done
+mkdir -p "$work"
+separator=$(printf '\037')
+add_remaps
+add -C "linker=$gcc" "--remap-path-prefix=$work/vendor=crates"
 # rustc adds the start-up files, which it looks for in the -L directories: rcrt1.o for static-pie,
 # crt1.o for aarch64, of which it makes no static-pie.
 add -L "$work" -L "$musl" -L "$(dirname "$("$gcc" -print-file-name=crtbeginS.o)")"
@@ -149,9 +133,7 @@ if [ "$arch" = x86_64 ] && ! readelf -hW "$program" | grep -q 'Type: *DYN'; then
   fail 'it is not position-independent'
 fi
 if readelf -SW "$program" | grep -F .symtab; then fail 'it is not stripped'; fi
-if grep -aoF -e "$PWD" -e "$cargo_home" -e "$library" "$program"; then
-  fail 'it holds a path of this machine (above)'
-fi
+refuse_paths "$program"
 if [ -z "$emulator" ] || command -v "$emulator" >/dev/null; then
   $emulator "$program" --version >/dev/null
 else

@@ -8,15 +8,7 @@
 set -eu
 
 system=$1 arch=$2 program=${3-}
-cd "$(dirname "$0")/../.."
-target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-export CARGO_TARGET_DIR="$target_dir"
-cargo_home=${CARGO_HOME:-$HOME/.cargo}
-
-say() { printf 'static: %s\n' "$*"; }
-fail() { say "$@" >&2; exit 1; }
-missing=
-lacks() { say "no $1: $2" >&2; missing=yes; }
+. "$(dirname "$0")/common.sh"
 
 case $system-$arch in
   macos-x86_64 | macos-aarch64) target=$arch-apple-darwin ;;
@@ -44,23 +36,18 @@ if [ -z "$sysroot" ]; then
   if command -v rustup >/dev/null; then
     lacks "std for $target" "rustup target add $target"
   else
-    lacks "std for $target" 'on Debian 12: apt-get install rustc-web cargo-web rust-web-src'
+    lacks "std for $target" "on Debian 12: $debian_rust"
   fi
 fi
-[ -z "$missing" ] || exit 1
-rust=$("$sysroot/bin/rustc" --version | cut -d' ' -f1-2)
-say "$rust in $sysroot, std for $target $(if [ "$std" ]; then echo built from its source; else echo as it came; fi)"
-[ "$program" ] || exit 0
+say_what_is_used ''
 
-flags="--remap-path-prefix=$target_dir=target --remap-path-prefix=$library=rust/library"
-for crates in "$cargo_home"/registry/src/*; do
-  flags="$flags --remap-path-prefix=$crates=crates"
-done
+separator=' '
+add_remaps
 if [ "$system" = macos ]; then
   # The linker signs what it has made, so it has to strip it as well: a tool that strips it later
   # makes the signature a wrong one, and Macs with Apple's processors run nothing of that kind.
   export MACOSX_DEPLOYMENT_TARGET=11.0 CARGO_PROFILE_RELEASE_STRIP=none
-  flags="$flags -C force-unwind-tables=no -C link-arg=-Wl,-S,-x"
+  add -C force-unwind-tables=no -C link-arg=-Wl,-S,-x
 fi
 # shellcheck disable=SC2086 # Several words, or none.
 env ${std:+RUSTC_BOOTSTRAP=1} CARGO="$sysroot/bin/cargo" RUSTC="$sysroot/bin/rustc" RUSTFLAGS="$flags" \
@@ -73,9 +60,6 @@ if [ "$system" = windows ]; then
   header=$(od -An -tu4 -j60 -N4 "$built")
   printf '\0\0\0\0' | dd of="$built" bs=1 seek=$((header + 8)) conv=notrunc status=none
 fi
-if grep -aoF -e "$PWD" -e "$cargo_home" -e "$library" "$built"; then
-  fail 'it holds a path of this machine (above)'
-fi
-mkdir -p "$(dirname "$program")"
+refuse_paths "$built"
 cp "$built" "$program"
 say "$program: $(wc -c <"$program") bytes"

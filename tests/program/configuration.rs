@@ -90,7 +90,7 @@ fn a_found_file_that_everyone_may_write_is_obeyed_only_by_name() {
     assert_eq!((ended.code, &error["kind"]), (3, &"config".into()));
     let message = error["message"].as_str().unwrap();
     assert!(
-        message.ends_with("is not obeyed: everyone may write it"),
+        message.ends_with("is not used, because every user can write it"),
         "{message}"
     );
     assert!(
@@ -246,7 +246,7 @@ fn without_a_key_every_place_is_named() {
     ] {
         assert!(ended.stdout.contains(place), "{}", ended.stdout);
     }
-    is_config_error(&ended, "no API key: looked at ");
+    is_config_error(&ended, "no token: looked at ");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_placeholder_is_no_key() {
         let ended = Program::at(&nowhere())
             .env("COZE_API_KEY", placeholder)
             .run(RUN);
-        is_config_error(&ended, "no API key: looked at ");
+        is_config_error(&ended, "no token: looked at ");
     }
 }
 
@@ -281,7 +281,7 @@ fn a_key_with_a_line_break_inside_is_a_bad_configuration() {
     let ended = Program::at(&nowhere())
         .env("COZE_API_KEY", format!("{KEY}\nX: y"))
         .run(RUN);
-    is_config_error(&ended, "the key in COZE_API_KEY has a line break ");
+    is_config_error(&ended, "the token in COZE_API_KEY has a line break ");
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn what_is_around_a_key_is_taken_off_and_what_is_inside_is_named() {
         ),
     ] {
         let ended = Program::at(&nowhere()).env("COZE_API_KEY", key).run(RUN);
-        is_config_error(&ended, &format!("the key in COZE_API_KEY {sentence}"));
+        is_config_error(&ended, &format!("the token in COZE_API_KEY {sentence}"));
     }
 }
 

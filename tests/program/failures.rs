@@ -146,7 +146,7 @@ fn a_redirect_is_refused_and_not_followed() {
 #[test]
 fn a_404_without_a_word_of_coze_s_is_refused() {
     let answer = stream_run().answer(404, "text/plain", "404 page not found");
-    let error = r#"{"kind":"refused","message":"HTTP 404, and the body is not Coze's","hint":"check the base URL: this is not an answer of Coze's"}"#;
+    let error = r#"{"kind":"refused","message":"HTTP 404, and the body is not Coze's","hint":"check the base URL: the response is not Coze's"}"#;
     play(vec![answer]).is_error(4, error);
 }
 

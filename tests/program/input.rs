@@ -242,7 +242,7 @@ fn half_a_request_is_never_sent() {
 
 #[test]
 fn bytes_that_are_no_text_are_refused() {
-    let message = r#""message":"line 1, column 18: not valid UTF-8","hint":"save it as UTF-8""#;
+    let message = r#""message":"line 1, column 18: not valid UTF-8","hint":"save it as UTF-8; iconv converts it""#;
     refuses(unsent(), b"{\"workflow_id\":\"7\xff\"}", 2, message);
 }
 

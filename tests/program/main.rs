@@ -20,6 +20,7 @@ mod windows;
 
 use support::program::{Ended, Program};
 use support::server::{Exchange, Server};
+use support::stream::{done, event, message, stream_run};
 
 const RUN: &str = r#"{"workflow_id":"7"}"#;
 
@@ -42,34 +43,12 @@ const SUBMITTED: &str =
 /// The history of a run that said `hello`.
 const HISTORY: &str = r#"{"code":0,"data":[{"execute_status":"Success","execute_id":"9","output":"{\"Output\":\"hello\",\"node_status\":\"{}\"}","debug_url":"https://coze.example/w?execute_id=9"}]}"#;
 
-fn stream_run() -> Exchange {
-    Exchange::post("/v1/workflow/stream_run")
-}
-
 fn background_run() -> Exchange {
     Exchange::post("/v1/workflow/run")
 }
 
 fn look() -> Exchange {
     Exchange::get("/v1/workflows/7/run_histories/9")
-}
-
-/// One event of a stream.
-fn event(id: usize, name: &str, data: &str) -> String {
-    format!("id: {id}\nevent: {name}\ndata: {data}\n\n")
-}
-
-/// A piece of what the End node says.
-fn message(id: usize, content: &str) -> String {
-    let data = format!(
-        r#"{{"content":"{content}","node_is_finish":false,"node_seq_id":"{id}","node_title":"End"}}"#
-    );
-    event(id, "Message", &data)
-}
-
-fn done(id: usize) -> String {
-    let data = r#"{"debug_url":"https://coze.example/w?execute_id=9"}"#;
-    event(id, "Done", data)
 }
 
 /// One run against this script, all of which must be played.

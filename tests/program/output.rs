@@ -15,7 +15,7 @@ use crate::{
 
 /// What a response that stands on standard error is followed by.
 const STANDS_ABOVE: &str =
-    "coze-workflow: io: standard output cannot be written; the response stands above";
+    "coze-workflow: io: standard output cannot be written; the response is on the line above";
 
 const REFUSAL: &str = r#"{"code":4008,"msg":"no more today"}"#;
 const REFUSED: &str = r#"{"execute_id":"","status":"Fail","output":"","debug_url":"","workflow_id":"7","error":{"kind":"refused","code":4008,"message":"no more today","hint":"the daily limit is used up; try again tomorrow"}}"#;

@@ -10,6 +10,7 @@ use std::process::Command;
 use crate::assembled::{can, skip};
 use crate::support::program::{Ended, Program};
 use crate::support::server::{Exchange, Server};
+use crate::support::stream::stream_run;
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/clients");
 const BODY: &str = r#"{"workflow_id":"7","parameters":{}}"#;
@@ -128,10 +129,6 @@ fn cells(page: &str, row: &str) -> Vec<f64> {
     let cells = row.expect("the row").trim_end_matches('|').split('|');
     let number = |cell: &str| cell.trim().split(' ').next()?.parse().ok();
     cells.map(|cell| number(cell).expect("a number")).collect()
-}
-
-fn stream_run() -> Exchange {
-    Exchange::post("/v1/workflow/stream_run")
 }
 
 fn said(id: usize, content: &str) -> String {

@@ -57,42 +57,28 @@ fn demonstrate(program: &[&str]) -> Outcome<()> {
 
     heading("1. 运行 Run: parameters in, result out; -v shows the configuration and every step");
     let run = request(coze::ECHO, r#"{"city":"北京","days":3}"#);
-    let ran = show(program, &coze, &typed(&run), &run, Configuration::Shown)?;
+    let ran = play(program, &coze, &typed(&run), &run, Configuration::Shown)?;
     ran.expect("status", "Success", 0)?;
     ran.expect("output", r#"{"output":{"city":"北京","days":3}}"#, 0)?;
 
     heading("2. 提问与回答 Question: the response, with resume_data added, is the next request");
     let question = request(coze::QUESTION, "{}");
-    let asked = show(
-        program,
-        &coze,
-        &typed(&question),
-        &question,
-        Configuration::Known,
-    )?;
+    let show = |typed: &str, request: &str| {
+        let known = Configuration::Known;
+        play(program, &coze, typed, request, known)
+    };
+    let asked = show(&typed(&question), &question)?;
     asked.expect("status", "Running", 7)?;
     let mut answer = asked.response;
     answer["resume_data"] = "北京".into();
     let resume = r#"echo '…the response above…' | jq -c '.resume_data = "北京"'"#;
     println!();
-    let told = show(
-        program,
-        &coze,
-        resume,
-        &answer.to_string(),
-        Configuration::Known,
-    )?;
+    let told = show(resume, &answer.to_string())?;
     told.expect("output", r#"{"answer":"北京"}"#, 0)?;
 
     heading("3. 拒绝 Refusal: a workflow that is not published");
     let unpublished = request(coze::UNPUBLISHED, "{}");
-    let refused = show(
-        program,
-        &coze,
-        &typed(&unpublished),
-        &unpublished,
-        Configuration::Known,
-    )?;
+    let refused = show(&typed(&unpublished), &unpublished)?;
     refused.expect("status", "Fail", 4)?;
 
     heading("4. 部署的项目 A deployed project: parameters alone, at an address of its own");
@@ -102,7 +88,7 @@ fn demonstrate(program: &[&str]) -> Outcome<()> {
     });
     println!("export COZE_BASE_URL={}", project.url());
     let sum = r#"{"parameters":{"a":1,"b":2,"sleep":1}}"#;
-    let summed = show(
+    let summed = play(
         &[program, &["--service=site", "--async"]].concat(),
         &project,
         &typed(sum),
@@ -174,7 +160,7 @@ impl Answer {
 
 /// Runs the program as a caller would, in an environment that holds nothing but the key and the
 /// stand-in's URL, and shows its stderr while it runs.
-fn show(
+fn play(
     program: &[&str],
     coze: &Coze,
     typed: &str,

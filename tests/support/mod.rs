@@ -7,6 +7,7 @@ pub mod program;
 pub mod proxy;
 pub mod server;
 pub mod session;
+pub mod stream;
 pub mod terminal;
 pub mod tls;
 pub mod wire;

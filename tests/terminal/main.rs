@@ -11,27 +11,12 @@ mod support;
 
 use support::program::{Program, without_ports};
 use support::server::{Exchange, Server};
+use support::stream::{done, message, stream_run};
 use support::terminal;
 
 const RUN: &str = r#"{"workflow_id":"7"}"#;
 const WIDTH: u16 = 40;
 const CHINESE: &str = "zh_CN.UTF-8";
-const DONE: &str = "event: Done\ndata: {\"debug_url\":\"https://coze.example/w?execute_id=9\"}\n\n";
-
-fn stream_run() -> Exchange {
-    Exchange::post("/v1/workflow/stream_run")
-}
-
-/// A piece of what the End node says; `content` as it stands in JSON.
-fn said(id: usize, content: &str) -> String {
-    format!(
-        "id: {id}\nevent: Message\ndata: {{\"content\":\"{content}\",\"node_is_finish\":false,\"node_seq_id\":\"{id}\",\"node_title\":\"End\"}}\n\n"
-    )
-}
-
-fn done(id: usize) -> String {
-    format!("id: {id}\n{DONE}")
-}
 
 /// What is on the terminal in the end, its times taken out; and the exit code.
 struct Shown {

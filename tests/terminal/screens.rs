@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use crate::support::program::{KEY, Program};
 use crate::support::server::{Exchange, Server};
 use crate::support::terminal;
-use crate::{CHINESE, RUN, WIDTH, done, said, show, show_both, stream_run};
+use crate::{CHINESE, RUN, WIDTH, done, message, show, show_both, stream_run};
 
 /// The log id by which Coze Studio is known.
 const STUDIO: (&str, &str) = ("X-Log-Id", "0f8fad5b-d9cb-469f-a165-70867728950e");
@@ -13,7 +13,7 @@ const STUDIO: (&str, &str) = ("X-Log-Id", "0f8fad5b-d9cb-469f-a165-70867728950e"
 #[test]
 fn a_result_that_is_json_is_laid_out() {
     let pieces = [r#"{\"b\":\"你好\","#, r#"\"a\":1.50}"#];
-    let stream = said(0, pieces[0]) + &said(1, pieces[1]) + &done(2);
+    let stream = message(0, pieces[0]) + &message(1, pieces[1]) + &done(2);
     let [english, chinese] = show_both(&[], || vec![stream_run().sse(&stream)], RUN);
     let result = "{\n  \"b\": \"你好\",\n  \"a\": 1.50\n}\n";
     let run = "9  https://coze.example/w?execute_id=9";
@@ -26,10 +26,10 @@ fn a_text_is_shown_as_it_arrives() {
     let (go_on, gate) = channel();
     let server = Server::start(vec![
         stream_run()
-            .sse(said(0, r"Once upon\n"))
-            .piece(said(1, "a ti"))
+            .sse(message(0, r"Once upon\n"))
+            .piece(message(1, "a ti"))
             .wait(gate)
-            .piece(said(2, "me") + &done(3)),
+            .piece(message(2, "me") + &done(3)),
     ]);
     let (terminal, end) = terminal::open(WIDTH);
     let program = Program::at(&server.url()).stdout_to(end);
@@ -47,7 +47,7 @@ fn a_text_is_shown_as_it_arrives() {
 
 #[test]
 fn a_text_that_ends_with_a_line_break_gets_no_other() {
-    let stream = said(0, r"one\n") + &done(1);
+    let stream = message(0, r"one\n") + &done(1);
     let [english, _] = show_both(&[], || vec![stream_run().sse(&stream)], RUN);
     english.is(
         0,
@@ -61,7 +61,7 @@ fn coze_studios_text_is_shown_when_its_history_has_confirmed_it() {
     let server = Server::start(vec![
         stream_run()
             .header(STUDIO.0, STUDIO.1)
-            .sse(said(0, "not yet"))
+            .sse(message(0, "not yet"))
             .wait(gate)
             .piece(done(1)),
         Exchange::get("/v1/workflow/get_run_history?workflow_id=7&execute_id=9").json(
@@ -87,7 +87,7 @@ fn coze_studios_text_is_shown_when_its_history_has_confirmed_it() {
 
 #[test]
 fn a_text_that_was_shown_with_a_hole_is_shown_whole_again() {
-    let hole = said(0, "one ") + &said(2, "three") + &done(3);
+    let hole = message(0, "one ") + &message(2, "three") + &done(3);
     let history = r#"{"code":0,"data":[{"execute_status":"Success","execute_id":"9","output":"{\"Output\":\"one two three\",\"node_status\":\"{}\"}"}]}"#;
     let look = || Exchange::get("/v1/workflows/7/run_histories/9").json(200, history);
     let [english, _] = show_both(&[], || vec![stream_run().sse(&hole), look()], RUN);
@@ -100,7 +100,7 @@ fn a_text_that_was_shown_with_a_hole_is_shown_whole_again() {
 #[test]
 fn a_failure_is_told_once_with_the_text_so_far() {
     let error = r#"{"error_code":5000,"error_message":"node 3: no such city","debug_url":"https://coze.example/w?execute_id=9"}"#;
-    let stream = said(0, "so far") + &format!("id: 1\nevent: Error\ndata: {error}\n\n");
+    let stream = message(0, "so far") + &format!("id: 1\nevent: Error\ndata: {error}\n\n");
     let [english, chinese] = show_both(&[], || vec![stream_run().sse(&stream)], RUN);
     let run = "9  https://coze.example/w?execute_id=9";
     let message = "node 3: no such city (code 5000";
@@ -202,7 +202,7 @@ fn a_choice_of_one_of_many_is_told_with_its_options_as_well() {
         "event: Interrupt\ndata: {{\"interrupt_data\":{{\"data\":\"{data}\",\"event_id\":\"9/27\",\"type\":2}}}}\n\n"
     );
     let script = || {
-        let hello = said(0, "b") + &done(1);
+        let hello = message(0, "b") + &done(1);
         vec![stream_run().sse(&asked), stream_run().sse(hello)]
     };
     let [english, _] = show_both(&["-q"], script, &RUN.repeat(2));
@@ -220,7 +220,7 @@ fn a_choice_of_one_of_many_is_told_with_its_options_as_well() {
 
 #[test]
 fn what_no_end_node_has_said_is_shown_once() {
-    let message = said(0, "only this").replace("\"End\"", "\"Out\"");
+    let message = message(0, "only this").replace("\"End\"", "\"Out\"");
     let [english, _] = show_both(
         &[],
         || vec![stream_run().sse(message.clone() + &done(1))],
@@ -252,7 +252,7 @@ data: {"interrupt_data":{"event_id":"9/27","type":5,"data":"","required_paramete
 #[test]
 fn the_command_that_answers_is_understood() {
     let server = Server::start(vec![
-        Exchange::post("/v1/workflow/stream_resume").sse(said(0, "red it is") + &done(1)),
+        Exchange::post("/v1/workflow/stream_resume").sse(message(0, "red it is") + &done(1)),
     ]);
     let request = r#"{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"red"}"#;
     let program = Program::at(&server.url()).args(&["--request", request]);
@@ -275,6 +275,7 @@ fn a_background_run_is_told_with_the_command_that_watches_it() {
         6,
         &format!("{first}\n✗ running  T s  9  https://coze.example/w\n{message}\n{command}"),
     );
+    let first = "coze-workflow: 运行已开始，execute_id 为 9";
     chinese.is(
         6,
         &format!("{first}\n✗ 仍在运行  T 秒  9  https://coze.example/w\n{message}\n{command}"),
@@ -286,9 +287,9 @@ fn many_requests_have_a_line_each() {
     let long = "x".repeat(100);
     let script = || {
         vec![
-            stream_run().sse(said(0, &long) + &done(1)),
+            stream_run().sse(message(0, &long) + &done(1)),
             stream_run().json(200, r#"{"code":4008,"msg":"no more today"}"#),
-            stream_run().sse(said(0, r"a\nb") + &done(1)),
+            stream_run().sse(message(0, r"a\nb") + &done(1)),
         ]
     };
     let requests = r#"{"workflow_id":"7"}{"workflow_id":"7","id":"row 2"}{"workflow_id":"7"}"#;
@@ -321,7 +322,7 @@ fn a_line_of_many_keeps_the_way_back() {
     let script = || {
         vec![
             stream_run().sse(asked),
-            stream_run().sse(said(0, "b") + &done(1)),
+            stream_run().sse(message(0, "b") + &done(1)),
         ]
     };
     let requests = r#"{"workflow_id":"7"}{"workflow_id":"7"}"#;
@@ -338,8 +339,8 @@ fn a_line_of_many_keeps_the_way_back() {
 fn a_line_of_many_is_followed_by_a_text_that_nothing_else_holds() {
     let [one, two] = ["one ", "two "].map(|word| word.repeat(200));
     let server = Server::start(vec![
-        stream_run().sse(said(0, &one) + &done(1)),
-        stream_run().sse(said(0, &two) + &done(1)),
+        stream_run().sse(message(0, &one) + &done(1)),
+        stream_run().sse(message(0, &two) + &done(1)),
     ]);
     // The first line of an entry fits into a file of this size, and a text does not fit as well.
     let limited = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
@@ -362,7 +363,7 @@ fn a_line_of_many_is_followed_by_a_text_that_nothing_else_holds() {
 
 #[test]
 fn the_only_request_of_several_jobs_is_shown_whole() {
-    let script = || vec![stream_run().sse(said(0, r"one\ntwo") + &done(1))];
+    let script = || vec![stream_run().sse(message(0, r"one\ntwo") + &done(1))];
     let [english, chinese] = show_both(&["-j", "4"], script, RUN);
     let run = "9  https://coze.example/w?execute_id=9";
     english.is(0, &format!("one\ntwo\n✓ success  T s  {run}"));
@@ -373,8 +374,11 @@ fn the_only_request_of_several_jobs_is_shown_whole() {
 fn several_requests_of_several_jobs_have_a_line_each_whichever_ends_first() {
     let (go_on, gate) = channel();
     let server = Server::start(vec![
-        stream_run().sse(said(0, "slow")).wait(gate).piece(done(1)),
-        stream_run().sse(said(0, "quick") + &done(1)),
+        stream_run()
+            .sse(message(0, "slow"))
+            .wait(gate)
+            .piece(done(1)),
+        stream_run().sse(message(0, "quick") + &done(1)),
     ]);
     let (terminal, end) = terminal::open(80);
     let program = Program::at(&server.url()).args(&["-q", "-j", "2"]);
@@ -407,7 +411,7 @@ fn the_command_goes_to_the_server_that_the_run_is_on() {
 
 #[test]
 fn requests_that_come_one_by_one_are_each_shown_whole() {
-    let run = || stream_run().sse(said(0, "hello") + &done(1));
+    let run = || stream_run().sse(message(0, "hello") + &done(1));
     let server = Server::start(vec![run(), run()]);
     let (terminal, end) = terminal::open(WIDTH);
     let mut running = Program::at(&server.url()).stdout_to(end).arg("-q").start();
@@ -434,13 +438,86 @@ fn a_check_is_a_list_at_a_terminal_and_json_where_it_is_asked_for() {
         "{}",
         english.screen
     );
-    assert!(
-        chinese.screen.contains("✓ 服务器有应答（"),
-        "{}",
-        chinese.screen
-    );
+    for told in [
+        "✓ 服务器有应答（",
+        "令牌 已设置 (COZE_API_KEY)\n",
+        "\n重试次数 2 (默认)\n",
+    ] {
+        assert!(chinese.screen.contains(told), "{}", chinese.screen);
+    }
     let report: serde_json::Value = serde_json::from_str(&asked.screen).unwrap();
     assert_eq!((asked.code, &report["reachable"]), (0, &true.into()));
+}
+
+/// What a deployed project says of a run: it has no log id, no node and no page.
+const WORK: &str = "event: message\ndata: {\"type\": \"workflow_start\", \"run_id\": \"9\"}\n\n";
+const RESULT: &str = "event: message\ndata: {\"type\": \"workflow_end\", \"run_id\": \"9\", \"output\": {\"result\": 3.0}}\n\n";
+const PROJECT: [&str; 2] = ["--service", "site"];
+
+#[test]
+fn a_project_is_at_work_until_its_result_is_there() {
+    for (locale, work, success) in [
+        ("C", "the workflow is at work", "✓ success  T s  9"),
+        (CHINESE, "工作流正在运行", "✓ 成功  T 秒  9"),
+    ] {
+        let (go_on, gate) = channel();
+        let stream = Exchange::post("/stream_run").sse(WORK);
+        let server = Server::start(vec![stream.wait(gate).piece(RESULT)]);
+        let (terminal, end) = terminal::open(80);
+        let program = Program::at(&server.url()).args(&PROJECT);
+        let mut running = program
+            .env("LC_ALL", locale)
+            .env("NO_COLOR", "1")
+            .stdout_to(end.try_clone().unwrap())
+            .stderr_to(end)
+            .start();
+        running.write(r#"{"parameters":{}}"#);
+        terminal.await_text(work);
+        go_on.send(()).unwrap();
+        assert_eq!(running.finish().code, 0);
+        let (screen, bytes) = terminal.finish();
+        let screen = crate::without_times(&screen);
+        assert_eq!(screen, format!("{{\n  \"result\": 3.0\n}}\n{success}"));
+        assert!(!bytes.contains("receiving") && !bytes.contains("正在接收"));
+        server.finish();
+    }
+}
+
+#[test]
+fn what_a_project_takes_is_listed_without_a_name() {
+    let takes = r#"{"input_schema":{"properties":{"a":{"description":"a summand","type":"number"},"note":{"anyOf":[{"type":"string"},{"type":"null"}],"default":"none"}},"required":["a"],"type":"object"},"code":0}"#;
+    let script = || vec![Exchange::get("/graph_parameter").json(200, takes)];
+    let arguments = [&PROJECT[..], &["--check", "-p", "a:=1"]].concat();
+    let screens = show_both(&arguments, script, "").map(|shown| shown.screen);
+    assert_eq!(
+        screens,
+        [
+            "  a     number  required                a summand\n  note  string  optional  default none",
+            "  a     number  必填             a summand\n  note  string  选填  默认 none",
+        ]
+    );
+}
+
+#[test]
+fn a_projects_background_run_is_told_with_the_command_that_watches_it() {
+    let started = r#"{"task_id":"9","status":"pending"}"#;
+    let script = || vec![Exchange::post("/async_run").json(200, started)];
+    let arguments = [&PROJECT[..], &["-q", "--async", "--no-wait"]].concat();
+    let [english, _] = show_both(&arguments, script, r#"{"parameters":{}}"#);
+    let watch = r#"{"execute_id":"9"}"#;
+    english.is(
+        6,
+        &format!(
+            "✗ running  T s  9\nthe run was started in the background\n\
+             → coze-workflow --base-url 'http://127.0.0.1:PORT' --service 'site' --request '{watch}'"
+        ),
+    );
+    let done = r#"{"task_id":"9","status":"completed","result":{"result":3.0}}"#;
+    let server = Server::start(vec![Exchange::get("/task/9").json(200, done)]);
+    let program = Program::at(&server.url()).args(&PROJECT);
+    show(program.args(&["--request", watch]), "")
+        .is(0, "{\n  \"result\": 3.0\n}\n✓ success  T s  9");
+    server.finish();
 }
 
 #[test]
@@ -472,7 +549,7 @@ fn a_program_that_gives_nothing_gets_its_response() {
 #[test]
 fn nothing_that_the_service_says_commands_the_terminal() {
     let text = r"a\u001b[2Jb\u009bc\u202ed\u007f\r\ne\rf";
-    let stream = said(0, text)
+    let stream = message(0, text)
         + "id: 1\nevent: Message\ndata: {\"content\":\"x\\u001b\",\"node_title\":\"\\u001bT\",\"node_type\":\"Message\",\"node_seq_id\":\"0\",\"node_is_finish\":true}\n\n"
         + &done(2);
     let [english, _] = show_both(&[], || vec![stream_run().sse(&stream)], RUN);
@@ -489,7 +566,7 @@ fn nothing_that_the_service_says_commands_the_terminal() {
 
 #[test]
 fn json_that_is_asked_for_is_the_same_json_and_commands_no_terminal() {
-    let stream = said(0, r"a\u009b\u202eb") + &done(1);
+    let stream = message(0, r"a\u009b\u202eb") + &done(1);
     let [english, _] = show_both(&["--json"], || vec![stream_run().sse(&stream)], RUN);
     assert!(
         english.bytes.contains(r"a\u009b\u202eb"),
@@ -520,7 +597,7 @@ fn colours_are_seen_only_by_those_who_want_them() {
         (&[("TERM", "xterm"), ("NO_COLOR", "1")], false),
         (&[("TERM", "dumb")], false),
     ] {
-        let server = Server::start(vec![stream_run().sse(said(0, "text") + &done(1))]);
+        let server = Server::start(vec![stream_run().sse(message(0, "text") + &done(1))]);
         let (terminal, end) = terminal::open(WIDTH);
         let program = variables
             .iter()
@@ -540,7 +617,7 @@ fn colours_are_seen_only_by_those_who_want_them() {
 
 #[test]
 fn no_screen_depends_on_the_width() {
-    let stream = said(0, &"word ".repeat(30)) + &done(1);
+    let stream = message(0, &"word ".repeat(30)) + &done(1);
     let screens = [20, WIDTH, 300].map(|width| {
         let server = Server::start(vec![stream_run().sse(&stream)]);
         let (terminal, end) = terminal::open(width);

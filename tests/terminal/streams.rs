@@ -11,7 +11,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use crate::support::program::Program;
 use crate::support::server::{Exchange, Server};
 use crate::support::terminal;
-use crate::{CHINESE, RUN, done, said, stream_run};
+use crate::{CHINESE, RUN, done, message, stream_run};
 
 const RESPONSE: &str = "{\"execute_id\":\"9\",\"status\":\"Success\",\"output\":\"hello\",\"debug_url\":\"https://coze.example/w?execute_id=9\",\"workflow_id\":\"7\"}\n";
 
@@ -27,7 +27,7 @@ fn the_status_line_says_what_is_waited_for_and_goes_away() {
             stream_run()
                 .sse(": nothing yet\n\n")
                 .wait(first_gate)
-                .piece(said(0, "hello"))
+                .piece(message(0, "hello"))
                 .wait(last_gate)
                 .piece(done(1)),
         ]);
@@ -57,11 +57,11 @@ fn the_status_line_says_what_is_waited_for_and_goes_away() {
 fn the_status_line_of_many_tells_how_many_are_done() {
     let (go_on, gate) = channel();
     let server = Server::start(vec![
-        stream_run().sse(said(0, "one") + &done(1)),
+        stream_run().sse(message(0, "one") + &done(1)),
         stream_run()
             .sse("")
             .wait(gate)
-            .piece(said(0, "two") + &done(1)),
+            .piece(message(0, "two") + &done(1)),
     ]);
     let (terminal, end) = terminal::open(80);
     let program = Program::at(&server.url()).file("rows", RUN.repeat(2));
@@ -91,7 +91,7 @@ fn the_status_line_says_that_a_request_is_waited_for() {
 
 #[test]
 fn a_run_of_a_moment_has_no_status_line() {
-    let server = Server::start(vec![stream_run().sse(said(0, "hello") + &done(1))]);
+    let server = Server::start(vec![stream_run().sse(message(0, "hello") + &done(1))]);
     let (terminal, end) = terminal::open(80);
     Program::at(&server.url()).stderr_to(end).run(RUN);
     assert_eq!(terminal.finish().1, "");
@@ -117,7 +117,7 @@ fn an_error_at_a_terminal_is_one_line_in_the_readers_language() {
 fn a_stream_that_takes_nothing_at_the_moment_is_waited_for() {
     let text = "x".repeat(1 << 20);
     let server = Server::start(vec![
-        Exchange::post("/v1/workflow/stream_run").sse(said(0, &text) + &done(1)),
+        Exchange::post("/v1/workflow/stream_run").sse(message(0, &text) + &done(1)),
         stream_run().json(200, format!(r#"{{"code":4008,"msg":"{text}"}}"#)),
     ]);
     let (mut reader, writer) = std::io::pipe().unwrap();

@@ -481,9 +481,8 @@ fn it_is_known_who_made_a_try_and_when() {
     let start = record.start.unwrap();
     assert!(one.made(&start) && !other.made(&start));
     assert!(!one.began_after(&record.metadata.unwrap()));
-    let hour = std::time::Duration::from_secs(3600);
+    let hour = Duration::from_secs(3600);
     let file = open(&bench.first()).unwrap();
-    file.set_modified(std::time::SystemTime::now() - hour)
-        .unwrap();
+    file.set_modified(FileTime::now() - hour).unwrap();
     assert!(one.began_after(&bench.read().metadata.unwrap()));
 }

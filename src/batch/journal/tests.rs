@@ -119,10 +119,15 @@ impl Bench {
 
     /// All that was written was written an hour ago.
     fn age(&self) {
-        let hour = SystemTime::now() - Duration::from_secs(3600);
+        self.age_by(3600);
+    }
+
+    /// By so many seconds.
+    fn age_by(&self, seconds: u64) {
+        let time = SystemTime::now() - Duration::from_secs(seconds);
         for file in self.files() {
             let file = File::options().append(true).open(file).unwrap();
-            file.set_modified(hour).unwrap();
+            file.set_modified(time).unwrap();
         }
     }
 
@@ -782,7 +787,7 @@ fn a_background_start_that_was_not_confirmed_is_looked_for_under_its_id() {
         let ticket = runs(recall(&journal, RUN));
         let earlier = ticket.earlier().unwrap();
         assert_eq!((&*earlier.execute_id, earlier.mode), (OWN, Mode::Async));
-        assert!(earlier.at > 0 && earlier.may_have_arrived);
+        assert!(earlier.at.is_some() && earlier.may_have_arrived);
         // It may be sent again, as the same try.
         ticket.starting().unwrap();
         assert_eq!(bench.files().len(), 1);
@@ -829,17 +834,17 @@ fn a_stream_that_was_lost_is_unknown_with_its_id_and_can_be_run_again() {
 }
 
 #[test]
-fn what_stays_unknown_in_the_background_is_looked_for_or_run_again_when_asked_to() {
+fn what_stays_unknown_in_the_background_is_looked_for_under_its_id_whatever_is_asked_for() {
     let bench = Bench::new();
     bench.sent_to_project(Mode::Async, |ticket| {
         let mut unknown = response(error(Kind::Unknown), OWN);
         ticket.settle(&mut unknown).unwrap();
     });
     bench.age();
-    let journal = bench.open_for(PROJECT, NO_RERUN);
-    assert!(runs(recall(&journal, RUN)).earlier().is_some());
-    let journal = bench.open_for(PROJECT, RERUN);
-    assert!(runs(recall(&journal, RUN)).earlier().is_none());
+    for rerun in [NO_RERUN, RERUN] {
+        let journal = bench.open_for(PROJECT, rerun);
+        assert!(runs(recall(&journal, RUN)).earlier().is_some());
+    }
 }
 
 #[test]
@@ -865,8 +870,36 @@ fn a_damaged_start_is_looked_for_but_never_sent_again() {
     bench.age();
     let journal = bench.open_for(PROJECT, RERUN);
     let earlier = runs(recall(&journal, RUN)).earlier().unwrap();
-    // So long ago that nobody trusts a server that does not know it.
-    assert_eq!((&*earlier.execute_id, earlier.at), (OWN, 0));
+    // Nobody knows when, so that a server that does not know it is not trusted.
+    assert_eq!((&*earlier.execute_id, earlier.at), (OWN, None));
+}
+
+#[test]
+fn a_start_that_is_old_by_the_clock_of_the_file_system_is_looked_for_but_never_sent_again() {
+    let bench = Bench::new();
+    bench.sent_to_project(Mode::Async, |_| {});
+    for (age, is_recent) in [(86_000, true), (87_000, false)] {
+        bench.age_by(age);
+        let journal = bench.open_for(PROJECT, RERUN);
+        let earlier = runs(recall(&journal, RUN)).earlier().unwrap();
+        assert_eq!(
+            (&*earlier.execute_id, earlier.at.is_some()),
+            (OWN, is_recent)
+        );
+    }
+}
+
+#[test]
+fn that_a_server_keeps_ids_is_trusted_for_a_day_after_it_was_last_seen() {
+    let bench = Bench::new();
+    bench.sent_to_project(Mode::Async, |ticket| ticket.confirmed(OWN));
+    for (age, is_known) in [(86_000, true), (87_000, false)] {
+        bench.age_by(age);
+        assert_eq!(bench.open_for(PROJECT, RERUN).knows_kept_ids(), is_known);
+    }
+    let journal = bench.open_for(PROJECT, RERUN);
+    runs(recall(&journal, NAMED)).confirmed(OWN);
+    assert!(journal.knows_kept_ids());
 }
 
 #[test]

@@ -2,12 +2,13 @@
 //! it is sent, when its run is known, and at its end.
 
 use std::cell::RefCell;
+use std::fs::{self, File};
 
 use serde_json::value::RawValue;
 
 use super::{Journal, PAUSES, task_mode};
 use crate::batch::entry::{Entry, Line, Start, create_new};
-use crate::batch::fingerprint::Identity;
+use crate::batch::identity::Identity;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
 use crate::input::request::{Request, Task};
@@ -27,10 +28,16 @@ pub(crate) struct Ticket<'j> {
     held: RefCell<Held>,
 }
 
+/// Without an entry it begins in Vacant; with one in Watching, or in Starting where the run is to be
+/// looked for before it is sent again.
+///
 /// ```text
+///           Lost
+///            ▲ another one was first
 /// Vacant ─ starting ─▶ Starting ─ started ─▶ Started ─ settle
-///                         │  ▲
-///             rate_refused│  │starting: the next number
+///                      │  │  ▲
+///             settle ──┘  │  │
+///             rate_refused│  │starting: the next number, or Lost
 ///                         ▼  │
 ///                      NotStarted            Watching ─ settle
 /// ```
@@ -151,7 +158,13 @@ impl<'j> Ticket<'j> {
     pub(crate) fn confirmed(&self, execute_id: &str) {
         self.started(execute_id, Mode::Async);
         // What can't be remembered will be found out anew.
-        let _ = create_new(&self.journal.kept);
+        let kept = &self.journal.kept;
+        let _ = create_new(kept).or_else(|_| File::create(kept));
+    }
+
+    /// The server does not keep the ids that it is given.
+    pub(crate) fn renamed(&self) {
+        let _ = fs::remove_file(&self.journal.kept);
     }
 
     /// It was refused for its rate, and will be sent again after a pause. The next `starting` makes

@@ -80,7 +80,8 @@ fn a_file_that_is_no_json_is_refused_by_line_and_never_quoted() {
     let machine = machine(&[KEY]).write(HOME_FILE, "{\n  \"api_key\": pat_secret\n}");
     assert_eq!(
         machine.refused(),
-        "/home/.openclaw/skills/coze_workflow/config.json is not valid JSON at line 2, column 14"
+        "/home/.openclaw/skills/coze_workflow/config.json is not valid JSON at line 2, column 14 \
+         (names and texts are written in double quotes)"
     );
 }
 
@@ -161,7 +162,7 @@ fn a_key_that_others_can_read_is_pointed_out() {
     let machine = machine.chmod(HOME_FILE, 0o640);
     let path = machine.path(HOME_FILE);
     let warning = format!(
-        "{} holds the key and is open to others: chmod 600 it",
+        "{} holds the token and is open to others: chmod 600 it",
         path.display()
     );
     assert_eq!(machine.config().warnings, [warning]);
@@ -202,7 +203,8 @@ fn a_found_file_that_everyone_may_change_is_not_obeyed() {
         "home/.config/coze-workflow/config.json",
     ] {
         let directory = Path::new(name).parent().unwrap().to_str().unwrap();
-        let refused = |what| format!("/{name} is not obeyed: everyone may write {what} {hint}");
+        let refused =
+            |what| format!("/{name} is not used, because every user can write {what} {hint}");
         let machine = machine(&[KEY]).write(name, "{}").chmod(name, 0o602);
         assert_eq!(machine.refused(), refused("it"));
         let machine = machine.chmod(name, 0o600).chmod(directory, 0o777);
@@ -223,7 +225,7 @@ fn a_found_link_into_a_directory_of_everyones_is_not_obeyed() {
     assert!(
         machine
             .refused()
-            .contains("everyone may write in its directory")
+            .contains("every user can write in its directory")
     );
 }
 
@@ -268,13 +270,13 @@ fn the_users_own_directory_is_where_xdg_says() {
 #[test]
 fn another_encoding_is_named_with_the_way_to_utf_8() {
     let refused = |bytes: &[u8]| machine(&[KEY]).write(HOME_FILE, bytes).refused();
-    let hint =
-        "(save it as UTF-8: in PowerShell with Out-File -Encoding utf8, elsewhere with iconv)";
+    let hint = "(save it as UTF-8; in PowerShell 5: Out-File -Encoding utf8)";
     let utf_16 =
         format!("cannot read the configuration /{HOME_FILE}: it is UTF-16, not UTF-8 {hint}");
     assert_eq!(refused(b"\xff\xfe{\0}\0"), utf_16);
     assert_eq!(refused(b"\xfe\xff\0{\0}"), utf_16);
     assert_eq!(refused(b"{\0}\0"), utf_16);
+    let hint = "(save it as UTF-8; iconv converts it)";
     let gbk = format!("cannot read the configuration /{HOME_FILE}: it is not UTF-8 {hint}");
     assert_eq!(refused(b"{\"note\":\"\xbf\xdb\xd7\xd3\"}"), gbk);
 }
@@ -282,11 +284,26 @@ fn another_encoding_is_named_with_the_way_to_utf_8() {
 #[test]
 fn a_usual_mistake_in_json_is_explained_where_it_is() {
     let table = [
-        ("{\n\"a\": 1,\n}", 3, 1, "take out the comma before it"),
-        ("{\"a\": [1, ]}", 1, 11, "take out the comma before it"),
-        ("{'a': 1}", 1, 2, "JSON has double quotes only"),
-        ("{\"a\": 'b'}", 1, 7, "JSON has double quotes only"),
-        ("{\"扣子\": 'b'}", 1, 8, "JSON has double quotes only"),
+        ("{\n\"a\": 1,\n}", 3, 1, "JSON takes no comma before } or ]"),
+        ("{\"a\": [1, ]}", 1, 11, "JSON takes no comma before } or ]"),
+        (
+            "{'a': 1}",
+            1,
+            2,
+            "names and texts are written in double quotes",
+        ),
+        (
+            "{\"a\": 'b'}",
+            1,
+            7,
+            "names and texts are written in double quotes",
+        ),
+        (
+            "{\"扣子\": 'b'}",
+            1,
+            8,
+            "names and texts are written in double quotes",
+        ),
         ("// a\n{}", 1, 1, "JSON has no comments: take it out"),
         (
             "{\"a\": 1, # b\n}",
@@ -298,13 +315,13 @@ fn a_usual_mistake_in_json_is_explained_where_it_is() {
             "{“a”: 1}",
             1,
             2,
-            "outside of texts only ASCII quotes, commas and colons count",
+            r#"JSON is written with plain " : , { }, not with curly or full-width ones"#,
         ),
         (
             "{\"a\"：1}",
             1,
             5,
-            "outside of texts only ASCII quotes, commas and colons count",
+            r#"JSON is written with plain " : , { }, not with curly or full-width ones"#,
         ),
     ];
     for (json, line, column, hint) in table {
@@ -312,7 +329,7 @@ fn a_usual_mistake_in_json_is_explained_where_it_is() {
         let place = format!("is not valid JSON at line {line}, column {column}");
         assert_eq!(refused, format!("/{HOME_FILE} {place} ({hint})"), "{json}");
     }
-    for json in ["", "{", "{\"a\": 1", "{}\n}", "\n"] {
+    for json in ["", "{", "{\"a\": 1", "{\"a", "{}\n}", "\n"] {
         let refused = machine(&[KEY]).write(HOME_FILE, json).refused();
         assert!(!refused.contains('('), "{json:?}: {refused}");
     }

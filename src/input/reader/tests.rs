@@ -194,7 +194,7 @@ fn invalid_utf_8_is_a_bad_line() {
     let items = read(b"{\"a\":\"\xff\"}\n{}", usize::MAX);
     assert_eq!(
         items[0],
-        Err("line 1, column 7: not valid UTF-8 (save it as UTF-8)".to_owned())
+        Err("line 1, column 7: not valid UTF-8 (save it as UTF-8; iconv converts it)".to_owned())
     );
     assert_eq!(items[1], Ok("{}".to_owned()));
 }
@@ -389,7 +389,11 @@ fn other_encodings_are_told_to_be_saved_as_utf_8() {
         b"{\"a\":\"\xd5\x5c\"}\n",
         b"{\"a\"\xa3\xba1}",
     ] {
-        hints(input, "save it as UTF-8", "请以 UTF-8 编码保存");
+        hints(
+            input,
+            "save it as UTF-8; iconv converts it",
+            "请以 UTF-8 编码保存；可用 iconv -f GBK -t UTF-8 转换",
+        );
     }
 }
 
@@ -398,9 +402,11 @@ fn a_value_over_several_lines_that_is_no_text_ends_the_input() {
     let items = read(b"{\"a\":\"\xff\",\n\"b\":\n{}\n}\n{}", usize::MAX);
     assert_eq!(
         items,
-        [Err("line 1, column 7: not valid UTF-8 (save it as UTF-8; \
+        [Err(
+            "line 1, column 7: not valid UTF-8 (save it as UTF-8; iconv converts it; \
              it began on an earlier line, so nothing after it is read)"
-            .to_owned())]
+                .to_owned()
+        )]
     );
 }
 

@@ -221,7 +221,7 @@ fn an_id_or_an_answer_that_was_never_put_in_is_refused() {
             &format!(
                 r#"{{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":{answer}}}"#
             ),
-            r#"resume_data is still "…" (put the answer in its place)"#,
+            r#"resume_data is still "…" (put the answer in the place of …)"#,
         );
     }
     let answer =

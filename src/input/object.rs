@@ -1,9 +1,9 @@
 //! A JSON object being written, such as the body of a call: its values as they were given.
 
 #[derive(Default)]
-pub(crate) struct Body(String);
+pub(crate) struct Object(String);
 
-impl Body {
+impl Object {
     pub(crate) fn push(&mut self, key: &str, json: &str) {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         self.0.push_str(&quoted(key));

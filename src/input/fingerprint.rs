@@ -1,6 +1,7 @@
-//! FNV-1a with 128 bits, which is the same on every machine and in every version. Not std's hasher,
-//! which may change with the version of Rust: a journal's runs would then be taken for new ones. Proof
-//! against accident, not against malice. <https://datatracker.ietf.org/doc/draft-eastlake-fnv/>
+//! The hash of texts and files: FNV-1a with 128 bits, which is the same on every machine and in every
+//! version. Not std's hasher, which may change with the version of Rust: a journal's runs would then be
+//! taken for new ones. Proof against accident, not against malice.
+//! <https://datatracker.ietf.org/doc/draft-eastlake-fnv/>
 
 use std::{fmt, io};
 

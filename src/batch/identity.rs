@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::coze::fields;
-use crate::input::body::{Body, quoted};
-pub(super) use crate::input::hash::Fingerprint;
+use crate::input::fingerprint::Fingerprint;
+use crate::input::object::{Object, quoted};
 use crate::input::request::{Request, Task};
 
 /// What is asked is shown to whoever reads the journal, up to so many bytes.
@@ -135,7 +135,7 @@ fn canonical(json: &str, depth: u32) -> String {
 fn canonical_object(mut entries: Vec<(String, &RawValue)>, depth: u32) -> String {
     // Stable, because of two equal keys one counts, and nobody knows which.
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let mut object = Body::default();
+    let mut object = Object::default();
     for (key, value) in entries {
         object.push(&key, &canonical(value.get(), depth + 1));
     }
