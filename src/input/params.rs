@@ -72,7 +72,10 @@ fn read(name: &str, path: &str) -> Result<String, Error> {
     // One byte more, by which it is too large.
     let limited = File::open(path).map(|file| file.take(REQUEST_LIMIT as u64 + 1));
     match limited.and_then(io::read_to_string) {
-        Ok(text) if text.len() <= REQUEST_LIMIT => Ok(text),
+        // A byte order mark, which PowerShell writes, is no part of it.
+        Ok(text) if text.len() <= REQUEST_LIMIT => Ok(text
+            .strip_prefix('\u{feff}')
+            .map_or(text.clone(), str::to_owned)),
         Err(error) if error.kind() != ErrorKind::InvalidData => Err(unreadable(name, path, &error)),
         _ => {
             let message = format!("--param {name}: {path} is no UTF-8 text of at most 20 MiB");

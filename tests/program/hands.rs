@@ -47,6 +47,7 @@ fn sends(params: &[&str], parameters: &str) {
 
 fn with_files(program: Program) -> Program {
     program
+        .file("marked.txt", "\u{feff}hello")
         .file("notes.txt", "第一行\n\"2\"\n")
         .file("opts.json", "\u{feff}{ \"z\": 1e2,\r\n \"a\":-0 }\n")
         .file("latin.txt", b"caf\xe9")
@@ -97,6 +98,11 @@ fn a_text_is_sent_as_it_is_typed() {
 #[test]
 fn a_text_may_be_in_a_file_and_keeps_its_last_line_feed() {
     sends(&["text=@notes.txt"], r#"{"text":"第一行\n\"2\"\n"}"#);
+}
+
+#[test]
+fn the_byte_order_mark_of_a_file_is_no_part_of_its_text() {
+    sends(&["text=@marked.txt"], r#"{"text":"hello"}"#);
 }
 
 #[test]

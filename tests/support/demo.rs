@@ -52,7 +52,7 @@ fn demonstrate(program: &[&str]) -> Outcome<()> {
         ..Options::default()
     });
 
-    println!("替身已启动 A stand-in for Coze listens on this machine. In what follows:\n");
+    println!("模拟服务已启动 A stand-in for Coze listens on this machine. In what follows:\n");
     println!("export COZE_API_KEY={KEY} COZE_BASE_URL={}", coze.url());
 
     heading("1. 运行 Run: parameters in, result out; -v shows the configuration and every step");
@@ -233,7 +233,7 @@ fn serve(service: &str, directory: &str, port: u16) -> Outcome<()> {
         ..Options::default()
     });
     let url = coze.url();
-    println!("替身已启动 A stand-in for {whose} listens at {url}\n");
+    println!("模拟服务已启动 A stand-in for {whose} listens at {url}\n");
     // A proxy that leads abroad does not lead here.
     println!("export PATH=\"{directory}:$PATH\" no_proxy=127.0.0.1");
     println!("export COZE_API_KEY={KEY} COZE_BASE_URL={url}");

@@ -32,6 +32,9 @@ function end_example() {
   in_example = 0
 }
 
+# In a narrow window, groff 1.22 does not end where a long Chinese line has no place to break.
+{ while (match($0, /、[A-Za-z-]/)) $0 = substr($0, 1, RSTART - 1) "、 " substr($0, RSTART + length("、")) }
+
 NR == 1 {
   split($0, title, " - ")
   print ".TH COZE\\-WORKFLOW 1 \"\" \"" title[1] " " version "\""
