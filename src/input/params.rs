@@ -73,9 +73,9 @@ fn read(name: &str, path: &str) -> Result<String, Error> {
     let limited = File::open(path).map(|file| file.take(REQUEST_LIMIT as u64 + 1));
     match limited.and_then(io::read_to_string) {
         // A byte order mark, which PowerShell writes, is no part of it.
-        Ok(text) if text.len() <= REQUEST_LIMIT => Ok(text
-            .strip_prefix('\u{feff}')
-            .map_or(text.clone(), str::to_owned)),
+        Ok(text) if text.len() <= REQUEST_LIMIT => {
+            Ok(text.trim_start_matches('\u{feff}').to_owned())
+        }
         Err(error) if error.kind() != ErrorKind::InvalidData => Err(unreadable(name, path, &error)),
         _ => {
             let message = format!("--param {name}: {path} is no UTF-8 text of at most 20 MiB");
@@ -87,9 +87,8 @@ fn read(name: &str, path: &str) -> Result<String, Error> {
     }
 }
 
-/// Byte for byte. The white space around it, and a byte order mark, are no part of it.
+/// Byte for byte. The white space around it is no part of it.
 fn json(name: &str, text: &str) -> Result<String, Error> {
-    let text = text.trim_start_matches('\u{feff}');
     if text.trim_ascii().is_empty() {
         let error = Error::usage(format!("--param {name}: the JSON is missing"));
         return Err(error.hint(
