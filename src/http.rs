@@ -84,6 +84,9 @@ pub(crate) struct Failure {
     pub(crate) cause: Cause,
     /// One line: lower case, no full stop; names the host or the proxy, never the key.
     pub(crate) detail: String,
+    /// What the server said before it had the whole request. It can't act on a part of one, but what
+    /// names a run is believed.
+    pub(crate) said: String,
 }
 
 /// What went wrong on the way, as far as it matters to whoever decides what comes next.
@@ -142,12 +145,17 @@ impl Cause {
 }
 
 impl Failure {
-    fn not_sent((cause, detail): (Cause, String)) -> Self {
+    pub(crate) fn new(reach: Reach, cause: Cause, detail: impl Into<String>) -> Self {
         Self {
-            reach: Reach::NotSent,
+            reach,
             cause,
-            detail,
+            detail: detail.into(),
+            said: String::new(),
         }
+    }
+
+    fn not_sent((cause, detail): (Cause, String)) -> Self {
+        Self::new(Reach::NotSent, cause, detail)
     }
 
     /// Whether the same call may well succeed a moment later, without anybody changing anything.

@@ -123,7 +123,9 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
         Reply::Nothing {
             may_have_left: false,
             may_pass,
-        } if may_pass || !may_have_arrived => Proof::NotSent { may_pass },
+        } if !(names_run || mentions_run) && (may_pass || !may_have_arrived) => {
+            Proof::NotSent { may_pass }
+        }
         Reply::Nothing { .. } | Reply::Broken => Proof::Unknown,
         Reply::Absent {
             keeps_ids: true,
@@ -258,7 +260,7 @@ mod tests {
             Reply::Nothing {
                 may_have_left,
                 may_pass,
-            } => !may_have_left && may_pass,
+            } => !may_have_left && may_pass && says_nothing_of_a_run,
             Reply::Document {
                 meaning,
                 is_whole,
@@ -303,7 +305,7 @@ mod tests {
     fn what_names_a_run_is_never_said_not_to_have_started() {
         for evidence in all_evidence().into_iter().filter(|told| told.names_run) {
             let proof = judge(evidence);
-            let is_sent = !matches!(evidence.reply, Reply::Nothing { .. } | Reply::Absent { .. });
+            let is_sent = !matches!(evidence.reply, Reply::Absent { .. });
             let says_so = matches!(proof, Proof::Failed | Proof::Started | Proof::Unknown);
             assert!(says_so || !is_sent, "{evidence:?}: {proof:?}");
         }

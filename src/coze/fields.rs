@@ -189,6 +189,12 @@ pub(crate) fn entries(json: &str) -> Option<Vec<(String, &RawValue)>> {
     json.end().ok().map(|()| entries)
 }
 
+pub(crate) fn has_key_twice(entries: &[(String, &RawValue)]) -> bool {
+    let mut keys: Vec<_> = entries.iter().map(|(key, _)| key).collect();
+    keys.sort();
+    keys.windows(2).any(|pair| pair[0] == pair[1])
+}
+
 /// What a JSON object holds, in the order in which it is written. Of two equal keys the first counts.
 #[derive(Default)]
 pub(crate) struct Entries<'a>(Vec<(String, &'a RawValue)>);
@@ -197,6 +203,11 @@ impl<'a> Entries<'a> {
     /// Nothing for what is no object with plain keys.
     pub(crate) fn parse(json: &'a str) -> Option<Self> {
         entries(json).map(Self)
+    }
+
+    /// Whether no key is there twice: else nobody knows which one counts.
+    pub(crate) fn is_clear(&self) -> bool {
+        !has_key_twice(&self.0)
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &'a RawValue)> {

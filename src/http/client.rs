@@ -30,6 +30,8 @@ pub(super) const MAX_HEADER: usize = 64 * 1024;
 /// large; of the other, more than a TLS record gains nothing.
 const IN_BUFFER: usize = MAX_HEADER + OUT_BUFFER;
 const OUT_BUFFER: usize = 16 << 10;
+/// The most that is read of an answer that comes before the whole request has left.
+const EARLY_LIMIT: u64 = 1 << 20;
 const JSON: &str = "application/json";
 /// ureq adds a timeout to an `Instant`, which panics on overflow; 30 years are for ever.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
@@ -204,11 +206,16 @@ impl Http for Client {
             left if left > 0 && left < length => Stage::Stopped,
             _ => Stage::Sending,
         };
-        let answered = match write_error {
-            Some(error) => answered.ok().and_then(whole_refusal).ok_or(error),
-            None => answered,
+        let mut said = String::new();
+        let answered = match (write_error, answered) {
+            (Some(error), Ok(early)) => whole_refusal(early, &mut said).ok_or(error),
+            (Some(error), Err(_)) => Err(error),
+            (None, answered) => answered,
         };
-        let response = answered.map_err(|error| lane.context.failure(error, stage))?;
+        let response = answered.map_err(|error| Failure {
+            said,
+            ..lane.context.failure(error, stage)
+        })?;
         let is_framed = is_framed(&response);
         let (head, body) = response.into_parts();
         let logid = text(&head.headers, "x-tt-logid");
@@ -229,15 +236,21 @@ impl Http for Client {
 }
 
 /// The answer of a server that stopped reading the request, if that is a refusal, and all of it is
-/// there. Any other proves no more than that nothing was started, which the failure says.
-fn whole_refusal(response: Response<ureq::Body>) -> Option<Response<ureq::Body>> {
+/// there. Any other proves no more than that nothing was started, unless what it `said` names a run.
+fn whole_refusal(
+    response: Response<ureq::Body>,
+    said: &mut String,
+) -> Option<Response<ureq::Body>> {
     let status = response.status();
     let is_refusal = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
     let is_framed = is_framed(&response);
     let (head, mut body) = response.into_parts();
-    let bytes = body.read_to_vec().ok()?;
+    let mut bytes = Vec::new();
+    let most = body.as_reader().take(EARLY_LIMIT).read_to_end(&mut bytes);
+    let is_whole = most.is_ok_and(|count| (count as u64) < EARLY_LIMIT);
+    *said = String::from_utf8_lossy(&bytes).into_owned();
     let body = ureq::Body::builder().data(bytes);
-    (is_refusal && is_framed).then(|| Response::from_parts(head, body))
+    (is_refusal && is_framed && is_whole).then(|| Response::from_parts(head, body))
 }
 
 /// Whether the end of the body is proved. ureq decides the same; a bad length it has refused.

@@ -81,11 +81,7 @@ fn assert_failure<T: fmt::Debug>(
     cause: Cause,
     detail: &str,
 ) {
-    let expected = Failure {
-        reach,
-        cause,
-        detail: detail.to_owned(),
-    };
+    let expected = Failure::new(reach, cause, detail);
     assert_eq!(result.expect_err("a failure"), expected);
 }
 
@@ -640,15 +636,19 @@ fn a_server_that_stops_reading_has_started_nothing() {
         |server| server.json(413, "{").claiming(2).fin(),
         |server| server.answer(413, "text/html", "no").close_delimited(),
     ];
+    let authority = Authority::new();
     for (number, answer) in answers.into_iter().enumerate() {
-        let script = [post(), upload()].map(|server| answer(server.unread()));
-        let server = Server::start(script.into());
-        for answered in large(&client(&config(&server.url()))) {
-            let failure = answered.expect_err("a failure");
-            let (reach, cause) = (failure.reach, failure.cause);
-            assert_eq!((reach, cause), (Reach::NotSent, Cause::Stopped), "{number}");
-            let start = format!("{} stopped reading the request: ", server.address());
-            assert_start(&failure.detail, &start);
+        let script = || vec![answer(post().unread()), answer(upload().unread())];
+        let plain = Server::start(script());
+        let secure = Server::start_tls(&authority.local(), script());
+        for server in [plain, secure] {
+            for answered in large(&client(&trusting(&server, &authority))) {
+                let failure = answered.expect_err("a failure");
+                let (reach, cause) = (failure.reach, failure.cause);
+                assert_eq!((reach, cause), (Reach::NotSent, Cause::Stopped), "{number}");
+                let start = format!("{} stopped reading the request: ", server.address());
+                assert_start(&failure.detail, &start);
+            }
         }
     }
 }
@@ -666,6 +666,24 @@ fn a_refusal_of_a_server_that_stops_reading_is_an_answer() {
             let mut answer = answered.expect("an answer");
             assert_eq!((answer.status, answer.is_framed), (413, true));
             assert_eq!(read(&mut answer).as_deref(), Ok(refusal));
+        }
+    }
+}
+
+#[test]
+fn what_a_server_that_stops_reading_says_of_a_run_is_kept() {
+    let authority = Authority::new();
+    let said = r#"{"execute_id":"7"}"#;
+    let answered = |server: Exchange| server.unread().json(200, said);
+    let script = || vec![answered(post()), answered(upload())];
+    let plain = Server::start(script());
+    let secure = Server::start_tls(&authority.local(), script());
+    for server in [plain, secure] {
+        for answered in large(&client(&trusting(&server, &authority))) {
+            let failure = answered.expect_err("a failure");
+            let (reach, cause) = (failure.reach, failure.cause);
+            assert_eq!((reach, cause), (Reach::NotSent, Cause::Stopped));
+            assert_eq!(failure.said, said);
         }
     }
 }

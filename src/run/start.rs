@@ -154,6 +154,24 @@ impl Attempt<'_> {
         })
     }
 
+    /// What a reply in so many words proves; the run that they name is known from now on.
+    fn judge_words(&mut self, reply: Reply, words: &str, execute_id: Option<String>) -> Proof {
+        // A body that was cut, or is no good JSON, may name the run all the same.
+        let execute_id = execute_id.or_else(|| fields::execute_id_of_tail(words.as_bytes()));
+        // So it does wherever it repeats an id of ours.
+        let own = self.progress.unconfirmed.as_ref();
+        let names_own = own.is_some_and(|own| words.contains(&own.execute_id));
+        let proof = self.judge(Evidence {
+            names_run: execute_id.is_some() || names_own,
+            mentions_run: fields::mentions_run(words),
+            ..Evidence::of(reply)
+        });
+        if let Some(execute_id) = execute_id {
+            self.learn_execute_id(&execute_id);
+        }
+        proof
+    }
+
     fn post(&mut self, post: Post<'_>) -> AfterPost {
         let call = post.call(self.service());
         let mut response = match self.call(&call) {
@@ -173,15 +191,14 @@ impl Attempt<'_> {
 
     /// No answer came: what that proves depends on whether the request left.
     fn not_answered(&mut self, failure: &Failure) -> AfterPost {
-        let may_have_left = failure.reach == Reach::MaybeSent;
-        let proof = self.judge(Evidence::of(Reply::Nothing {
-            may_have_left,
+        let reply = Reply::Nothing {
+            may_have_left: failure.reach == Reach::MaybeSent,
             may_pass: failure.is_transient() && !self.deadline_is_over(),
-        }));
-        let error = if may_have_left {
-            Error::new(Kind::Unknown, &failure.detail)
-        } else {
-            unreachable(failure)
+        };
+        let proof = self.judge_words(reply, &failure.said, None);
+        let error = match proof {
+            Proof::NotSent { .. } => unreachable(failure),
+            _ => Error::new(Kind::Unknown, &failure.detail),
         };
         self.after(proof, error, None)
     }
@@ -198,10 +215,6 @@ impl Attempt<'_> {
         let service = self.service();
         let envelope = service.envelope(&document.text).unwrap_or_default();
         let (code, status) = (envelope.code(), response.status);
-        // A body that was cut, or is no good JSON, may name the run all the same.
-        let execute_id = envelope
-            .execute_id()
-            .or_else(|| fields::execute_id_of_tail(document.text.as_bytes()));
         let has_studio_log_id = service::is_studio_log_id(response.x_log_id());
         let reply = Reply::Document {
             has_code: code.is_some(),
@@ -212,19 +225,9 @@ impl Attempt<'_> {
             has_debug_url: envelope.debug_url().is_some(),
             is_of_missing_path: is_elsewhere && service.has_no_such_path(code, status),
         };
-        // So it does wherever it repeats an id of ours.
-        let own = self.progress.unconfirmed.as_ref();
-        let names_own = own.is_some_and(|own| document.text.contains(&own.execute_id));
-        let proof = self.judge(Evidence {
-            names_run: execute_id.is_some() || names_own,
-            mentions_run: fields::mentions_run(&document.text),
-            ..Evidence::of(reply)
-        });
+        let proof = self.judge_words(reply, &document.text, envelope.execute_id());
         let progress = &mut self.progress;
         progress.debug_url = envelope.debug_url().or(progress.debug_url.take());
-        if let Some(execute_id) = execute_id {
-            self.learn_execute_id(&execute_id);
-        }
         if let (Proof::Started, Some(interrupt)) = (proof, self.next_question(&envelope)) {
             return AfterPost::Finish(Outcome::Interrupted(interrupt));
         }

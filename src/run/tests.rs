@@ -80,11 +80,8 @@ fn no_answer(path: &'static str, reach: Reach, cause: Cause) -> Reply {
 }
 
 pub(super) fn failure(reach: Reach, cause: Cause) -> Failure {
-    Failure {
-        reach,
-        cause,
-        detail: format!("{cause:?} of the script").to_lowercase(),
-    }
+    let detail = format!("{cause:?} of the script").to_lowercase();
+    Failure::new(reach, cause, detail)
 }
 
 impl Reply {
@@ -382,6 +379,21 @@ fn a_bad_certificate_and_a_proxy_that_says_no_are_not_tried_again() {
         )])
         .is(5, "", "");
     }
+}
+
+#[test]
+fn what_never_left_whole_but_was_answered_with_a_run_is_watched() {
+    let early = |said: &str| {
+        let mut early = no_answer("/v1/workflow/stream_run", Reach::NotSent, Cause::Cut);
+        early.answer.as_mut().unwrap_err().said = said.to_owned();
+        early
+    };
+    let named = early(r#"{"execute_id":"9","x"#);
+    run(vec![named, look(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![early(r#"{"interrupt_data":{"event_id""#)])
+        .is(8, "", "")
+        .says("cut of the script");
+    run(vec![early("no"), sse(&(end("hi", 0, true) + DONE))]).is(0, "9", "hi");
 }
 
 #[test]
@@ -1567,6 +1579,19 @@ fn an_error_event_is_of_a_run_that_failed_whatever_its_code_is() {
         let outcome = Case::of_project(true).answer(r#"{"parameters":{}}"#, script);
         outcome.is(1, OWN, "").says("failed: no");
     }
+}
+
+#[test]
+fn a_result_that_says_two_things_is_not_a_success() {
+    let end = r#"{"type":"workflow_end","run_id":"theirs","output":1,"output":2}"#;
+    let script = vec![reply(
+        "/stream_run",
+        200,
+        "text/event-stream",
+        &format!("data: {end}\n\n"),
+    )];
+    let outcome = Case::of_project(true).answer(r#"{"parameters":{}}"#, script);
+    outcome.is(8, "theirs", "");
 }
 
 #[test]

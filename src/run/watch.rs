@@ -397,11 +397,8 @@ fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<(Vec<u8>, bool), Fail
             Ok(0) => return Ok((bytes, true)),
             Ok(count) if bytes.len() + count <= limit => bytes.extend_from_slice(&buffer[..count]),
             Ok(_) => {
-                return Err(Failure {
-                    reach: Reach::MaybeSent,
-                    cause: Cause::TooLarge,
-                    detail: format!("the run's text is larger than {} MiB", TEXT_LIMIT >> 20),
-                });
+                let detail = format!("the run's text is larger than {} MiB", TEXT_LIMIT >> 20);
+                return Err(Failure::new(Reach::MaybeSent, Cause::TooLarge, detail));
             }
             Err(_) => return Ok((bytes, false)),
         }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::Service;
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, Meaning};
-use crate::coze::fields;
+use crate::coze::fields::{self, has_key_twice};
 use crate::coze::history::{self, Dialect, Poll, Record};
 use crate::coze::transcript::NodeMessage;
 use crate::text::Text;
@@ -100,12 +100,6 @@ fn end_text(text: &str) -> Option<Text> {
 fn is_begun(text: &str) -> bool {
     let is_object = text.trim_start().starts_with('{');
     is_object && (text.contains("\"Output\"") || text.contains("\"content_type\""))
-}
-
-fn has_key_twice(entries: &[(String, &RawValue)]) -> bool {
-    let mut keys: Vec<_> = entries.iter().map(|(key, _)| key).collect();
-    keys.sort();
-    keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// A string's text, or what else it is as JSON; nothing for a string with a lone surrogate.

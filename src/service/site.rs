@@ -92,7 +92,8 @@ impl Service for Site {
         };
         let failed = |otherwise| Poll::Failed(Record::default(), said(otherwise));
         let is_ours = answer.text("task_id").as_deref() == Some(run.execute_id());
-        let word = answer.text("status").filter(|_| status == 200 && is_ours);
+        let is_clear = is_ours && answer.is_clear();
+        let word = answer.text("status").filter(|_| status == 200 && is_clear);
         match word.as_deref() {
             Some("pending" | "running") => Poll::Running(Record::default()),
             Some("completed") => {
@@ -159,7 +160,9 @@ fn event<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     let data = data.unwrap_or_default();
     let word = data.text("type").unwrap_or_default();
     let kind = match (&*word, data.value_or_null("output")) {
-        ("workflow_end" | "done", Some(output)) if !frame.replaced => EventKind::Result(output),
+        ("workflow_end" | "done", Some(output)) if !frame.replaced && data.is_clear() => {
+            EventKind::Result(output)
+        }
         ("error", _) => {
             let message = data.text("error_msg").or(data.text("message"));
             let said = Said::ours(message.unwrap_or_default()).with_code(data.value("code"));

@@ -517,6 +517,10 @@ fn every_end_of_a_task_is_told_and_anything_else_is_looked_at_again() {
         ),
         (200, r#"{"task_id":"t","status":"new"}"#),
         (200, r#"{"task_id":"t","status":"comp"#),
+        (
+            200,
+            r#"{"task_id":"t","status":"completed","result":1,"result":2}"#,
+        ),
         (503, r#"{"detail":"async-task storage unavailable"}"#),
         (429, ""),
     ] {
