@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 
 fn work(mut options: Options, env: &Env, clock: &SystemClock) -> u8 {
     let config = config::load(&options, env);
-    // Whoever reads requests needs to know, wherever it was told.
+    // Whoever reads requests needs to know, wherever it was named.
     options.service = config
         .as_ref()
         .map_or(options.service, |config| config.service);

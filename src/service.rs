@@ -169,19 +169,19 @@ impl ServiceName {
     }
 }
 
-/// The service that was told; until one is found out, the cloud.
-pub(crate) fn of(told: Option<ServiceName>) -> &'static dyn Service {
-    told.unwrap_or(ServiceName::Coze).service()
+/// The service that was named; until one is found out, the cloud.
+pub(crate) fn of(named: Option<ServiceName>) -> &'static dyn Service {
+    named.unwrap_or(ServiceName::Coze).service()
 }
 
-/// The service of this process as far as it is known: told by the configuration, or found out once
+/// The service of this process as far as it is known: named by the configuration, or found out once
 /// from what the server says. Until then it is taken for the cloud.
 #[derive(Debug, Default)]
 pub(crate) struct Found(OnceLock<ServiceName>);
 
 impl Found {
-    pub(crate) fn new(told: Option<ServiceName>) -> Self {
-        Self(told.map(OnceLock::from).unwrap_or_default())
+    pub(crate) fn new(named: Option<ServiceName>) -> Self {
+        Self(named.map(OnceLock::from).unwrap_or_default())
     }
 
     pub(crate) fn service(&self) -> &'static dyn Service {

@@ -1,4 +1,4 @@
-//! Text as it stands inside a JSON string, escapes and all: it comes in JSON and leaves in JSON, so
+//! Text as it is inside a JSON string, escapes and all: it comes in JSON and leaves in JSON, so
 //! megabytes pass through without being unescaped and escaped again. Made plain only for those who
 //! ask for plain text (`-r`, `-o`).
 
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 /// A text, kept as a JSON string.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
-    /// Up to its end stands a JSON string, with both quotes, always valid.
+    /// Up to its end, a JSON string with both quotes, always valid.
     buffer: String,
     /// Where it begins.
     start: usize,

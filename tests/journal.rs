@@ -447,21 +447,21 @@ fn what_failed_is_run_again_when_asked_to_once_for_all_equal_rows() {
 }
 
 #[test]
-fn a_background_run_that_was_started_is_looked_at() {
+fn a_background_run_that_was_started_is_polled() {
     let coze = Coze::start(Options {
         slow_looks: 20,
         ..Options::default()
     });
     let desk = Desk::new(coze.url());
     let input = request(coze::SLOW, "a");
-    desk.kill_when("--async", &input, || coze.counts().looks > 0);
+    desk.kill_when("--async", &input, || coze.counts().polls > 0);
     // How it is to be run does not matter any more.
     desk.run("", &input).is(0, &["Success"]);
     assert_eq!((coze.counts().run, coze.counts().stream_run), (1, 0));
 }
 
 #[test]
-fn what_still_runs_is_looked_at_again() {
+fn what_still_runs_is_polled_again() {
     let coze = Coze::start(Options {
         slow_looks: 3,
         ..Options::default()
@@ -475,7 +475,7 @@ fn what_still_runs_is_looked_at_again() {
 }
 
 #[test]
-fn a_resume_that_may_have_been_sent_is_looked_at_and_never_sent_again() {
+fn a_resume_that_may_have_been_sent_is_polled_and_never_sent_again() {
     let coze = slow_coze(100);
     let desk = Desk::new(coze.url());
     let asked = desk.run("", &request(coze::QUESTION, "a"));
@@ -696,7 +696,7 @@ fn what_another_process_works_on_is_running_at_the_deadline() {
     let input = request(coze::SLOW, "a");
     let mut first = desk.program("--async", &input).spawn().unwrap();
     let begin = Instant::now();
-    while coze.counts().looks == 0 {
+    while coze.counts().polls == 0 {
         assert!(begin.elapsed() < PATIENCE, "it was never looked at");
         thread::sleep(Duration::from_millis(1));
     }

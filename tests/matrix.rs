@@ -142,7 +142,7 @@ struct Asked {
     /// The id that the start carried.
     own_id: String,
     posts: u64,
-    looks: u64,
+    polls: u64,
     /// At another service's path.
     misses: u64,
 }
@@ -178,7 +178,7 @@ impl Stage<'_> {
             let goes_on = if starts {
                 self.stream(&request, stream.get_mut())?
             } else {
-                self.look(&request, stream.get_mut())?
+                self.poll(&request, stream.get_mut())?
             };
             if !goes_on {
                 break;
@@ -228,7 +228,7 @@ impl Stage<'_> {
         }
     }
 
-    fn look(&self, request: &Request, stream: &mut TcpStream) -> io::Result<bool> {
+    fn poll(&self, request: &Request, stream: &mut TcpStream) -> io::Result<bool> {
         let path: Vec<&str> = request.target.split(['/', '?', '&', '=']).collect();
         let (["", "v1", "workflows", number, "run_histories", _]
         | ["", "v1", "workflow", "get_run_history", _, number, _, _]) = path[..]
@@ -242,7 +242,7 @@ impl Stage<'_> {
         let asked = {
             let mut asked = self.asked.lock().unwrap();
             let asked = asked.entry(case_number).or_default();
-            asked.looks += 1;
+            asked.polls += 1;
             asked.misses += u64::from(!is_here);
             asked.clone()
         };
@@ -252,9 +252,9 @@ impl Stage<'_> {
         }
         let gives_up = self.patience == Patience::GivesUp
             && match case.history {
-                History::Running => asked.looks > 4,
+                History::Running => asked.polls > 4,
                 // More than anybody needs: a program that goes on looking is found out, not waited for.
-                History::Waiting => asked.looks > 20,
+                History::Waiting => asked.polls > 20,
                 _ => false,
             };
         let (status, body) = if !is_here {
@@ -363,7 +363,7 @@ fn judge(what: &str, stage: &Stage<'_>, responses: &BTreeMap<usize, Value>) {
         let (status, kind) = expected.words();
         let seen = json!([
             asked.posts,
-            asked.looks > 0,
+            asked.polls > 0,
             response["status"],
             response["error"]["kind"],
             response["execute_id"],
@@ -372,7 +372,7 @@ fn judge(what: &str, stage: &Stage<'_>, responses: &BTreeMap<usize, Value>) {
         ]);
         let due = json!([
             1,
-            expected.looked,
+            expected.polled,
             status,
             kind,
             expected.execute_id,
@@ -383,17 +383,17 @@ fn judge(what: &str, stage: &Stage<'_>, responses: &BTreeMap<usize, Value>) {
             faults.push(format!("{}: {seen} for {due}", case.name()));
         }
     }
-    let (mut posts, mut looks) = (0, 0);
+    let (mut posts, mut polls) = (0, 0);
     for asked in asked.values() {
         posts += asked.posts;
-        looks += asked.looks;
+        polls += asked.polls;
     }
     let kinds: Vec<_> = by_kind
         .iter()
         .map(|(kind, count)| format!("{count} {kind}"))
         .collect();
     let (cases, kinds) = (stage.cases.len(), kinds.join(", "));
-    let line = format!("matrix, {what}: {cases} cases, {posts} POSTs, {looks} looks: {kinds}");
+    let line = format!("matrix, {what}: {cases} cases, {posts} POSTs, {polls} polls: {kinds}");
     writeln!(io::stderr(), "{line}").unwrap();
     let some = faults
         .iter()
@@ -552,7 +552,7 @@ fn an_event_that_is_dropped_doubled_or_swapped_is_noticed() {
 fn all_wait_for_the_deadline(service: Service) {
     let sessions = sessions_of(service);
     let all = |session| mishaps(session).into_iter().chain(cuts(session));
-    let waits = |case: &Case<'_>| case.history == History::Running && case.expected().looked;
+    let waits = |case: &Case<'_>| case.history == History::Running && case.expected().polled;
     let cases = sessions.iter().flat_map(all).filter(waits);
     let cases: Vec<_> = cases.step_by(4).take(64).collect();
     let stage = stage(&cases, Patience::Deadline);

@@ -53,7 +53,7 @@ fn session(service: Service, text: &'static str, keeps: &'static str) -> Session
         text,
         keeps,
         exit_code: 0,
-        looks: false,
+        polls: false,
         resumes: false,
         service,
     }
@@ -72,7 +72,7 @@ fn on_studio(events: &str, keeps: &'static str, history: History) -> Expected {
 /// What a run on Coze Studio that succeeded is said to have brought.
 fn studio_output(events: &str, keeps: &'static str) -> String {
     let expected = on_studio(events, keeps, History::Succeeded);
-    assert_eq!((expected.exit_code, expected.looked), (0, true));
+    assert_eq!((expected.exit_code, expected.polled), (0, true));
     expected.output
 }
 
@@ -151,7 +151,7 @@ fn nothing_is_dropped_and_nothing_reordered() {
     let story = read(&doubled);
     assert_eq!((story.text.as_str(), story.is_whole), ("abab", false));
     let expected = on_cloud(&doubled, History::Succeeded);
-    assert_eq!((expected.exit_code, expected.looked), (0, true));
+    assert_eq!((expected.exit_code, expected.polled), (0, true));
     assert_eq!(expected.output, "of the history");
     let [first, second] = [end("a", "0", false), end("b", "1", true)];
     let story = read(&format!(
@@ -165,7 +165,7 @@ fn nothing_is_dropped_and_nothing_reordered() {
     let story = read(&events);
     assert_eq!((story.others.as_str(), story.is_whole), ("outout", true));
     assert_eq!(story.lost_events, 0);
-    assert!(!on_cloud(&events, History::Failed).looked);
+    assert!(!on_cloud(&events, History::Failed).polled);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn absent_and_null_content_is_empty_text() {
 }
 
 #[test]
-fn the_first_name_that_is_there_and_not_empty_tells_the_end_node() {
+fn the_first_name_that_is_there_and_not_empty_marks_the_end_node() {
     let speaks = |names: &str| {
         let story = read(&format!("0|Message|{{\"content\":\"x\"{names}}}"));
         !story.end_pieces.is_empty()
@@ -233,7 +233,7 @@ fn an_id_of_zeros_names_nothing() {
 }
 
 #[test]
-fn an_unfinished_event_tells_an_id_that_cannot_go_on() {
+fn an_unfinished_event_names_an_id_that_cannot_go_on() {
     let id = |data: &str| oracle::read(format!("data: {data}").as_bytes(), false).execute_id;
     assert_eq!(id(r#"{"debug_url":"?execute_id=12"#), None);
     assert_eq!(id(r#"{"debug_url":"?execute_id=12&"#).unwrap(), "12");
@@ -255,7 +255,7 @@ fn an_error_without_an_object_is_a_broken_stream() {
     assert_eq!(read(&named).ended, None);
     let seen = |events: &str, history| {
         let expected = on_cloud(events, history);
-        (expected.exit_code, expected.looked)
+        (expected.exit_code, expected.polled)
     };
     assert_eq!(seen(&named, History::Succeeded), (0, true));
     assert_eq!(seen(&named, History::Forbidden), (6, true));
@@ -271,7 +271,7 @@ fn a_done_that_cannot_be_understood_proves_nothing() {
     assert_eq!(read(&done("{}")).ended, Some(Ended::Done));
     assert_eq!(read(&done("")).ended, Some(Ended::Done));
     assert_eq!(read(&done("{\"debug")).ended, None);
-    assert!(on_cloud(&done("{\"debug"), History::Running).looked);
+    assert!(on_cloud(&done("{\"debug"), History::Running).polled);
     assert_eq!(on_cloud(&done("{\"debug"), History::Running).exit_code, 6);
 }
 
@@ -386,15 +386,15 @@ fn studio_s_done_is_unknown_until_its_history_says_how_the_run_ended() {
         for (events, exit_code) in [(&whole, done), (&broken, lost)] {
             let expected = on_studio(events, r#"{"output":"hi"}"#, history);
             assert_eq!(expected.exit_code, exit_code, "{history:?}");
-            assert_eq!((expected.looked, &*expected.output), (true, "hi"));
+            assert_eq!((expected.polled, &*expected.output), (true, "hi"));
         }
         // The cloud's stream is its own proof.
-        assert!(!on_cloud(&whole, history).looked);
+        assert!(!on_cloud(&whole, history).polled);
     }
     // No id, no look.
     let nameless = format!("0|Message|{}\n1|Done|{{}}", end("hi", "0", true));
     let expected = on_studio(&nameless, r#"{"output":"hi"}"#, History::Succeeded);
-    assert_eq!((expected.exit_code, expected.looked), (8, false));
+    assert_eq!((expected.exit_code, expected.polled), (8, false));
 }
 
 #[test]
@@ -406,7 +406,7 @@ fn what_a_waiting_run_asks_is_known_to_the_cloud_s_history_and_to_who_answered()
             ..session(service, "", "{}")
         };
         let expected = oracle::expect(&session, &read(&broken), History::Waiting);
-        assert_eq!((expected.exit_code, expected.looked), (7, true));
+        assert_eq!((expected.exit_code, expected.polled), (7, true));
         assert_eq!(expected.asks, expected.words().1.is_none());
         expected.asks
     };
@@ -441,7 +441,7 @@ fn a_session_without_a_fault_ends_as_it_was_recorded() {
         let expected = oracle::expect(&session, &story, History::Succeeded);
         let name = session.name;
         assert_eq!(expected.exit_code, session.exit_code, "{name}");
-        assert_eq!(expected.looked, session.looks, "{name}");
+        assert_eq!(expected.polled, session.polls, "{name}");
         assert_eq!(expected.execute_id, session.execute_id, "{name}");
         if session.exit_code == 0 {
             assert_eq!(expected.output, session.text, "{name}");

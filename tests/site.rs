@@ -61,11 +61,11 @@ fn a_streamed_run_is_its_result_byte_for_byte_under_an_id_of_ours() {
     );
     assert_eq!(response.as_object().unwrap().len(), 4);
     let counts = coze.counts();
-    assert_eq!((counts.stream_run, counts.looks), (1, 0));
+    assert_eq!((counts.stream_run, counts.polls), (1, 0));
 }
 
 #[test]
-fn a_background_run_tells_its_id_before_it_is_sent_and_is_watched() {
+fn a_background_run_reports_its_id_before_it_is_sent_and_is_watched() {
     let coze = project();
     let request = r#"{"workflow_id":7,"id":"x","parameters":{"a":1,"b":2,"sleep":2}}"#;
     let ended = program(&coze).arg("--async").run(request);
@@ -82,7 +82,7 @@ fn a_background_run_tells_its_id_before_it_is_sent_and_is_watched() {
         (&json!("7"), &json!("x"))
     );
     let counts = coze.counts();
-    assert_eq!((counts.run, counts.looks), (1, 4 - 1));
+    assert_eq!((counts.run, counts.polls), (1, 4 - 1));
     let no_wait = program(&coze).args(&["--async", "--no-wait"]).run(SUM);
     assert_eq!(no_wait.code, 6);
     let watched = program(&coze).run(&no_wait.stdout);
@@ -241,7 +241,7 @@ fn a_stream_that_is_lost_is_unknown_with_its_id_and_never_sent_again() {
         assert!(is_id(answer(&ended)["execute_id"].as_str().unwrap()));
         let counts = coze.counts();
         assert_eq!(
-            (counts.looks, started(&coze)),
+            (counts.polls, started(&coze)),
             (0, u64::from(moment == Moment::Done))
         );
     }
@@ -301,8 +301,8 @@ fn on_a_server_that_has_not_shown_that_it_keeps_ids_a_lost_start_is_never_sent_a
                 "{response}"
             );
             let counts = coze.counts();
-            let looks = if is_there { 1 } else { 10 };
-            assert_eq!(counts.looks, looks, "{keeps_ids} {moment:?}");
+            let polls = if is_there { 1 } else { 10 };
+            assert_eq!(counts.polls, polls, "{keeps_ids} {moment:?}");
             assert!(started(&coze) == u64::from(moment == Moment::Done));
         }
     }
@@ -499,7 +499,7 @@ fn a_stream_that_was_killed_is_unknown_with_its_id_until_it_is_to_be_run_again()
             );
             assert!(is_id(response["execute_id"].as_str().unwrap()));
         }
-        assert_eq!(coze.counts().looks, 0);
+        assert_eq!(coze.counts().polls, 0);
         let before = started(coze);
         assert_eq!(desk.run(coze, &["--rerun", "unknown"], SUM).0, 0);
         assert_eq!(started(coze), before + 1);
@@ -514,7 +514,7 @@ fn a_lost_stream_is_answered_from_the_journal_and_run_again_only_when_asked_to()
     let (again, second) = desk.run(&coze, &[], SUM);
     assert_eq!((exit_code, again), (8, 8));
     assert_eq!(first["execute_id"], second["execute_id"]);
-    assert_eq!((started(&coze), coze.counts().looks), (1, 0));
+    assert_eq!((started(&coze), coze.counts().polls), (1, 0));
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(desk.run(&coze, &["--rerun", "unknown"], SUM).0, 0);
     assert_eq!(started(&coze), 2);

@@ -52,7 +52,7 @@ fn done_names_the_run_and_its_history_holds_the_same_text() {
     let execute_id = execute_id(&answer);
     assert!(answer.contains(r"\u0026execute_mode=2"));
     assert_eq!(node(&answer, "End"), r#"{"key":"扣子"}"#);
-    let output = json(&output(&look(&coze, coze::ECHO_TEXT, &execute_id)));
+    let output = json(&output(&poll(&coze, coze::ECHO_TEXT, &execute_id)));
     assert_eq!(output["输出"], node(&answer, "输出"));
     assert_eq!(
         output["Output"],
@@ -85,14 +85,14 @@ fn a_background_question_still_shows_its_interrupt_once_after_the_answer() {
         .unwrap()
         .to_owned();
     let event_id = format!("{id}/2769808280134765896");
-    assert!(look(&coze, coze::QUESTION, &id).contains(&event_id));
+    assert!(poll(&coze, coze::QUESTION, &id).contains(&event_id));
     post(
         &coze,
         "/v1/workflows/resume",
         &answer_to(coze::QUESTION, &event_id, "x"),
     );
-    assert!(look(&coze, coze::QUESTION, &id).contains(&event_id));
-    assert_eq!(status(&look(&coze, coze::QUESTION, &id)), "Success");
+    assert!(poll(&coze, coze::QUESTION, &id).contains(&event_id));
+    assert_eq!(status(&poll(&coze, coze::QUESTION, &id)), "Success");
 }
 
 #[test]
@@ -103,12 +103,12 @@ fn a_slow_run_is_running_first_in_invalid_json_then_in_valid() {
         .as_str()
         .unwrap()
         .to_owned();
-    let first = look(&coze, coze::SLOW, &id);
+    let first = poll(&coze, coze::SLOW, &id);
     assert!(first.contains(r#""execute_status":"Running""#));
     assert!(serde_json::from_str::<Value>(body(&first)).is_err());
-    assert_eq!(status(&look(&coze, coze::SLOW, &id)), "Running");
-    assert_eq!(status(&look(&coze, coze::SLOW, &id)), "Success");
-    assert_eq!(coze.counts().looks, 3);
+    assert_eq!(status(&poll(&coze, coze::SLOW, &id)), "Running");
+    assert_eq!(status(&poll(&coze, coze::SLOW, &id)), "Success");
+    assert_eq!(coze.counts().polls, 3);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_failed_run_says_error_then_done_and_fail_in_its_history() {
     let answer = post(&coze, STREAM_RUN, &run(coze::FAILS, "{}"));
     assert!(names(&answer).ends_with(&["Error".to_owned(), "Done".to_owned()]));
     assert_eq!(
-        status(&look(&coze, coze::FAILS, &execute_id(&answer))),
+        status(&poll(&coze, coze::FAILS, &execute_id(&answer))),
         "Fail"
     );
 }
@@ -149,13 +149,13 @@ fn a_wrong_key_is_http_401() {
 }
 
 #[test]
-fn a_key_without_list_run_history_may_run_but_not_look() {
+fn a_key_without_list_run_history_may_run_but_not_poll() {
     let coze = Coze::start(Options {
         may_look: false,
         ..Options::default()
     });
     let answer = post(&coze, STREAM_RUN, &run(coze::ECHO, "{}"));
-    assert_eq!(code(&look(&coze, coze::ECHO, &execute_id(&answer))), 4101);
+    assert_eq!(code(&poll(&coze, coze::ECHO, &execute_id(&answer))), 4101);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_cut_stream_ends_inside_an_event_and_the_run_goes_on() {
     let answer = post(&coze, STREAM_RUN, &run(coze::CUT, "{}"));
     assert!(!answer.ends_with("0\r\n\r\n") && !answer.contains("Done"));
     assert_eq!(coze.counts().started.len(), 1);
-    let history = look(&coze, coze::CUT, "7600000000000000000");
+    let history = poll(&coze, coze::CUT, "7600000000000000000");
     assert_eq!(status(&history), "Success");
 }
 
@@ -185,7 +185,7 @@ fn a_trimmed_history_leaves_the_text_to_execute_nodes() {
         ..Options::default()
     });
     let id = execute_id(&post(&coze, STREAM_RUN, &run(coze::ECHO, "{}")));
-    let history = json(body(&look(&coze, coze::ECHO, &id)));
+    let history = json(body(&poll(&coze, coze::ECHO, &id)));
     let uuid = &history["data"][0]["node_execute_status"]["输出"]["node_execute_uuid"];
     let path = format!(
         "/v1/workflows/{}/run_histories/{id}/execute_nodes/{}",
@@ -224,7 +224,7 @@ fn the_cloud_answers_in_the_keys_that_were_recorded() {
     let recorded = include_str!("wire/cozecn_run_async_submit_2025_08.json");
     assert_eq!(keys(body(&submitted)), keys(recorded));
     let id = json(body(&submitted))["execute_id"].clone();
-    let history = look(&coze, coze::IMAGE, id.as_str().unwrap());
+    let history = poll(&coze, coze::IMAGE, id.as_str().unwrap());
     let recorded = include_str!("wire/cozecn_run_histories_success_variables.json");
     assert_eq!(keys(body(&history)), keys(recorded));
     let streamed = post(&coze, STREAM_RUN, &run(coze::IMAGE, "{}"));
@@ -265,7 +265,7 @@ fn studio_has_its_own_history_with_numbers_for_ids() {
     let answer = post(&coze, STREAM_RUN, &run(coze::ECHO, "{}"));
     assert!(!names(&answer).contains(&"PING".to_owned()));
     let id = execute_id(&answer);
-    assert_eq!(code(&look(&coze, coze::ECHO, &id)), 401);
+    assert_eq!(code(&poll(&coze, coze::ECHO, &id)), 401);
     let path = format!("/v1/workflow/get_run_history?workflow_id=7&execute_id={id}");
     let history = get(&coze, &path);
     assert!(history.contains(&format!(r#""execute_id":{id},"#)));
@@ -513,9 +513,9 @@ fn ask_studio(coze: &Coze, call: &str) -> String {
         let started = post(coze, STREAM_RUN, &run(coze::FORM, parameters));
         (execute_id(&started), event_id(&started))
     };
-    let look = |execute_id: &str| get(coze, &studio_look(execute_id));
+    let poll = |execute_id: &str| get(coze, &studio_poll(execute_id));
     let history = |workflow_id: &str, parameters: &str| {
-        look(&execute_id(&post(
+        poll(&execute_id(&post(
             coze,
             STREAM_RUN,
             &run(workflow_id, parameters),
@@ -525,7 +525,7 @@ fn ask_studio(coze: &Coze, call: &str) -> String {
         "POST run" => RUN,
         "POST stream_run" => STREAM_RUN,
         "POST stream_resume" => STREAM_RESUME,
-        "GET history" => &studio_look("1"),
+        "GET history" => &studio_poll("1"),
         _ => "",
     };
     let request = match (place, what) {
@@ -549,7 +549,7 @@ fn ask_studio(coze: &Coze, call: &str) -> String {
         (_, "running") => {
             let slow = run(coze::SLOW, INPUT).replace("}}", r#"},"is_async":true}"#);
             let submitted = post(coze, RUN, &slow);
-            return look(json(body(&submitted))["execute_id"].as_str().unwrap());
+            return poll(json(body(&submitted))["execute_id"].as_str().unwrap());
         }
         (_, "variables") => return history(coze::TYPED, INPUT),
         (_, "text mode") => return history(coze::SUB_TEXT, INPUT),
@@ -559,11 +559,11 @@ fn ask_studio(coze: &Coze, call: &str) -> String {
         (_, "failed") => return history(coze::FAILS, INPUT),
         (_, "waits for an answer (for good)") => {
             let (execute_id, _) = asks(r#"{"input":"hi"}"#);
-            look(&execute_id);
-            return look(&execute_id);
+            poll(&execute_id);
+            return poll(&execute_id);
         }
-        ("GET history", "no such run (for good)") => return look("123"),
-        (_, "execute_id abc") => return look("abc"),
+        ("GET history", "no such run (for good)") => return poll("123"),
+        (_, "execute_id abc") => return poll("abc"),
         (_, "already answered") => {
             let (_, event_id) = asks("{}");
             post(coze, STREAM_RESUME, &form(&event_id, "Ann"));
@@ -621,7 +621,7 @@ fn studio_resumes_a_background_run_by_its_stream() {
     let coze = studio();
     let submitted = post(&coze, RUN, &background(coze::QUESTION));
     let id = json(body(&submitted))["execute_id"].clone();
-    let path = studio_look(id.as_str().unwrap());
+    let path = studio_poll(id.as_str().unwrap());
     let history = get(&coze, &path);
     assert_eq!(status(&history), "<UNSET>");
     assert!(!history.contains("interrupt_data"));
@@ -646,7 +646,7 @@ fn studio_runs_on_when_its_client_goes_away() {
     send(&mut stream, "POST", STREAM_RUN, &run(coze::ECHO, "{}"));
     stream.read_exact(&mut [0; 16]).unwrap();
     drop(stream);
-    let path = studio_look("7600000000000000000");
+    let path = studio_poll("7600000000000000000");
     let deadline = Instant::now() + Duration::from_secs(10);
     while status(&get(&coze, &path)) != "Success" {
         assert!(Instant::now() < deadline);
@@ -666,7 +666,7 @@ fn studio_may_never_say_done_and_then_says_running_for_good() {
     stream.set_read_timeout(silence).unwrap();
     let next = lines.find(|line| line.as_ref().map_or(true, |line| line.contains("data")));
     assert!(next.unwrap().is_err());
-    let path = studio_look("7600000000000000000");
+    let path = studio_poll("7600000000000000000");
     for _ in 0..3 {
         assert_eq!(status(&get(&coze, &path)), "Running");
     }
@@ -680,7 +680,7 @@ fn studio_may_break_its_stream_in_plain_text_and_run_on() {
     assert!(before.ends_with("\n\n"), "it has no id");
     let data = broken.strip_prefix("data: ").unwrap().trim_end();
     assert!(serde_json::from_str::<Value>(data).is_err());
-    let path = studio_look("7600000000000000000");
+    let path = studio_poll("7600000000000000000");
     assert_eq!(output(&get(&coze, &path)), r#"{"output":{}}"#);
 }
 
@@ -693,7 +693,7 @@ fn an_old_studio_writes_names_in_lower_case_and_has_no_history() {
     let recorded = include_str!("wire/studio_pre_v030_lowercase_interrupt.sse");
     let asked = post(&coze, STREAM_RUN, &run(coze::CHOICE, "{}"));
     assert_eq!(names(&asked), names(recorded));
-    let history = get(&coze, &studio_look(&execute_id(&asked)));
+    let history = get(&coze, &studio_poll(&execute_id(&asked)));
     assert!(history.starts_with("HTTP/1.1 401 "));
     assert_eq!(code(&history), 401);
 }
@@ -833,7 +833,7 @@ fn a_connection_serves_one_request_after_another() {
 }
 
 #[test]
-fn bulk_streams_as_much_as_it_is_told() {
+fn bulk_streams_as_much_as_it_is_reported() {
     let coze = Coze::start(Options {
         bulk: (3, 100),
         ..Options::default()
@@ -886,7 +886,7 @@ fn studio() -> Coze {
     })
 }
 
-fn studio_look(execute_id: &str) -> String {
+fn studio_poll(execute_id: &str) -> String {
     format!("/v1/workflow/get_run_history?workflow_id=7&execute_id={execute_id}")
 }
 
@@ -920,7 +920,7 @@ fn get(coze: &Coze, path: &str) -> String {
 }
 
 #[track_caller]
-fn look(coze: &Coze, workflow_id: &str, execute_id: &str) -> String {
+fn poll(coze: &Coze, workflow_id: &str, execute_id: &str) -> String {
     get(
         coze,
         &format!("/v1/workflows/{workflow_id}/run_histories/{execute_id}"),

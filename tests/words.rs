@@ -36,7 +36,7 @@ const PAGES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_text_tells_the_options_of_the_program() {
+fn every_text_names_the_options_of_the_program() {
     let program = options_of_the_program();
     assert!(program.len() > 20, "{program:?}");
     let told = |text: &Text| text.options.iter().map(|(term, _)| option(term)).collect();
@@ -48,7 +48,7 @@ fn every_text_tells_the_options_of_the_program() {
 }
 
 #[test]
-fn every_text_tells_the_defaults_that_the_program_has() {
+fn every_text_names_the_defaults_that_the_program_has() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let proxy = format!("http://{}", port.unwrap());
     let check = Program::bare()
@@ -82,7 +82,7 @@ fn every_text_tells_the_defaults_that_the_program_has() {
 }
 
 #[test]
-fn every_text_tells_the_exit_codes_of_the_program() {
+fn every_text_names_the_exit_codes_of_the_program() {
     let program = exit_codes_of_the_program();
     assert_eq!(program.len(), 10);
     for (name, text) in texts() {
@@ -91,7 +91,7 @@ fn every_text_tells_the_exit_codes_of_the_program() {
 }
 
 #[test]
-fn every_text_tells_the_variables_that_the_program_reads() {
+fn every_text_names_the_variables_that_the_program_reads() {
     let program = variables_of_the_program();
     assert!(program.len() > 15, "{program:?}");
     let mut texts: Vec<(String, String)> = Vec::new();
@@ -507,7 +507,7 @@ fn readme() -> [String; 2] {
     [english.to_owned(), chinese.to_owned()]
 }
 
-/// The terms stand side by side, and defaults are left to the long help.
+/// The terms are side by side, and defaults are left to the long help.
 fn of_short_help(help: &str) -> Text {
     let terms = help
         .lines()

@@ -72,7 +72,7 @@ pub(crate) enum About {
     Start,
     /// The answer to an interrupt.
     Resume,
-    /// A look at a run.
+    /// A poll of a run.
     Poll,
     /// The question what a workflow takes.
     Describe,
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_limit_is_told_by_the_status_or_by_the_code() {
+    fn a_rate_limit_is_known_by_the_status_or_by_the_code() {
         for (code, status) in [(None, 429), (Some(4200), 429), (Some(4020), 200)] {
             assert_eq!(meaning(code, status), Meaning::RateLimited, "{code:?}");
         }

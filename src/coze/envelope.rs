@@ -1,5 +1,5 @@
-//! A JSON answer that is no stream: `{"code","msg","detail":{"logid"}}` with whatever else stands at
-//! its top. Refusals, the answer to a background start, and every look come in it.
+//! A JSON answer that is no stream: `{"code","msg","detail":{"logid"}}` with whatever else is at
+//! its top. Refusals, the answer to a background start, and every poll come in it.
 //! <https://docs.coze.cn/developer_guides/coze_error_codes>.
 
 use std::borrow::Cow;
@@ -93,7 +93,7 @@ mod tests {
         include_str!("../../tests/wire/envelope_6003_async_needs_paid_plan.json");
 
     #[test]
-    fn a_background_start_tells_the_run() {
+    fn a_background_start_names_the_run() {
         let submit = Envelope::parse(SUBMIT).unwrap();
         assert_eq!(submit.code(), None);
         assert_eq!(submit.execute_id().as_deref(), Some("7535298640308535332"));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_tells_its_code() {
+    fn a_refusal_names_its_code() {
         assert_eq!(Envelope::parse(NEEDS_PAID_PLAN).unwrap().code(), Some(6003));
         assert_eq!(
             Envelope::parse(r#"{"code":"4100"}"#).unwrap().code(),

@@ -18,7 +18,7 @@ pub(crate) struct Event<'a> {
     pub(crate) kind: EventKind<'a>,
     /// The number in this very event's `id`; an inherited id does not count.
     pub(crate) id: Option<u64>,
-    /// The run's id, wherever this event tells it.
+    /// The run's id, wherever this event names it.
     pub(crate) execute_id: Option<String>,
     pub(crate) debug_url: Option<String>,
     /// Token counts, as Coze gives them.
@@ -52,7 +52,7 @@ pub(crate) enum Ended {
         is_first: bool,
     },
     /// A Done whose data can't be understood, or an Error that is plain text (so Coze Studio tells
-    /// that a stream broke): what became of the run is not told.
+    /// that a stream broke): what became of the run is not said.
     Broken {
         message: String,
     },
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_type_id_and_title_that_is_there_tells_the_end_node() {
+    fn the_first_of_type_id_and_title_that_is_there_marks_the_end_node() {
         assert!(is_of_end(
             r#"{"content":"","node_type":"End","node_id":"1","node_title":"x"}"#
         ));
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_tells_the_run_in_the_first_half_of_its_event_id() {
+    fn an_interrupt_names_the_run_in_the_first_half_of_its_event_id() {
         let data =
             r#"{"interrupt_data":{"data":"","event_id":"740/276","type":2},"node_title":"问答"}"#;
         let frame = frame("Interrupt", data);

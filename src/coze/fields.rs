@@ -95,14 +95,14 @@ impl<'a> Fields<'a> {
         self.own_execute_id().or_else(in_data)
     }
 
-    /// The run's id without a look into `data`: told, or that of the interrupt.
+    /// The run's id without a look into `data`: its own, or that of the interrupt.
     pub(crate) fn own_execute_id(&self) -> Option<String> {
         let of_interrupt = || run_of_interrupt(self.interrupt_data);
-        self.told_execute_id().or_else(of_interrupt)
+        self.named_execute_id().or_else(of_interrupt)
     }
 
     /// The run's id, from its own field or the `debug_url`.
-    pub(crate) fn told_execute_id(&self) -> Option<String> {
+    pub(crate) fn named_execute_id(&self) -> Option<String> {
         let id = execute_id(self.execute_id).map(Cow::into_owned);
         id.or_else(|| execute_id_of_url(&text(self.debug_url)?).map(str::to_owned))
     }
@@ -250,7 +250,7 @@ pub(crate) fn parameters(body: &str) -> Cow<'_, str> {
     given.map_or("{}".into(), |Json(json)| unwrapped(json))
 }
 
-/// The value on one line: line breaks can only stand between its tokens and become spaces.
+/// The value on one line: line breaks can only be between its tokens and become spaces.
 pub(crate) fn one_line(Json(json): Json<'_>) -> Box<RawValue> {
     let line = json.replace(['\n', '\r'], " ");
     RawValue::from_string(line).expect("white space between tokens is free")
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_tells_a_whole_id_or_none() {
+    fn a_tail_names_a_whole_id_or_none() {
         tells(
             r#"{"node_execute_uuid":"","debug_url":"https://w/work_flow?execute_id=7579&space_id=75"}"#,
             "7579",

@@ -41,7 +41,7 @@ pub(crate) struct Record {
     pub(crate) debug_url: Option<String>,
     pub(crate) logid: Option<String>,
     pub(crate) usage: Option<Box<RawValue>>,
-    /// How the run was started; nothing when it is not told.
+    /// How the run was started; nothing when that is not said.
     pub(crate) mode: Option<Mode>,
     /// The End node's result; nothing when it is no longer kept, or was trimmed.
     pub(crate) output: Option<Text>,
@@ -179,8 +179,8 @@ fn named_run(record: &Fields<'_>) -> Option<String> {
     let is_number = record
         .execute_id
         .is_some_and(|Json(json)| !json.starts_with('"'));
-    let told = record.told_execute_id().filter(|_| !is_number);
-    told.filter(|told| !told.contains('*'))
+    let named = record.named_execute_id().filter(|_| !is_number);
+    named.filter(|id| !id.contains('*'))
 }
 
 fn record(dialect: &Dialect, fields: &Fields<'_>) -> Record {

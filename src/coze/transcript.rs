@@ -72,7 +72,7 @@ pub(crate) enum AfterError {
 
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
-    /// The run's id, from the first event that told it.
+    /// The run's id, from the first event that names it.
     pub(crate) execute_id: Option<String>,
     pub(crate) debug_url: Option<String>,
     pub(crate) usage: Option<Box<RawValue>>,

@@ -149,7 +149,7 @@ fn a_run_is_a_post_of_its_body_with_the_key() {
 }
 
 #[test]
-fn a_look_is_a_get_without_a_body() {
+fn a_poll_is_a_get_without_a_body() {
     let server = Server::start(vec![get().json(200, "{}")]);
     let client = client(&config(&server.url()));
     client.poll(PATIENT).expect("an answer");
@@ -227,7 +227,7 @@ fn a_large_upload_arrives_byte_for_byte() {
 // What comes back.
 
 #[test]
-fn the_head_of_an_answer_is_told() {
+fn the_head_of_an_answer_is_reported() {
     let refusal = r#"{"code":4100,"msg":"authentication is invalid"}"#;
     let script = post().json(401, refusal).header("X-Tt-Logid", "2024AB");
     let server = Server::start(vec![script]);
@@ -262,7 +262,7 @@ fn the_logid_of_the_cloud_goes_before_that_of_studio() {
 }
 
 #[test]
-fn retry_after_is_told_as_it_was_sent() {
+fn retry_after_is_reported_as_it_was_sent() {
     let script = post().json(429, "{}").header("Retry-After", "17");
     let server = Server::start(vec![script]);
     let answer = run(&server.url()).expect("an answer");
@@ -580,7 +580,7 @@ fn a_reset_before_the_answer_leaves_it_open() {
 }
 
 #[test]
-fn a_look_that_fails_starts_nothing_however_far_it_came() {
+fn a_poll_that_fails_starts_nothing_however_far_it_came() {
     let server = Server::start(vec![
         get().hangs_up(),
         get().json(200, "{").claiming(9).fin(),
@@ -783,7 +783,7 @@ fn a_reset_in_the_middle_is_a_cut() {
 }
 
 #[test]
-fn a_silence_in_the_middle_is_told_from_the_deadline() {
+fn a_silence_in_the_middle_is_distinguished_from_the_deadline() {
     let cases = [
         (limits(60_000, 1_000), Cause::Silent),
         (limits(1_000, 60_000), Cause::Deadline),
@@ -1065,7 +1065,7 @@ fn a_name_that_only_the_proxy_knows_is_left_to_it() {
     assert_eq!(read(&mut answer).as_deref(), Ok("found"));
 }
 
-/// A run to `coze.invalid` through what is at `proxy`; `PROXY` in the detail stands for it.
+/// A run to `coze.invalid` through what is at `proxy`; `PROXY` in the detail is its place.
 #[track_caller]
 fn assert_no_way(protocol: ProxyProtocol, proxy: &str, cause: Cause, detail: &str) {
     let config = through("https://coze.invalid", protocol, proxy);
@@ -1085,7 +1085,7 @@ fn a_proxy_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_refusal_of_the_proxy_is_told_from_its_failures() {
+fn a_refusal_of_the_proxy_is_distinguished_from_its_failures() {
     let cases = [
         (
             407,
@@ -1110,7 +1110,7 @@ fn a_refusal_of_the_proxy_is_told_from_its_failures() {
 }
 
 #[test]
-fn a_refusal_of_a_socks_proxy_is_told() {
+fn a_refusal_of_a_socks_proxy_is_reported() {
     let cases = [
         (
             ProxyProtocol::Socks5h,

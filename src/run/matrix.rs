@@ -23,13 +23,13 @@ struct Serving {
     clean: bool,
 }
 
-/// A server that streams one session, once, and then only answers looks.
+/// A server that streams one session, once, and then only answers polls.
 struct World<'s> {
     session: &'s Session,
     serving: &'s Serving,
     history: History,
     posts: Cell<u32>,
-    looks: Cell<u32>,
+    polls: Cell<u32>,
     /// The id that the start carried.
     own_id: RefCell<String>,
 }
@@ -53,7 +53,7 @@ impl Http for World<'_> {
             return Ok(response(session, 200, "text/event-stream", pieces));
         }
         assert_eq!(call.path, session.history_path("7"));
-        self.looks.set(self.looks.get() + 1);
+        self.polls.set(self.polls.get() + 1);
         let (status, body) = session.history(self.history);
         let pieces = vec![Ok(body.into_bytes())];
         Ok(response(session, status, "application/json", pieces))
@@ -83,25 +83,25 @@ fn response(
 struct Tally {
     cases: u64,
     posts: u64,
-    looks: u64,
+    polls: u64,
     by_kind: BTreeMap<&'static str, u64>,
     faults: Vec<String>,
 }
 
 impl Tally {
-    /// One serving of the session, with every history; with one if it turns out that nobody looks.
+    /// One serving of the session, with every history; with one if it turns out that nobody polls.
     fn serve(&mut self, session: &Session, fault: &str, serving: &Serving) {
         let served = serving.pieces.concat();
         let story = oracle::read_of(session, &served, serving.clean);
         for history in History::ALL {
-            let looks = self.looks;
+            let polls = self.polls;
             if let Err(wrong) = self.case(session, serving, &story, history) {
                 let end = if serving.clean { "ended" } else { "broken off" };
                 let name = session.name;
                 let fault = format!("{name}: {fault}, {end}, run {history:?}: {wrong}");
                 self.faults.push(fault);
             }
-            if self.looks == looks {
+            if self.polls == polls {
                 break;
             }
         }
@@ -123,7 +123,7 @@ impl Tally {
         story: &Story,
         history: History,
     ) -> Result<(), String> {
-        let (response, looks, own_id) = self.run(session, serving, history)?;
+        let (response, polls, own_id) = self.run(session, serving, history)?;
         let mut expected = oracle::expect(session, story, history);
         if expected.execute_id.is_empty() {
             expected.execute_id = own_id;
@@ -132,11 +132,11 @@ impl Tally {
             exit_code: response.exit_code(),
             execute_id: response.execute_id.clone(),
             output: response.output.plain().into_owned(),
-            looked: looks > 0,
+            polled: polls > 0,
             asks: response.interrupt.is_some(),
         };
         ensure(seen == expected, || format!("{seen:?} for {expected:?}"))?;
-        if seen.looked {
+        if seen.polled {
             return Ok(());
         }
         let messages = response.messages.iter();
@@ -146,7 +146,7 @@ impl Tally {
         ensure(lost == due, || format!("{lost} events lost for {due}"))
     }
 
-    /// One run of the program, and the promises that nothing excuses from. How often it looked, and
+    /// One run of the program, and the promises that nothing excuses from. How often it polled, and
     /// the id that it gave the run.
     fn run(
         &mut self,
@@ -159,17 +159,17 @@ impl Tally {
             serving,
             history,
             posts: Cell::default(),
-            looks: Cell::default(),
+            polls: Cell::default(),
             own_id: RefCell::default(),
         };
         let response = answer_of(&world);
-        let (posts, looks) = (world.posts.get(), world.looks.get());
+        let (posts, polls) = (world.posts.get(), world.polls.get());
         let kind = response
             .kind()
             .map_or("success", |kind| kind.label(Language::English));
         self.cases += 1;
         self.posts += u64::from(posts);
-        self.looks += u64::from(looks);
+        self.polls += u64::from(polls);
         *self.by_kind.entry(kind).or_default() += 1;
         let output = response.output.plain();
         ensure(posts == 1, || format!("{posts} POSTs"))?;
@@ -178,13 +178,13 @@ impl Tally {
             format!("Success with {output:?}")
         })?;
         drop(output);
-        Ok((response, looks, world.own_id.take()))
+        Ok((response, polls, world.own_id.take()))
     }
 
     fn add(&mut self, other: Self) {
         self.cases += other.cases;
         self.posts += other.posts;
-        self.looks += other.looks;
+        self.polls += other.polls;
         for (kind, count) in other.by_kind {
             *self.by_kind.entry(kind).or_default() += count;
         }
@@ -197,7 +197,7 @@ impl Tally {
         let Self {
             cases,
             posts,
-            looks,
+            polls,
             ..
         } = self;
         let kinds: Vec<_> = self
@@ -206,7 +206,7 @@ impl Tally {
             .map(|(kind, count)| format!("{count} {kind}"))
             .collect();
         let kinds = kinds.join(", ");
-        let line = format!("matrix: {cases} cases, {posts} POSTs, {looks} looks: {kinds}");
+        let line = format!("matrix: {cases} cases, {posts} POSTs, {polls} polls: {kinds}");
         writeln!(std::io::stderr(), "{line}").unwrap();
         let some = self
             .faults
@@ -293,7 +293,7 @@ fn a_session_without_a_fault_ends_as_it_was_recorded() {
             "{}",
             session.name
         );
-        assert_eq!(expected.looked, session.looks, "{}", session.name);
+        assert_eq!(expected.polled, session.polls, "{}", session.name);
         assert_eq!(expected.execute_id, session.execute_id, "{}", session.name);
     }
 }

@@ -119,7 +119,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// The id that a start carries, where one may: told and remembered before it is sent. What an
+    /// The id that a start carries, where one may: reported and remembered before it is sent. What an
     /// earlier process may have sent keeps its own, so that it can't be started twice.
     fn name_run(&mut self, mode: Mode, earlier: Option<OwnRun>) -> Option<OwnRun> {
         if !self.service().takes_run_ids() {

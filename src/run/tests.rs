@@ -1,5 +1,5 @@
 //! The ladder in a scripted world: every call must be in the script, in order, so "sent once" is
-//! proved; sleeping moves the clock, so a day of looking takes microseconds.
+//! proved; sleeping moves the clock, so a day of polling takes microseconds.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -67,7 +67,7 @@ fn background(status: u16, body: &str) -> Reply {
     reply("/v1/workflow/run", status, "application/json", body)
 }
 
-fn look(status: u16, body: &str) -> Reply {
+fn poll(status: u16, body: &str) -> Reply {
     let path = "/v1/workflows/7/run_histories/9";
     reply(path, status, "application/json", body)
 }
@@ -389,7 +389,7 @@ fn what_never_left_whole_but_was_answered_with_a_run_is_watched() {
         early
     };
     let named = early(r#"{"execute_id":"9","x"#);
-    run(vec![named, look(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![named, poll(200, SUCCEEDED)]).is(0, "9", "whole");
     run(vec![early(r#"{"interrupt_data":{"event_id""#)])
         .is(8, "", "")
         .says("cut of the script");
@@ -443,7 +443,7 @@ fn a_rate_refusal_that_only_speaks_of_a_run_is_not_sent_again() {
         r#"{"code":4009,"msg":"a"b","execute_id":"9"}"#,
     ] {
         let outcome = Case::new()
-            .for_ever(|| look(200, FORBIDDEN))
+            .for_ever(|| poll(200, FORBIDDEN))
             .answer(RUN, vec![refusal(429, body)]);
         assert_eq!(outcome.posts(), 1, "{body}");
         assert_ne!(outcome.response.exit_code(), 4, "{body}");
@@ -468,7 +468,7 @@ fn a_refusal_in_a_stream_goes_by_the_http_status_too() {
 }
 
 #[test]
-fn an_id_is_told_as_soon_as_an_event_tells_it() {
+fn an_id_is_reported_as_soon_as_an_event_names_it() {
     struct Impatient(Mutex<Option<String>>);
     impl Observer for Impatient {
         fn starting(&self) -> Result<(), Error> {
@@ -514,7 +514,7 @@ fn retry_after_is_obeyed_or_given_up_at_once() {
 }
 
 #[test]
-fn a_refusal_is_told_by_its_code() {
+fn a_refusal_is_shown_by_its_code() {
     for code in [4000, 4100, 4101, 4200, 6003, 700_012_006, 720_702_011] {
         let body = format!(r#"{{"code":{code},"msg":"Coze's words"}}"#);
         run(vec![refusal(200, &body)])
@@ -586,11 +586,11 @@ fn a_stream_that_is_lost_without_an_id_is_unknown_and_keeps_its_text() {
 fn a_stream_that_is_lost_with_an_id_is_watched() {
     let told = "id: 5\nevent: PING\ndata: {\"execute_id\":\"9\"}\n\n";
     let lost = || sse(&(end("so", 0, false) + told)).then_fails(Cause::Cut);
-    run(vec![lost(), look(200, SUCCEEDED)]).is(0, "9", "whole");
-    run(vec![lost(), look(200, FAILED)])
+    run(vec![lost(), poll(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![lost(), poll(200, FAILED)])
         .is(1, "9", "so")
         .says("broken (code 5000)");
-    run(vec![lost(), look(200, FORBIDDEN)])
+    run(vec![lost(), poll(200, FORBIDDEN)])
         .is(6, "9", "so")
         .says("listRunHistory");
 }
@@ -599,7 +599,7 @@ fn a_stream_that_is_lost_with_an_id_is_watched() {
 fn the_unfinished_last_line_is_a_way_back_too() {
     let cut = end("hi", 0, true)
         + "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\\u0026sp";
-    run(vec![sse(&cut).then_fails(Cause::Cut), look(200, SUCCEEDED)]).is(0, "9", "hi");
+    run(vec![sse(&cut).then_fails(Cause::Cut), poll(200, SUCCEEDED)]).is(0, "9", "hi");
     let half =
         end("hi", 0, true) + "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9";
     run(vec![sse(&half).then_fails(Cause::Cut)]).is(8, "", "hi");
@@ -609,7 +609,7 @@ fn the_unfinished_last_line_is_a_way_back_too() {
 fn the_unfinished_last_line_is_a_way_back_at_a_clean_end_as_well() {
     let cut = end("hi", 0, true)
         + "id: 1\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\\u0026sp";
-    run(vec![sse(&cut), look(200, SUCCEEDED)]).is(0, "9", "hi");
+    run(vec![sse(&cut), poll(200, SUCCEEDED)]).is(0, "9", "hi");
 }
 
 #[test]
@@ -627,12 +627,12 @@ fn a_stream_that_begins_with_a_blank_line_is_a_stream() {
 fn missing_text_is_fetched_from_the_history() {
     let gap = end("who", 0, false)
         + "id: 3\nevent: Done\ndata: {\"debug_url\":\"https://w/?execute_id=9\"}\n\n";
-    run(vec![sse(&gap), look(200, RUNNING), look(200, SUCCEEDED)]).is(0, "9", "whole");
-    run(vec![sse(&gap), look(200, FORBIDDEN)])
+    run(vec![sse(&gap), poll(200, RUNNING), poll(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![sse(&gap), poll(200, FORBIDDEN)])
         .is(8, "9", "who")
         .says("listRunHistory");
     let expired = r#"{"data":[{"execute_status":"Success","output":"{\"node_status\":\"{}\"}"}]}"#;
-    run(vec![sse(&gap), look(200, expired)]).is(8, "9", "who");
+    run(vec![sse(&gap), poll(200, expired)]).is(8, "9", "who");
     let no_id = end("who", 0, false) + "id: 3\nevent: Done\ndata: {}\n\n";
     run(vec![sse(&no_id)])
         .is(8, "", "who")
@@ -654,9 +654,9 @@ fn a_stream_above_the_limit_is_given_up() {
 fn a_background_run_is_started_once_and_watched() {
     let script = vec![
         background(200, STARTED),
-        look(200, RUNNING),
-        look(200, RUNNING),
-        look(200, SUCCEEDED),
+        poll(200, RUNNING),
+        poll(200, RUNNING),
+        poll(200, SUCCEEDED),
     ];
     let outcome = Case::new().answer(ASYNC, script).is(0, "9", "whole");
     assert_eq!(
@@ -691,9 +691,9 @@ fn a_background_start_without_an_id_is_unknown() {
 }
 
 #[test]
-fn a_watch_looks_at_once_and_then_ever_more_slowly() {
-    let mut script: Vec<_> = (0..8).map(|_| look(200, RUNNING)).collect();
-    script.push(look(200, SUCCEEDED));
+fn a_watch_polls_at_once_and_then_ever_more_slowly() {
+    let mut script: Vec<_> = (0..8).map(|_| poll(200, RUNNING)).collect();
+    script.push(poll(200, SUCCEEDED));
     let outcome = Case::new().answer(WATCH, script).is(0, "9", "whole");
     assert_eq!(
         outcome.slept,
@@ -702,16 +702,16 @@ fn a_watch_looks_at_once_and_then_ever_more_slowly() {
 }
 
 #[test]
-fn a_watch_that_does_not_wait_looks_once() {
+fn a_watch_that_does_not_wait_polls_once() {
     let watch = |reply| Case::new().no_wait().answer(WATCH, vec![reply]);
-    watch(look(200, RUNNING)).is(6, "9", "");
-    watch(look(200, SUCCEEDED)).is(0, "9", "whole");
-    watch(look(504, "<html>")).is(6, "9", "");
+    watch(poll(200, RUNNING)).is(6, "9", "");
+    watch(poll(200, SUCCEEDED)).is(0, "9", "whole");
+    watch(poll(504, "<html>")).is(6, "9", "");
 }
 
 #[test]
 fn a_day_of_watching_ends_at_the_deadline() {
-    let case = Case::new().timeout(86_400).for_ever(|| look(200, RUNNING));
+    let case = Case::new().timeout(86_400).for_ever(|| poll(200, RUNNING));
     let outcome = case.answer(WATCH, vec![]).is(6, "9", "");
     // Each pause is cut to whole milliseconds here.
     assert!((86_399_900..=86_400_000).contains(&outcome.slept.iter().sum::<u128>()));
@@ -723,7 +723,7 @@ fn a_day_of_watching_ends_at_the_deadline() {
 }
 
 #[test]
-fn looks_that_bring_nothing_are_given_up_after_ten_in_a_row() {
+fn polls_that_bring_nothing_are_given_up_after_ten_in_a_row() {
     let nothing: [(u16, &str); 5] = [
         (504, "<html>"),
         (429, ""),
@@ -732,18 +732,18 @@ fn looks_that_bring_nothing_are_given_up_after_ten_in_a_row() {
         (500, r#"{"code":5000}"#),
     ];
     for (status, body) in nothing {
-        let mut script: Vec<_> = (0..9).map(|_| look(status, body)).collect();
-        script.push(look(200, RUNNING));
-        script.extend((0..10).map(|_| look(status, body)));
+        let mut script: Vec<_> = (0..9).map(|_| poll(status, body)).collect();
+        script.push(poll(200, RUNNING));
+        script.extend((0..10).map(|_| poll(status, body)));
         Case::new().answer(WATCH, script).is(6, "9", "");
     }
 }
 
 #[test]
 fn a_run_that_is_not_there_may_be_there_in_a_moment_and_then_was_never_there() {
-    let absent = || look(200, r#"{"code":4314,"msg":"no such run"}"#);
+    let absent = || poll(200, r#"{"code":4314,"msg":"no such run"}"#);
     Case::new()
-        .answer(WATCH, vec![absent(), look(200, SUCCEEDED)])
+        .answer(WATCH, vec![absent(), poll(200, SUCCEEDED)])
         .is(0, "9", "whole");
     let ten = || (0..10).map(|_| absent());
     Case::new()
@@ -756,7 +756,7 @@ fn a_run_that_is_not_there_may_be_there_in_a_moment_and_then_was_never_there() {
 }
 
 #[test]
-fn network_trouble_while_looking_lasts_until_the_deadline() {
+fn network_trouble_while_polling_lasts_until_the_deadline() {
     let case = Case::new().timeout(300).for_ever(|| {
         no_answer(
             "/v1/workflows/7/run_histories/9",
@@ -774,17 +774,17 @@ fn network_trouble_while_looking_lasts_until_the_deadline() {
         )
     };
     Case::new()
-        .answer(WATCH, vec![back(), back(), look(200, SUCCEEDED)])
+        .answer(WATCH, vec![back(), back(), poll(200, SUCCEEDED)])
         .is(0, "9", "whole");
 }
 
 #[test]
-fn an_answer_that_is_cut_names_its_run_once_it_has_told_it() {
+fn an_answer_that_is_cut_names_its_run_once_it_has_named_it() {
     let told = STARTED.find('9').unwrap() + 2;
     for cut in 0..STARTED.len() {
         let started = background(200, &STARTED[..cut]).then_fails(Cause::Cut);
         let mut script = vec![started];
-        script.extend((cut >= told).then(|| look(200, SUCCEEDED)));
+        script.extend((cut >= told).then(|| poll(200, SUCCEEDED)));
         let outcome = Case::new().answer(ASYNC, script);
         match cut >= told {
             true => outcome.is(0, "9", "whole"),
@@ -797,15 +797,15 @@ fn an_answer_that_is_cut_names_its_run_once_it_has_told_it() {
 fn a_rate_refusal_that_is_cut_after_it_named_a_run_is_not_sent_again() {
     let named = r#"{"code":4009,"debug_url":"https://w/?execute_id=9","msg"#;
     let refused = refusal(429, named).then_fails(Cause::Cut);
-    run(vec![refused, look(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![refused, poll(200, SUCCEEDED)]).is(0, "9", "whole");
 }
 
 #[test]
-fn a_look_that_is_refused_refuses_a_watch_but_not_a_run() {
+fn a_poll_that_is_refused_refuses_a_watch_but_not_a_run() {
     Case::new()
-        .answer(WATCH, vec![look(200, FORBIDDEN)])
+        .answer(WATCH, vec![poll(200, FORBIDDEN)])
         .is(4, "9", "");
-    let script = vec![background(200, STARTED), look(200, FORBIDDEN)];
+    let script = vec![background(200, STARTED), poll(200, FORBIDDEN)];
     Case::new()
         .answer(ASYNC, script)
         .is(6, "9", "")
@@ -813,9 +813,9 @@ fn a_look_that_is_refused_refuses_a_watch_but_not_a_run() {
 }
 
 /// A poll of Coze Studio's history.
-fn studio_look(status: u16, body: &str) -> Reply {
+fn studio_poll(status: u16, body: &str) -> Reply {
     let path = "/v1/workflow/get_run_history?workflow_id=7&execute_id=9";
-    look(status, body).at(path).of_studio()
+    poll(status, body).at(path).of_studio()
 }
 
 /// The answer of Coze Studio to a path that it does not have.
@@ -829,7 +829,7 @@ fn studio_history(status: &str, output: &str) -> Reply {
     let body = format!(
         r#"{{"data":[{{"execute_id":9,"execute_status":"{status}","output":{output},"error_code":"305","error_msg":"boom"}}]}}"#
     );
-    studio_look(200, &body)
+    studio_poll(200, &body)
 }
 
 #[test]
@@ -844,7 +844,7 @@ fn coze_studio_is_found_out_once_by_the_log_id_of_an_answer() {
     let second = Case::new().observed(&[WATCH, WATCH], script, &Notes::default());
     assert_eq!(second.calls.len(), 4);
     second.is(0, "9", r#"{"output":"plain"}"#);
-    let cloud = look(401, r#"{"code":401,"msg":"no"}"#);
+    let cloud = poll(401, r#"{"code":401,"msg":"no"}"#);
     Case::new().answer(WATCH, vec![cloud]).is(4, "9", "");
 }
 
@@ -859,7 +859,7 @@ fn coze_studios_done_is_confirmed_by_its_history() {
     answered(studio_history("Fail", ""))
         .is(1, "9", "hi")
         .says("boom (code 305)");
-    answered(studio_look(401, r#"{"code":700012006,"msg":"bad"}"#)).is(8, "9", "hi");
+    answered(studio_poll(401, r#"{"code":700012006,"msg":"bad"}"#)).is(8, "9", "hi");
     // An older one has no history: the stream's own proof has to do.
     answered(no_such_path(
         "/v1/workflow/get_run_history?workflow_id=7&execute_id=9",
@@ -955,7 +955,7 @@ fn an_error_that_is_plain_text_is_a_stream_that_broke() {
     let told = "id: 0\nevent: PING\ndata: {\"execute_id\":\"9\"}\n\n";
     let script = vec![
         sse(&format!("{told}event: error\ndata: EOF\n\n")),
-        look(200, SUCCEEDED),
+        poll(200, SUCCEEDED),
     ];
     run(script).is(0, "9", "whole");
 }
@@ -980,17 +980,17 @@ fn a_done_that_cannot_be_understood_proves_nothing() {
 #[test]
 fn trimmed_output_nodes_are_fetched_but_the_end_text_cannot_be() {
     let node = || {
-        look(200, r#"{"code":0,"data":{"node_output":"long"}}"#)
+        poll(200, r#"{"code":0,"data":{"node_output":"long"}}"#)
             .at("/v1/workflows/7/run_histories/9/execute_nodes/u1")
     };
     let trimmed = r#"{"data":[{"execute_status":"Success","is_output_trimmed":true,"output":"{\"Output\":\"cut\",\"node_status\":\"{}\"}","node_execute_status":{"输出":{"node_execute_uuid":"u1"}}}]}"#;
     let outcome = Case::new()
-        .answer(WATCH, vec![look(200, trimmed), node()])
+        .answer(WATCH, vec![poll(200, trimmed), node()])
         .is(8, "9", "");
     assert_eq!(outcome.response.messages[0].content.plain(), "long");
     let told = "id: 5\nevent: PING\ndata: {\"execute_id\":\"9\"}\n\n";
     let lost = sse(&(end("all", 0, true) + told)).then_fails(Cause::Cut);
-    run(vec![lost, look(200, trimmed), node()]).is(0, "9", "all");
+    run(vec![lost, poll(200, trimmed), node()]).is(0, "9", "all");
 }
 
 #[test]
@@ -1008,14 +1008,14 @@ fn a_resume_that_is_lost_is_watched_by_the_run_it_names() {
     let lost = no_answer("/v1/workflow/stream_resume", Reach::MaybeSent, Cause::Cut);
     let script = vec![
         lost,
-        look(200, interrupted),
-        look(200, interrupted),
-        look(200, SUCCEEDED),
+        poll(200, interrupted),
+        poll(200, interrupted),
+        poll(200, SUCCEEDED),
     ];
     Case::new().answer(RESUME, script).is(0, "9", "whole");
     let lost = no_answer("/v1/workflow/stream_resume", Reach::MaybeSent, Cause::Cut);
     let mut script = vec![lost];
-    script.extend((0..11).map(|_| look(200, interrupted)));
+    script.extend((0..11).map(|_| poll(200, interrupted)));
     Case::new().answer(RESUME, script).is(7, "9", "");
 }
 
@@ -1043,7 +1043,7 @@ fn a_resume_whose_error_names_the_run_is_failed_and_not_sent_again() {
 #[test]
 fn a_background_resume_is_watched_and_may_meet_the_next_question() {
     let resume = |body| background(200, body).at("/v1/workflows/resume");
-    let script = vec![resume(STARTED), look(200, SUCCEEDED)];
+    let script = vec![resume(STARTED), poll(200, SUCCEEDED)];
     Case::new().answer(RESUME_ASYNC, script).is(0, "9", "whole");
     let next = r#"{"code":0,"execute_id":"9","interrupt_data":{"event_id":"9/2","type":2}}"#;
     let outcome = Case::new()
@@ -1112,20 +1112,20 @@ fn whatever_is_cut_or_said_behind_an_error_keeps_it_from_being_sent_again() {
     }
     run(vec![sse(error(4009).trim_end())]).is(8, "", "");
     run(vec![sse(error(4000).trim_end())]).is(4, "", "");
-    // What stands behind a Done is no part of it.
+    // What comes after a Done is no part of it.
     let done = "event: Done\ndata: {}\n\n\n: bye";
     run(vec![sse(&(error(4000) + done))]).is(4, "", "");
-    // Right behind it, only a clean end proves that nothing follows.
+    // Right after it, only a clean end proves that nothing follows.
     run(vec![sse(&error(4009)).then_fails(Cause::Cut)]).is(8, "", "");
     run(vec![sse(&error(4000)).then_fails(Cause::Cut)]).is(4, "", "");
-    for behind in [
+    for after in [
         r#"Done|{"data":{"execute_id":"9"}}"#,
         r#"Done|{"debug_url":"https://w/?execute_id=%37"}"#,
         r#"Interrupt|{"interrupt_data":{"event_id":"abc"}}"#,
         r#"Message|{"content":"a","node_title":"End"}"#,
         "PING|{}",
     ] {
-        let (name, data) = behind.split_once('|').unwrap();
+        let (name, data) = after.split_once('|').unwrap();
         let event = format!("id: 1\nevent: {name}\ndata: {data}\n\n");
         run(vec![sse(&(error(4009) + &event))]).is(1, "", "");
     }
@@ -1147,7 +1147,7 @@ fn an_event_without_data_is_before_an_error_too() {
 fn a_long_answer_names_its_run_at_its_end() {
     let long = "x".repeat(3 << 20);
     let answer = format!(r#"{{"code":0,"data":"{long}","execute_id":"9"}}"#);
-    run(vec![refusal(200, &answer), look(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![refusal(200, &answer), poll(200, SUCCEEDED)]).is(0, "9", "whole");
 }
 
 #[test]
@@ -1177,7 +1177,7 @@ fn any_event_names_the_run_although_its_json_is_broken() {
         let event = format!("id: 0\nevent: {name}\ndata: {{\"execute_id\":\"9\",\"a\":\n\n");
         let outcome = run(vec![
             sse(&event).then_fails(Cause::Cut),
-            look(200, SUCCEEDED),
+            poll(200, SUCCEEDED),
         ]);
         outcome.is(0, "9", "whole");
     }
@@ -1189,7 +1189,7 @@ fn a_text_in_a_ping_or_a_done_was_a_messages_whose_end_was_lost() {
     let ping = format!("id: 0\nevent: PING\ndata: {text}\n\nid: 1\nevent: Done\ndata: {{}}\n\n");
     let done = format!("id: 0\nevent: Done\ndata: {text}\n\n");
     for stream in [ping, done] {
-        run(vec![sse(&stream), look(200, SUCCEEDED)]).is(0, "9", "whole");
+        run(vec![sse(&stream), poll(200, SUCCEEDED)]).is(0, "9", "whole");
     }
 }
 
@@ -1204,7 +1204,7 @@ fn a_refusal_that_was_cut_proves_nothing() {
     run(vec![refusal(429, "").then_fails(Cause::Cut)]).is(8, "", "");
     run(vec![refusal(429, &format!("\u{feff}{begun}"))]).is(8, "", "");
     let named = r#"{"code":4009,"debug_url":"https://w/?execute_id=9&workfl"#;
-    run(vec![refusal(429, named), look(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![refusal(429, named), poll(200, SUCCEEDED)]).is(0, "9", "whole");
 }
 
 #[test]
@@ -1310,7 +1310,7 @@ fn an_id_is_found_inside_the_data_of_an_answer() {
     let refused = r#"{"code":4000,"data":{"execute_id":"9"}}"#;
     run(vec![refusal(200, refused)]).is(1, "9", "");
     let started = background(200, r#"{"code":0,"data":{"execute_id":"9"}}"#);
-    let script = vec![started, look(200, SUCCEEDED)];
+    let script = vec![started, poll(200, SUCCEEDED)];
     Case::new().answer(ASYNC, script).is(0, "9", "whole");
 }
 
@@ -1372,10 +1372,10 @@ fn a_run_is_named_by_its_interrupt_however_the_rest_of_it_is() {
         ),
     ] {
         let event = format!("id: 0\nevent: {name}\ndata: {data}\n\n");
-        run(vec![sse(&event), look(200, SUCCEEDED)]).is(0, "9", "whole");
+        run(vec![sse(&event), poll(200, SUCCEEDED)]).is(0, "9", "whole");
     }
     let cut = "id: 0\nevent: Interrupt\ndata: {\"interrupt_data\":{\"event_id\":\"9\\/27";
-    run(vec![sse(cut).then_fails(Cause::Cut), look(200, SUCCEEDED)]).is(0, "9", "whole");
+    run(vec![sse(cut).then_fails(Cause::Cut), poll(200, SUCCEEDED)]).is(0, "9", "whole");
 }
 
 #[test]
@@ -1385,24 +1385,24 @@ fn after_a_broken_end_the_run_may_still_be_named() {
         "event: Done\ndata: {\"debug_url\":\n\n",
     ] {
         let stream = format!("{broken}{DONE}");
-        run(vec![sse(&stream), look(200, SUCCEEDED)]).is(0, "9", "whole");
+        run(vec![sse(&stream), poll(200, SUCCEEDED)]).is(0, "9", "whole");
     }
 }
 
 #[test]
 fn a_run_that_was_seen_is_not_said_to_be_absent() {
-    let absent = || look(200, r#"{"code":4314,"msg":"no such run"}"#);
-    let mut script = vec![look(200, RUNNING)];
+    let absent = || poll(200, r#"{"code":4314,"msg":"no such run"}"#);
+    let mut script = vec![poll(200, RUNNING)];
     script.extend((0..10).map(|_| absent()));
     Case::new().answer(WATCH, script).is(6, "9", "");
-    let mut script: Vec<_> = (0..9).map(|_| look(503, "<html>")).collect();
+    let mut script: Vec<_> = (0..9).map(|_| poll(503, "<html>")).collect();
     script.push(absent());
     Case::new().answer(WATCH, script).is(6, "9", "");
 }
 
 #[test]
 fn a_history_above_the_limit_is_unknown_and_not_fetched_again() {
-    let mut huge = look(200, "");
+    let mut huge = poll(200, "");
     let piece = vec![b'x'; 16 << 20];
     huge.pieces = (0..17).map(|_| Ok(piece.clone())).collect();
     Case::new()
@@ -1446,7 +1446,7 @@ fn lost_start() -> Reply {
 }
 
 #[test]
-fn a_start_carries_an_id_of_ours_that_is_told_before_it_is_sent() {
+fn a_start_carries_an_id_of_ours_that_is_reported_before_it_is_sent() {
     let script = vec![accepted(), task("running"), task("completed")];
     let outcome = Case::of_project(false).answer(IN_BACKGROUND, script);
     let outcome = outcome.is(0, OWN, r#"{"n": 3.0}"#);
@@ -1508,7 +1508,7 @@ fn where_a_404_cannot_be_trusted_it_is_looked_for_ten_times_and_unknown() {
 }
 
 #[test]
-fn what_may_have_arrived_is_never_called_not_started_whatever_the_next_try_is_told() {
+fn what_may_have_arrived_is_never_called_not_started_whatever_the_next_try_is_reported() {
     let no_way = || no_answer("/async_run", Reach::NotSent, Cause::Connect);
     let refused = || async_run(400, r#"{"detail":"Invalid JSON format"}"#);
     let busy = || async_run(429, "");
@@ -1641,7 +1641,7 @@ fn a_lost_stream_is_not_asked_for_and_never_sent_again() {
 }
 
 #[test]
-fn a_look_that_is_refused_leaves_a_lost_start_unknown() {
+fn a_poll_that_is_refused_leaves_a_lost_start_unknown() {
     let refused = reply(TASK, 401, "application/json", r#"{"msg":"no"}"#);
     let outcome = Case::of_project(true).answer(IN_BACKGROUND, vec![lost_start(), refused]);
     outcome.is(8, OWN, "").says("look at Coze before");

@@ -86,9 +86,9 @@ impl Service for Site {
         let answer = Entries::parse(&text).unwrap_or_default();
         let fault = answer.object("error");
         let said = |otherwise: &str| {
-            let told = fault.text("message").or(answer.text("detail"));
-            let told = told.or(answer.text("msg")).unwrap_or(otherwise.into());
-            Said::ours(told).with_code(fault.value("code"))
+            let words = fault.text("message").or(answer.text("detail"));
+            let words = words.or(answer.text("msg")).unwrap_or(otherwise.into());
+            Said::ours(words).with_code(fault.value("code"))
         };
         let failed = |otherwise| Poll::Failed(Record::default(), said(otherwise));
         let is_ours = answer.text("task_id").as_deref() == Some(run.execute_id());

@@ -18,13 +18,13 @@ const NO_PERMISSION: &[u8] = include_bytes!("../../tests/wire/envelope_4101.json
 const BAD_TOKEN: &[u8] = include_bytes!("../../tests/wire/envelope_700012006_http401.json");
 
 /// A poll of the run of `VARIABLES`.
-fn looked(service: ServiceName, status: u16, body: &[u8]) -> Poll {
+fn read_poll(service: ServiceName, status: u16, body: &[u8]) -> Poll {
     let run = RunRef::new(Some("7"), "7535298640308535332", None).unwrap();
     service.service().read_poll(&run, status, true, body)
 }
 
 fn coze(body: &str) -> Poll {
-    looked(ServiceName::Coze, 200, body.as_bytes())
+    read_poll(ServiceName::Coze, 200, body.as_bytes())
 }
 
 /// A history of one record with these fields.
@@ -48,7 +48,7 @@ fn output(text: &str) -> String {
 
 #[track_caller]
 fn has_no_output(body: &[u8]) {
-    match looked(ServiceName::Coze, 200, body) {
+    match read_poll(ServiceName::Coze, 200, body) {
         Poll::Success(record) => assert_eq!(record.output, None),
         other => panic!("{other:?}"),
     }
@@ -60,7 +60,7 @@ fn what_is_not_what_was_said_is_no_output() {
         br#"{"code":0,"data":[{"execute_status":"Success","output":"{\"Output\":\"caf*\"}"}]}"#
             .to_vec();
     assert!(matches!(
-        looked(ServiceName::Coze, 200, &body),
+        read_poll(ServiceName::Coze, 200, &body),
         Poll::Success(Record {
             output: Some(_),
             ..
@@ -90,7 +90,7 @@ fn a_wrapper_that_is_cut_or_says_two_things_is_no_output() {
 
 #[test]
 fn variables_come_out_as_the_stream_gives_them() {
-    let record = success(looked(ServiceName::Coze, 200, VARIABLES));
+    let record = success(read_poll(ServiceName::Coze, 200, VARIABLES));
     let output = record.output.unwrap();
     assert!(
         output
@@ -106,7 +106,7 @@ fn variables_come_out_as_the_stream_gives_them() {
 
 #[test]
 fn a_text_mode_result_is_unwrapped() {
-    let record = success(looked(ServiceName::Coze, 200, TEXT_MODE));
+    let record = success(read_poll(ServiceName::Coze, 200, TEXT_MODE));
     assert_eq!(
         record.output.as_ref().map(Text::plain).as_deref(),
         Some("来找姐姐有什么事呀")
@@ -185,7 +185,7 @@ fn a_broken_wrapper_or_text_is_not_taken_for_the_result() {
 #[test]
 fn a_body_that_is_no_json_but_says_running_is_running() {
     assert!(matches!(
-        looked(ServiceName::Coze, 200, INVALID),
+        read_poll(ServiceName::Coze, 200, INVALID),
         Poll::Running(_)
     ));
     assert!(matches!(
@@ -218,7 +218,7 @@ fn failures_give_the_code_and_the_words() {
 
 #[test]
 fn studios_history_is_taken_unwrapped_with_its_numeric_ids() {
-    let record = success(looked(ServiceName::Studio, 200, STUDIO));
+    let record = success(read_poll(ServiceName::Studio, 200, STUDIO));
     assert_eq!(
         record.output.as_ref().map(Text::plain).as_deref(),
         Some(r#"{"output":"hello"}"#)
@@ -228,7 +228,7 @@ fn studios_history_is_taken_unwrapped_with_its_numeric_ids() {
         record.logid.as_deref(),
         Some("1f0f8f7a-0000-4000-8000-000000000000")
     );
-    let unset = looked(
+    let unset = read_poll(
         ServiceName::Studio,
         200,
         br#"{"data":[{"execute_status":"<UNSET>"}]}"#,
@@ -237,8 +237,8 @@ fn studios_history_is_taken_unwrapped_with_its_numeric_ids() {
 }
 
 #[test]
-fn a_server_without_a_history_is_told_from_one_that_refuses() {
-    let polled = |service, status, body| looked(service, status, body);
+fn a_server_without_a_history_is_distinguished_from_one_that_refuses() {
+    let polled = |service, status, body| read_poll(service, status, body);
     let page: &[u8] = b"404 page not found";
     for (service, status, body) in [
         (ServiceName::Coze, 404, page),
@@ -273,7 +273,7 @@ fn an_unsigned_answer_does_not_say_that_coze_studio_has_no_history() {
 fn what_is_no_map_is_no_output_of_coze_studio() {
     for output in [r#"{\"output\":\"x"#, "", "plain"] {
         let body = format!(r#"{{"data":[{{"execute_status":"Success","output":"{output}"}}]}}"#);
-        let record = success(looked(ServiceName::Studio, 200, body.as_bytes()));
+        let record = success(read_poll(ServiceName::Studio, 200, body.as_bytes()));
         assert_eq!(record.output, None, "{output}");
     }
 }
@@ -293,7 +293,7 @@ fn each_service_says_in_its_own_way_that_there_is_no_such_run() {
     ] {
         let absent = |code| {
             let body = format!(r#"{{"code":{code},"msg":"x"}}"#);
-            matches!(looked(service, 200, body.as_bytes()), Poll::Absent(_))
+            matches!(read_poll(service, 200, body.as_bytes()), Poll::Absent(_))
         };
         assert!(absent(code) && !absent(other), "{service:?}");
     }
@@ -302,7 +302,7 @@ fn each_service_says_in_its_own_way_that_there_is_no_such_run() {
 #[test]
 fn coze_studios_tokens_are_its_usage() {
     let body = br#"{"data":[{"execute_id":1,"execute_status":"Success","output":"{}","token":7}]}"#;
-    let record = success(looked(ServiceName::Studio, 200, body));
+    let record = success(read_poll(ServiceName::Studio, 200, body));
     assert_eq!(record.usage.unwrap().get(), r#"{"token_count":7}"#);
 }
 
@@ -321,8 +321,9 @@ fn a_run_in_the_foreground_is_resumed_like_one_in_the_background() {
 
 #[test]
 fn what_may_pass_is_unclear_and_what_will_not_is_refused() {
-    let unclear =
-        |status, body: &[u8]| matches!(looked(ServiceName::Coze, status, body), Poll::Unclear(_));
+    let unclear = |status, body: &[u8]| {
+        matches!(read_poll(ServiceName::Coze, status, body), Poll::Unclear(_))
+    };
     assert!(unclear(504, GATEWAY));
     assert!(unclear(429, b"slow down"));
     assert!(unclear(500, br#"{"code":5000,"msg":"x"}"#));
@@ -330,7 +331,7 @@ fn what_may_pass_is_unclear_and_what_will_not_is_refused() {
     assert!(unclear(200, b""));
     assert!(!unclear(403, b"<html>"));
     assert!(matches!(
-        looked(ServiceName::Coze, 200, NO_PERMISSION),
+        read_poll(ServiceName::Coze, 200, NO_PERMISSION),
         Poll::Refused(said) if said.number() == Some(4101)
     ));
 }
@@ -388,7 +389,7 @@ fn a_record_of_another_run_is_passed_over() {
         (&r#"["7535298640308535332","Success","x"]"#.to_owned(), None),
     ] {
         let body = format!(r#"{{"code":0,"data":[{records}]}}"#);
-        match looked(ServiceName::Coze, 200, body.as_bytes()) {
+        match read_poll(ServiceName::Coze, 200, body.as_bytes()) {
             Poll::Success(record) => {
                 assert_eq!(record.output.unwrap().plain(), output.unwrap());
             }
@@ -494,7 +495,7 @@ fn a_task_of_a_project_tells_what_became_of_the_run_byte_for_byte() {
 }
 
 #[test]
-fn every_end_of_a_task_is_told_and_anything_else_is_looked_at_again() {
+fn every_end_of_a_task_is_reported_and_anything_else_is_polled_again() {
     let of = |fields: &str| polled("t", 200, &format!(r#"{{"task_id":"t",{fields}}}"#));
     for (word, message) in [
         ("cancelled", "the run was cancelled"),
@@ -676,7 +677,7 @@ fn only_a_whole_result_ends_a_stream_of_a_project_well() {
 }
 
 #[test]
-fn what_a_project_takes_is_told_by_json_schema() {
+fn what_a_project_takes_is_known_by_json_schema() {
     use crate::coze::description;
 
     let (status, body) = recorded("GET /graph_parameter");

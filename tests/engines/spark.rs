@@ -1,5 +1,5 @@
 //! Spark: partitions piped through the program, in local mode; one is killed and repeated. A speculative
-//! copy needs a second host, so every row stands in two partitions that run at the same time instead.
+//! copy needs a second host, so every row is in two partitions that run at the same time instead.
 
 use std::fs;
 use std::path::Path;

@@ -234,7 +234,7 @@ wait $program"#
         write!(
             sum,
             ", none twice; {} starts sent, {} looks",
-            counts.run, counts.looks
+            counts.run, counts.polls
         )
         .unwrap();
         writeln!(sum, ", {} programs killed", self.killed()).unwrap();

@@ -50,7 +50,7 @@ fn starts_nothing(coze: &Coze) {
         counts.stream_resume,
         counts.resume,
         counts.uploads,
-        counts.looks,
+        counts.polls,
     ];
     assert_eq!(posts, [0; 6]);
 }
@@ -205,7 +205,7 @@ fn a_missing_permission_is_named_in_both_languages() {
 }
 
 #[test]
-fn a_chinese_reader_is_told_in_chinese() {
+fn a_chinese_reader_is_reported_in_chinese() {
     let coze = Coze::start(Options::default());
     let program = Program::at(&coze.url()).env("LANG", CHINESE).arg("--check");
     let report = program.run(typed("{}")).responses().remove(0);

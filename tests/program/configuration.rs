@@ -380,7 +380,7 @@ fn a_ca_file_without_certificates_is_a_bad_configuration() {
 }
 
 #[test]
-fn without_https_no_certificate_is_looked_at() {
+fn without_https_no_certificate_is_checked() {
     let server = Server::start(vec![stream_run().sse(HELLO)]);
     let program = Program::at(&server.url()).args(&["--cacert", "none.pem"]);
     let program = program.env("COZE_CA_FILE", "missing");

@@ -6,8 +6,8 @@ use crate::support::program::Program;
 use crate::support::server::{Exchange, Server};
 use crate::support::tls::Authority;
 use crate::{
-    HELLO, HISTORY, RUN, SAID_HELLO, background_run, done, event, look, message, nowhere, play,
-    play_with, stream_run,
+    HELLO, HISTORY, RUN, SAID_HELLO, background_run, done, event, message, nowhere, play,
+    play_with, poll, stream_run,
 };
 
 // Nothing was started: it may be run again.
@@ -113,7 +113,7 @@ fn a_bad_token_is_refused() {
 }
 
 #[test]
-fn the_log_id_is_told_for_coze_s_support() {
+fn the_log_id_is_reported_for_coze_s_support() {
     let answer = stream_run().header("X-Tt-Logid", "L1");
     let ended = play(vec![answer.json(200, r#"{"code":4000,"msg":"parameter"}"#)]);
     let response = &ended.responses()[0];
@@ -215,7 +215,7 @@ fn a_gateway_s_page_is_unknown() {
 }
 
 #[test]
-fn a_timeout_that_the_server_tells_is_unknown() {
+fn a_timeout_that_the_server_reports_is_unknown() {
     let ended = play(vec![stream_run().answer(408, "text/html", "")]);
     ended.is_error(8, &unknown("HTTP 408, and the body is not Coze's"));
 }
@@ -294,9 +294,9 @@ fn a_deadline_in_the_stream_is_unknown() {
 }
 
 #[test]
-fn a_cut_in_the_middle_of_done_still_tells_the_run_to_watch() {
+fn a_cut_in_the_middle_of_done_still_names_the_run_to_watch() {
     let cut = HELLO.trim_end_matches("}\n\n");
-    play(vec![stream_run().sse(cut).fin(), look().json(200, HISTORY)]).is(0, SAID_HELLO, "");
+    play(vec![stream_run().sse(cut).fin(), poll().json(200, HISTORY)]).is(0, SAID_HELLO, "");
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn a_cut_stream_whose_run_is_known_is_watched() {
     let ping = event(0, "PING", r#"{"execute_id":"9"}"#);
     let ended = play(vec![
         stream_run().sse(ping).fin(),
-        look().json(200, HISTORY),
+        poll().json(200, HISTORY),
     ]);
     ended.is(0, SAID_HELLO, "");
 }
@@ -312,14 +312,14 @@ fn a_cut_stream_whose_run_is_known_is_watched() {
 #[test]
 fn text_that_is_missing_is_fetched_from_the_history() {
     let gap = message(0, "h") + &message(2, "llo") + &done(3);
-    play(vec![stream_run().sse(gap), look().json(200, HISTORY)]).is(0, SAID_HELLO, "");
+    play(vec![stream_run().sse(gap), poll().json(200, HISTORY)]).is(0, SAID_HELLO, "");
 }
 
 #[test]
 fn text_that_is_missing_and_cannot_be_had_is_unknown() {
     let gap = message(0, "h") + &message(2, "llo") + &done(3);
     let refusal = include_str!("../wire/envelope_4101.json");
-    let ended = play(vec![stream_run().sse(gap), look().json(200, refusal)]);
+    let ended = play(vec![stream_run().sse(gap), poll().json(200, refusal)]);
     let response = &ended.responses()[0];
     assert_eq!(
         (&response["status"], &response["execute_id"]),

@@ -631,7 +631,7 @@ fn parameters_without_a_workflow_are_refused() {
 }
 
 #[test]
-fn a_mistake_is_told_in_the_form_that_was_asked_for() {
+fn a_mistake_is_reported_in_the_form_that_was_asked_for() {
     let program = |option: &str| Program::bare().args(&[option, "-workflow", "7"]);
     let error = r#"{"kind":"usage","message":"unknown option -workflow","hint":"did you mean --workflow?"}"#;
     let response = format!(

@@ -35,7 +35,7 @@ fn a_stream_of_64_mb_in_small_messages_takes_little_more_than_its_text() {
 }
 
 #[test]
-fn one_message_of_20_mb_is_told() {
+fn one_message_of_20_mb_is_reported() {
     let text = "好".repeat(20_000_000 / 3);
     let stream = message(0, &text) + &done(1);
     let server = Server::start(vec![stream_run().sse(stream)]);
@@ -48,7 +48,7 @@ fn one_message_of_20_mb_is_told() {
 }
 
 #[test]
-fn a_large_message_is_told_where_address_space_is_rationed() {
+fn a_large_message_is_reported_where_address_space_is_rationed() {
     let text = "好".repeat(1_000_000);
     let stream = message(0, &text) + &done(1);
     let server = Server::start(vec![stream_run().sse(stream)]);

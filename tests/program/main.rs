@@ -47,7 +47,7 @@ fn background_run() -> Exchange {
     Exchange::post("/v1/workflow/run")
 }
 
-fn look() -> Exchange {
+fn poll() -> Exchange {
     Exchange::get("/v1/workflows/7/run_histories/9")
 }
 

@@ -9,11 +9,11 @@ use std::sync::mpsc::channel;
 use crate::support::program::{KEY, Program};
 use crate::support::server::{Exchange, Server};
 use crate::{
-    HELLO, HISTORY, RUN, SAID_HELLO, SUBMITTED, background_run, done, event, look, message,
-    nowhere, play, play_with, stream_run,
+    HELLO, HISTORY, RUN, SAID_HELLO, SUBMITTED, background_run, done, event, message, nowhere,
+    play, play_with, poll, stream_run,
 };
 
-/// What a response that stands on standard error is followed by.
+/// What a response that is on standard error is followed by.
 const STANDS_ABOVE: &str =
     "coze-workflow: io: standard output cannot be written; the response is on the line above";
 
@@ -113,7 +113,7 @@ fn the_journal_keeps_the_whole_answer_whatever_part_of_it_is_got() {
 }
 
 #[test]
-fn events_are_told_as_they_come_and_the_response_last() {
+fn events_are_reported_as_they_come_and_the_response_last() {
     let (told, gate) = channel();
     let rest = event(1, "note", "two\ndata: lines") + "event: Done\ndata: {}\n\n";
     let server = Server::start(vec![
@@ -292,7 +292,7 @@ fn without_success_the_old_file_stays_and_nothing_else_is_left() {
 }
 
 #[test]
-fn a_file_that_cannot_be_made_is_told_before_anything_is_sent() {
+fn a_file_that_cannot_be_made_is_reported_before_anything_is_sent() {
     let program = Program::at(&nowhere()).args(&["-o", "missing/out"]);
     let error = r#"{"kind":"usage","message":"cannot write missing/out: No such file or directory (os error 2)","hint":"-o needs a file in a directory that can be written"}"#;
     let response = format!(
@@ -361,7 +361,7 @@ fn a_broken_pipe_does_not_end_a_background_run_s_watch() {
     drop(reader);
     let script = vec![
         background_run().json(200, SUBMITTED),
-        look().json(200, HISTORY),
+        poll().json(200, HISTORY),
     ];
     let server = Server::start(script);
     let program = Program::at(&server.url())
@@ -373,7 +373,7 @@ fn a_broken_pipe_does_not_end_a_background_run_s_watch() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_the_response_is_on_standard_error() {
+fn a_full_disk_is_reported_and_the_response_is_on_standard_error() {
     let full = || File::options().write(true).open("/dev/full").unwrap();
     for (arguments, answer) in [(&[][..], HELLO), (&["-r"], HELLO)] {
         let server = Server::start(vec![stream_run().sse(answer)]);

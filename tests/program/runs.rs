@@ -7,7 +7,7 @@ use crate::support::coze::{self, Coze, Options, Site};
 use crate::support::program::Program;
 use crate::support::server::{Exchange, Server};
 use crate::{
-    HELLO, HISTORY, RUN, SAID_HELLO, SUBMITTED, background_run, event, look, play, play_with,
+    HELLO, HISTORY, RUN, SAID_HELLO, SUBMITTED, background_run, event, play, play_with, poll,
     stream_run,
 };
 
@@ -23,7 +23,7 @@ fn a_run_is_one_post_and_one_response() {
 }
 
 #[test]
-fn all_that_coze_says_is_told_on_one_line() {
+fn all_that_coze_says_is_reported_on_one_line() {
     let stream = include_str!("../wire/doc_stream_messages_done.sse");
     play(vec![stream_run().header("X-Tt-Logid", "L1").sse(stream)]).is(
         0,
@@ -72,7 +72,7 @@ fn pings_are_no_messages_but_use_up_ids() {
 // In the background.
 
 #[test]
-fn a_background_run_tells_its_id_the_moment_it_is_known() {
+fn a_background_run_reports_its_id_the_moment_it_is_known() {
     let (told, gate) = channel();
     let script = vec![
         background_run()
@@ -94,7 +94,7 @@ fn a_background_run_tells_its_id_the_moment_it_is_known() {
 fn is_async_in_the_request_is_the_same_and_quiet_is_quiet() {
     let script = vec![
         background_run().json(200, SUBMITTED),
-        look().json(200, HISTORY),
+        poll().json(200, HISTORY),
     ];
     let server = Server::start(script);
     let program = Program::at(&server.url()).arg("-q");
@@ -117,25 +117,25 @@ fn a_run_that_is_not_waited_for_is_running() {
 }
 
 #[test]
-fn a_look_in_invalid_json_that_says_running_is_looked_at_again() {
+fn a_poll_in_invalid_json_that_says_running_is_polled_again() {
     let invalid = include_str!("../wire/cozecn_run_histories_running_INVALID_JSON.json");
     let script = vec![
         background_run().json(200, SUBMITTED),
-        look().json(200, invalid),
-        look().answer(502, "text/html", "<html>"),
-        look().json(200, r#"{"code":4314,"msg":"no such run"}"#),
-        look().json(200, r#"{"code":0,"data":[]}"#),
-        look().hangs_up(),
-        look().json(200, HISTORY),
+        poll().json(200, invalid),
+        poll().answer(502, "text/html", "<html>"),
+        poll().json(200, r#"{"code":4314,"msg":"no such run"}"#),
+        poll().json(200, r#"{"code":0,"data":[]}"#),
+        poll().hangs_up(),
+        poll().json(200, HISTORY),
     ];
     let ended = play_with(&["--async", "-q", "--poll-interval", "0.01"], script);
     ended.is(0, SAID_HELLO, "");
 }
 
 #[test]
-fn looking_that_fails_ten_times_in_a_row_leaves_the_run_running() {
+fn polling_that_fails_ten_times_in_a_row_leaves_the_run_running() {
     let mut script = vec![background_run().json(200, SUBMITTED)];
-    script.extend((0..10).map(|_| look().answer(502, "text/html", "<html>")));
+    script.extend((0..10).map(|_| poll().answer(502, "text/html", "<html>")));
     let ended = play_with(&["--async", "-q", "--poll-interval", "0.01"], script);
     let response = &ended.responses()[0];
     assert_eq!((ended.code, &response["execute_id"]), (6, &"9".into()));
@@ -147,7 +147,7 @@ fn looking_that_fails_ten_times_in_a_row_leaves_the_run_running() {
 
 #[test]
 fn a_deadline_while_watching_leaves_the_run_running() {
-    let script = vec![background_run().json(200, SUBMITTED), look().silent()];
+    let script = vec![background_run().json(200, SUBMITTED), poll().silent()];
     let arguments = [
         "--async",
         "-q",
@@ -164,11 +164,11 @@ fn a_deadline_while_watching_leaves_the_run_running() {
 }
 
 #[test]
-fn a_token_that_may_not_look_leaves_the_run_running() {
+fn a_token_that_may_not_poll_leaves_the_run_running() {
     let refusal = include_str!("../wire/envelope_4101.json");
     let script = vec![
         background_run().json(200, SUBMITTED),
-        look().json(200, refusal),
+        poll().json(200, refusal),
     ];
     let ended = play_with(&["--async", "-q", "--poll-interval", "0.01"], script);
     let error = &ended.responses()[0]["error"];
@@ -179,8 +179,8 @@ fn a_token_that_may_not_look_leaves_the_run_running() {
 // A response is a request.
 
 #[test]
-fn a_watch_looks_and_starts_nothing() {
-    let server = Server::start(vec![look().json(200, RUNNING), look().json(200, HISTORY)]);
+fn a_watch_polls_and_starts_nothing() {
+    let server = Server::start(vec![poll().json(200, RUNNING), poll().json(200, HISTORY)]);
     let program = Program::at(&server.url()).args(&["--poll-interval", "0.01"]);
     program
         .run(r#"{"workflow_id":"7","execute_id":9}"#)
@@ -190,7 +190,7 @@ fn a_watch_looks_and_starts_nothing() {
 #[test]
 fn a_watch_that_is_refused_is_refused() {
     let refusal = include_str!("../wire/envelope_4101.json");
-    let server = Server::start(vec![look().json(200, refusal)]);
+    let server = Server::start(vec![poll().json(200, refusal)]);
     let ended = Program::at(&server.url()).run(r#"{"workflow_id":"7","execute_id":"9"}"#);
     assert_eq!(
         (ended.code, &ended.responses()[0]["error"]["kind"]),
@@ -247,13 +247,13 @@ fn a_response_without_an_execute_id_is_refused() {
 }
 
 #[test]
-fn a_success_fed_back_is_looked_at_and_not_run_again() {
+fn a_success_fed_back_is_polled_and_not_run_again() {
     let coze = Coze::start(Options::default());
     let program = || Program::at(&coze.url());
     let (first, again) = pipe(program(), program(), &run(coze::ECHO));
     assert_eq!((first, again.code), (0, 0));
     assert_eq!(again.responses()[0]["output"], r#"{"output":{"key":"a"}}"#);
-    assert_eq!((coze.counts().stream_run, coze.counts().looks), (1, 1));
+    assert_eq!((coze.counts().stream_run, coze.counts().polls), (1, 1));
 }
 
 #[test]
@@ -302,9 +302,9 @@ fn coze_studio_is_found_out_and_asked_its_own_way() {
     let program = Program::at(&coze.url()).args(&["--async", "-q", "--poll-interval", "0.01"]);
     let ended = program.run(run(coze::SLOW));
     assert_eq!(ended.responses()[0]["output"], r#"{"output":{"key":"a"}}"#);
-    // Three looks, none in vain: what answered the start had shown already that it is Studio.
+    // Three polls, none in vain: what answered the start had shown already that it is Studio.
     assert_eq!(
-        (ended.code, coze.counts().run, coze.counts().looks),
+        (ended.code, coze.counts().run, coze.counts().polls),
         (0, 1, 3)
     );
 }

@@ -196,7 +196,7 @@ fn every_link_between_the_pages_leads_somewhere() {
 }
 
 #[test]
-fn every_target_of_make_that_is_told_is_there() {
+fn every_target_of_make_that_is_named_is_there() {
     let makefile = page("Makefile");
     let mut found = 0;
     for name in PAGES {

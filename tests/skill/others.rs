@@ -59,8 +59,8 @@ fn a_stream_that_is_cut_is_a_result_to_the_script_and_to_javascript() {
 #[test]
 fn a_missing_piece_is_fetched_and_nobody_else_misses_it() {
     let hole = || vec![stream_run().sse(said(0, "one ") + &said(2, "three") + &done(3))];
-    let look = Exchange::get("/v1/workflows/7/run_histories/9").json(200, HISTORY);
-    let ours = ours(hole().into_iter().chain([look]).collect());
+    let poll = Exchange::get("/v1/workflows/7/run_histories/9").json(200, HISTORY);
+    let ours = ours(hole().into_iter().chain([poll]).collect());
     assert_eq!(ours.responses()[0]["output"], "one two three");
     assert_eq!(ours.code, 0);
     if let Some(script) = script(hole()) {

@@ -174,7 +174,7 @@ pub struct Counts {
     pub stream_resume: u64,
     pub resume: u64,
     /// GETs of a history, of either kind.
-    pub looks: u64,
+    pub polls: u64,
     /// GETs of an Output node's text.
     pub node_looks: u64,
     /// GETs of what a workflow takes.
@@ -542,7 +542,7 @@ impl State {
             Route::Resume => counts.resume += 1,
             Route::History { node: None, .. }
             | Route::StudioHistory { .. }
-            | Route::Project(Door::Task(_)) => counts.looks += 1,
+            | Route::Project(Door::Task(_)) => counts.polls += 1,
             Route::History { node: Some(_), .. } => counts.node_looks += 1,
             Route::Describe { .. } | Route::Project(Door::GraphParameter) => {
                 counts.describes += 1;
@@ -601,12 +601,12 @@ impl State {
             answered: None,
             phase: match mode {
                 Mode::Background if workflow == Workflow::Slow => Phase::Running {
-                    looks: options.slow_looks,
+                    polls: options.slow_looks,
                 },
-                Mode::Background => Phase::Running { looks: 0 },
+                Mode::Background => Phase::Running { polls: 0 },
                 Mode::Stream | Mode::Foreground => Phase::Streaming,
             },
-            looked: false,
+            polled: false,
             bulk: options.bulk,
         };
         if mode == Mode::Foreground {

@@ -1,6 +1,6 @@
 //! `notices TARGET...`: the licence texts that must travel with the program, for all crates that are
 //! linked into it on any of these targets, as they lie in the crates' sources. What Rust and musl
-//! put in stands in `src/skill/notices.txt`. The same sources give the same bytes.
+//! put in is in `src/skill/notices.txt`. The same sources give the same bytes.
 
 use std::collections::BTreeMap;
 use std::env;

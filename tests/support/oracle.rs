@@ -42,7 +42,7 @@ pub struct Expected {
     pub execute_id: String,
     pub output: String,
     /// Whether the history must have been asked for it.
-    pub looked: bool,
+    pub polled: bool,
     /// Whether the response carries an `interrupt`.
     pub asks: bool,
 }
@@ -143,7 +143,7 @@ fn expect_of_project(story: &Story) -> Expected {
         },
         execute_id: story.execute_id.clone().unwrap_or_default(),
         output: story.text.clone(),
-        looked: false,
+        polled: false,
         asks: false,
     }
 }
@@ -160,7 +160,7 @@ pub fn expect(session: &Session, story: &Story, history: History) -> Expected {
         exit_code: 8,
         execute_id: execute_id.clone().unwrap_or_default(),
         output: story.text.clone(),
-        looked: false,
+        polled: false,
         asks: false,
     };
     match story.ended {
@@ -181,7 +181,7 @@ pub fn expect(session: &Session, story: &Story, history: History) -> Expected {
         // Nobody can tell what became of a run that has no name.
         Some(Ended::Done) | None if execute_id.is_none() => {}
         Some(Ended::Done) | None => {
-            expected.looked = true;
+            expected.polled = true;
             expected.exit_code = match history {
                 History::Succeeded => 0,
                 History::Failed => 1,
@@ -371,7 +371,7 @@ fn fold(blocks: &[Block], unfinished: &str) -> Story {
     let rest: Vec<&Block> = left.map(|(_, block)| block).collect();
     match story.ended {
         Some(Ended::Refused | Ended::Failed) => after_error(&mut story, &rest, unfinished),
-        None => story.execute_id = story.execute_id.or_else(|| told_by_unfinished(unfinished)),
+        None => story.execute_id = story.execute_id.or_else(|| named_by_unfinished(unfinished)),
         Some(Ended::Done | Ended::Interrupt) => {}
     }
     story
@@ -395,7 +395,7 @@ fn after_error(story: &mut Story, rest: &[&Block], unfinished: &str) {
         story.ended = Some(Ended::Failed);
     }
     let told = heard.iter().find_map(|block| execute_id_in(&block.value()));
-    let told = told.or_else(|| told_by_unfinished(unfinished));
+    let told = told.or_else(|| named_by_unfinished(unfinished));
     story.execute_id = story.execute_id.take().or(told);
 }
 
@@ -459,7 +459,7 @@ fn execute_id_in(data: &Value) -> Option<String> {
 
 /// An id that an unfinished event tells whatever its rest may be: the rest is made up in three ways,
 /// and all of them must give the same id.
-fn told_by_unfinished(event: &str) -> Option<String> {
+fn named_by_unfinished(event: &str) -> Option<String> {
     let data = block(event).data?;
     if !data.contains("execute_id") && !data.contains("event_id") {
         return None;

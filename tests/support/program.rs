@@ -272,7 +272,7 @@ impl Drop for Running {
     }
 }
 
-/// What came of it. In what it printed, `PORT` stands for any port on 127.0.0.1.
+/// What came of it. In what it printed, `PORT` is any port on 127.0.0.1.
 pub struct Ended {
     pub code: i32,
     /// What was not yet read by `line`.

@@ -204,7 +204,7 @@ impl Proxy {
         self.address.port()
     }
 
-    /// `127.0.0.1:port`, to be put behind `http://` or `socks5://user:password@`.
+    /// `127.0.0.1:port`, to be put after `http://` or `socks5://user:password@`.
     pub fn address(&self) -> String {
         self.address.to_string()
     }

@@ -31,7 +31,7 @@ pub struct Session {
     /// The exit code when nothing goes wrong.
     pub exit_code: u8,
     /// Whether the history is asked when nothing goes wrong.
-    pub looks: bool,
+    pub polls: bool,
     /// It answers an interrupt, so the run is known from the start.
     pub resumes: bool,
     pub service: Service,
@@ -361,16 +361,19 @@ fn samples() -> Vec<Session> {
 
 /// What Coze Studio streamed, and the history of the same run. Of a run that failed, or that waits,
 /// the map is what another end would have kept.
-#[expect(clippy::too_many_lines, reason = "a list; each session stands alone")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list; each session is read by itself"
+)]
 fn live() -> Vec<Session> {
     let live = |name, stream| Session {
         service: Service::Studio,
-        looks: true,
+        polls: true,
         ..sample(name, stream)
     };
     let ended = |exit_code, session| Session {
         exit_code,
-        looks: false,
+        polls: false,
         ..session
     };
     vec![
@@ -566,7 +569,10 @@ fn live() -> Vec<Session> {
 
 const JSON_TYPES: &str = r#"{"arr":["one","two"],"input":"hi \u003c\u0026\u003e 你好","int":9007199254740992,"no":false,"nothing":"","num":3.5,"obj":{"a":"x \u003c\u0026\u003e 中","b":7,"c":["p","q"]},"objs":[{"a":"x","b":1,"c":[]}],"text":"line\nbreak \"q\"","yes":true}"#;
 
-#[expect(clippy::too_many_lines, reason = "a list; each session stands alone")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list; each session is read by itself"
+)]
 fn written() -> Vec<Session> {
     vec![
         Session {
@@ -675,7 +681,7 @@ fn written() -> Vec<Session> {
         Session {
             execute_id: EXECUTE_ID,
             text: "ab",
-            looks: true,
+            polls: true,
             ..session(
                 "pieces without a count",
                 vec![
@@ -784,7 +790,7 @@ fn written() -> Vec<Session> {
         Session {
             execute_id: EXECUTE_ID,
             text: "whole",
-            looks: true,
+            polls: true,
             ..session(
                 "a Done that can't be understood",
                 vec![
@@ -805,7 +811,7 @@ fn written() -> Vec<Session> {
         Session {
             execute_id: EXECUTE_ID,
             text: "resumed",
-            looks: true,
+            polls: true,
             resumes: true,
             ..session(
                 "a resume whose stream breaks",
@@ -887,7 +893,7 @@ fn studio_written() -> Vec<Session> {
     let written = |name, events| Session {
         execute_id: EXECUTE_ID,
         service: Service::Studio,
-        looks: true,
+        polls: true,
         ..session(name, events)
     };
     let done = |id| event(id, "Done", STUDIO_DONE);
@@ -897,7 +903,7 @@ fn studio_written() -> Vec<Session> {
             text: "abc",
             keeps: r#"{"output":"abc"}"#,
             exit_code: 8,
-            looks: false,
+            polls: false,
             ..written(
                 "Studio's plain-text error, without an id, on two lines",
                 vec![
@@ -986,7 +992,7 @@ fn session(name: &'static str, events: Vec<String>) -> Session {
         text: "",
         keeps: "",
         exit_code: 0,
-        looks: false,
+        polls: false,
         resumes: false,
         service: Service::Cloud,
     }
@@ -999,7 +1005,7 @@ fn event(id: u32, name: &str, data: &str) -> String {
 const END: (&str, &str, &str) = ("End", "End", "900001");
 const OUTPUT: (&str, &str, &str) = ("输出", "Message", "138");
 
-/// A piece of what a node says; `content` is written as it stands in JSON.
+/// A piece of what a node says; `content` is written as it is in JSON.
 fn said(id: u32, node: (&str, &str, &str), seq: u32, finish: bool, content: &str) -> String {
     let (title, kind, node_id) = node;
     event(

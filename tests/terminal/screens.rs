@@ -89,8 +89,8 @@ fn coze_studios_text_is_shown_when_its_history_has_confirmed_it() {
 fn a_text_that_was_shown_with_a_hole_is_shown_whole_again() {
     let hole = message(0, "one ") + &message(2, "three") + &done(3);
     let history = r#"{"code":0,"data":[{"execute_status":"Success","execute_id":"9","output":"{\"Output\":\"one two three\",\"node_status\":\"{}\"}"}]}"#;
-    let look = || Exchange::get("/v1/workflows/7/run_histories/9").json(200, history);
-    let [english, _] = show_both(&[], || vec![stream_run().sse(&hole), look()], RUN);
+    let poll = || Exchange::get("/v1/workflows/7/run_histories/9").json(200, history);
+    let [english, _] = show_both(&[], || vec![stream_run().sse(&hole), poll()], RUN);
     english.is(
         0,
         "one three\n\none two three\n✓ success  T s  9  https://coze.example/w?execute_id=9",
@@ -98,7 +98,7 @@ fn a_text_that_was_shown_with_a_hole_is_shown_whole_again() {
 }
 
 #[test]
-fn a_failure_is_told_once_with_the_text_so_far() {
+fn a_failure_is_shown_once_with_the_text_so_far() {
     let error = r#"{"error_code":5000,"error_message":"node 3: no such city","debug_url":"https://coze.example/w?execute_id=9"}"#;
     let stream = message(0, "so far") + &format!("id: 1\nevent: Error\ndata: {error}\n\n");
     let [english, chinese] = show_both(&[], || vec![stream_run().sse(&stream)], RUN);
@@ -112,7 +112,7 @@ fn a_failure_is_told_once_with_the_text_so_far() {
 }
 
 #[test]
-fn a_refusal_is_told_once_with_its_hint() {
+fn a_refusal_is_shown_once_with_its_hint() {
     let refusal = r#"{"code":4008,"msg":"no more today"}"#;
     let script = || vec![stream_run().json(200, refusal)];
     let [english, chinese] = show_both(&[], script, RUN);
@@ -129,7 +129,7 @@ fn a_refusal_is_told_once_with_its_hint() {
 }
 
 #[test]
-fn a_mistake_in_the_arguments_is_told_once() {
+fn a_mistake_in_the_arguments_is_shown_once() {
     let bad = || Program::bare().args(&["--time-out=3"]);
     show(bad(), "").is(
         2,
@@ -177,7 +177,7 @@ data: {"interrupt_data":{"data":"","event_id":"9/27","type":2},"node_title":"问
 }
 
 #[test]
-fn a_choice_is_told_with_its_options_and_not_as_json() {
+fn a_choice_is_shown_with_its_options_and_not_as_json() {
     let data = r#"{\"messages\":[{\"type\":\"question\",\"content_type\":\"option\",\"content\":{\"options\":[{\"name\":\"red\"},{\"name\":\"it's\"}],\"question\":\"Which one?\"}}]}"#;
     let asked = format!(
         "id: 0\nevent: Message\ndata: {{\"content\":\"{data}\",\"node_is_finish\":true,\"node_seq_id\":\"0\",\"node_title\":\"Q\",\"node_type\":\"Question\"}}\n\n\
@@ -196,7 +196,7 @@ Which one?
 }
 
 #[test]
-fn a_choice_of_one_of_many_is_told_with_its_options_as_well() {
+fn a_choice_of_one_of_many_is_shown_with_its_options_as_well() {
     let data = r#"{\"messages\":[{\"content\":{\"options\":[{\"name\":\"red\"},{\"name\":\"blue\"}],\"question\":\"Which\\none?\"}}]}"#;
     let asked = format!(
         "event: Interrupt\ndata: {{\"interrupt_data\":{{\"data\":\"{data}\",\"event_id\":\"9/27\",\"type\":2}}}}\n\n"
@@ -233,7 +233,7 @@ fn what_no_end_node_has_said_is_shown_once() {
 }
 
 #[test]
-fn a_form_is_told_by_its_names() {
+fn a_form_is_shown_by_its_names() {
     let asked = r#"event: Interrupt
 data: {"interrupt_data":{"event_id":"9/27","type":5,"data":"","required_parameters":{"image":{"type":"image","required":true},"age":{"type":"integer"}}}}
 
@@ -264,7 +264,7 @@ fn the_command_that_answers_is_understood() {
 }
 
 #[test]
-fn a_background_run_is_told_with_the_command_that_watches_it() {
+fn a_background_run_is_shown_with_the_command_that_watches_it() {
     let submitted = r#"{"code":0,"execute_id":"9","debug_url":"https://coze.example/w"}"#;
     let script = || vec![Exchange::post("/v1/workflow/run").json(200, submitted)];
     let [english, chinese] = show_both(&["--async", "--no-wait"], script, RUN);
@@ -499,7 +499,7 @@ fn what_a_project_takes_is_listed_without_a_name() {
 }
 
 #[test]
-fn a_projects_background_run_is_told_with_the_command_that_watches_it() {
+fn a_projects_background_run_is_shown_with_the_command_that_watches_it() {
     let started = r#"{"task_id":"9","status":"pending"}"#;
     let script = || vec![Exchange::post("/async_run").json(200, started)];
     let arguments = [&PROJECT[..], &["-q", "--async", "--no-wait"]].concat();

@@ -43,7 +43,7 @@ impl Dialect for Cloud {
                 workflow_id,
                 execute_id,
                 node,
-            } => look(options, state, workflow_id, execute_id, node),
+            } => poll(options, state, workflow_id, execute_id, node),
             Route::Describe { workflow_id } => describe(state, workflow_id),
             Route::Upload => upload(request),
             Route::StudioHistory { .. } | Route::Project(_) | Route::Unknown => {
@@ -292,7 +292,7 @@ fn resume(state: &mut State, request: &Request, mode: Mode) -> Reply {
     let phase = match mode {
         Mode::Stream => Phase::Streaming,
         // One look still sees the interrupt that was just answered.
-        Mode::Background | Mode::Foreground => Phase::Running { looks: 1 },
+        Mode::Background | Mode::Foreground => Phase::Running { polls: 1 },
     };
     // An answer that does not fit its form is asked for again.
     let answer = filled(question, &answer).is_ok().then_some(answer);
@@ -302,7 +302,7 @@ fn resume(state: &mut State, request: &Request, mode: Mode) -> Reply {
     go(run)
 }
 
-fn look(
+fn poll(
     options: &Options,
     state: &mut State,
     workflow_id: &str,
@@ -339,10 +339,10 @@ fn speaks(run: &Run) -> bool {
 }
 
 fn history(run: &mut Run, trimmed: bool, logid: &str) -> String {
-    let phase = run.look();
+    let phase = run.poll();
     let is_running = matches!(phase, Phase::Streaming | Phase::Running { .. });
-    if is_running && run.answered.is_none() && !run.looked {
-        run.looked = true;
+    if is_running && run.answered.is_none() && !run.polled {
+        run.polled = true;
         // The quotes around the title lack a backslash: as captured.
         return r#"{"code":0,"data":[{"execute_status":"Running","output":"{\"node_status\":\"{\\"输出\\":{}}\",\"Output\":\"\"}","error_code":""}]}"#.to_owned();
     }

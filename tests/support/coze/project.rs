@@ -104,7 +104,7 @@ fn detail(status: u16, words: &str) -> Reply {
     Reply::json(status, format!(r#"{{"detail":{}}}"#, quoted(words)))
 }
 
-/// How long it takes: so many looks, or PINGs.
+/// How long it takes: so many polls, or PINGs.
 fn naps(run: &Run) -> u32 {
     let sleep: Value = serde_json::from_str(&run.parameters).unwrap_or_default();
     sleep["sleep"]
@@ -148,7 +148,7 @@ fn begin(
         id.clone_into(&mut run.execute_id);
     }
     if mode == Mode::Background {
-        run.phase = Phase::Running { looks: naps(&run) };
+        run.phase = Phase::Running { polls: naps(&run) };
     }
     state.runs.insert(run.execute_id.clone(), run.clone());
     Ok(run)
@@ -162,7 +162,7 @@ fn result(run: &Run) -> String {
 }
 
 fn task(run: &mut Run) -> String {
-    let is_over = run.look() == Phase::Ended;
+    let is_over = run.poll() == Phase::Ended;
     let fails = matches!(run.story().ending, Ending::Fails(_));
     let (status, result, error) = match (is_over, fails) {
         (false, _) => ("running", "null".to_owned(), "null"),

@@ -56,7 +56,7 @@ impl Dialect for Studio {
             Route::StreamRun => stream_run(options, state, request),
             Route::Run => run(options, state, request),
             Route::StreamResume => resume(state, request),
-            Route::StudioHistory { execute_id } => look(state, execute_id),
+            Route::StudioHistory { execute_id } => poll(state, execute_id),
             Route::Describe { workflow_id } => describe(workflow_id),
             Route::Upload => upload(request),
             Route::History { .. } | Route::Resume | Route::Project(_) | Route::Unknown => {
@@ -454,7 +454,7 @@ fn resume(state: &mut State, request: &Request) -> Reply {
     Reply::of_run(run)
 }
 
-fn look(state: &mut State, execute_id: &str) -> Reply {
+fn poll(state: &mut State, execute_id: &str) -> Reply {
     let refused = |what: String| {
         let message = quoted(&format!("Workflow operation failure: {what}"));
         json(
@@ -472,7 +472,7 @@ fn look(state: &mut State, execute_id: &str) -> Reply {
 }
 
 fn history(run: &mut Run) -> String {
-    let phase = run.look();
+    let phase = run.poll();
     let nothing = (String::new(), String::new(), String::new());
     let (status, (output, error_code, error_message)) = match (phase, run.story().ending) {
         (Phase::Waiting, _) => ("<UNSET>", nothing),

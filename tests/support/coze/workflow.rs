@@ -13,7 +13,7 @@ pub const QUESTION: &str = "7000000000000000002";
 pub const FAILS: &str = "7000000000000000003";
 /// Refused: it is not published.
 pub const UNPUBLISHED: &str = "7000000000000000004";
-/// `ECHO`, but still running at the first looks, the first of which gets invalid JSON from the
+/// `ECHO`, but still running at the first polls, the first of which gets invalid JSON from the
 /// cloud. Studio's stream says nothing at all for as many pauses as there are such looks.
 pub const SLOW: &str = "7000000000000000005";
 /// `ECHO`, but the connection is cut in the middle of the End node's event.
@@ -308,7 +308,7 @@ pub(super) enum Phase {
     Streaming,
     /// In the background, for so many more looks.
     Running {
-        looks: u32,
+        polls: u32,
     },
     /// Interrupted.
     Waiting,
@@ -331,7 +331,7 @@ pub(super) struct Run {
     pub(super) answered: Option<(String, Question)>,
     pub(super) phase: Phase,
     /// Whether somebody looked since it was started or resumed.
-    pub(super) looked: bool,
+    pub(super) polled: bool,
     /// How many messages of how many bytes `BULK` gives.
     pub(super) bulk: (usize, usize),
 }
@@ -469,7 +469,7 @@ impl Run {
 
     /// What it asks now, if it waits for an answer.
     pub(super) fn question(&mut self) -> Option<Question> {
-        if self.phase == (Phase::Running { looks: 0 }) {
+        if self.phase == (Phase::Running { polls: 0 }) {
             self.settle();
         }
         if self.phase != Phase::Waiting {
@@ -486,7 +486,7 @@ impl Run {
         self.answered = Some((self.event_id(), question));
         self.answers.extend(answer);
         self.resumed += 1;
-        self.looked = false;
+        self.polled = false;
         self.phase = phase;
     }
 
@@ -504,12 +504,12 @@ impl Run {
     }
 
     /// One look: time goes on in the background by being looked at.
-    pub(super) fn look(&mut self) -> Phase {
+    pub(super) fn poll(&mut self) -> Phase {
         match self.phase {
-            Phase::Running { looks: 0 } => self.settle(),
-            Phase::Running { looks } => {
-                self.phase = Phase::Running { looks: looks - 1 };
-                return Phase::Running { looks };
+            Phase::Running { polls: 0 } => self.settle(),
+            Phase::Running { polls } => {
+                self.phase = Phase::Running { polls: polls - 1 };
+                return Phase::Running { polls };
             }
             Phase::Streaming | Phase::Waiting | Phase::Ended => {}
         }
