@@ -226,6 +226,19 @@ fn the_manual_breaks_no_name_in_two() {
 }
 
 #[test]
+fn the_chinese_manual_has_no_blank_where_its_text_has_none() {
+    let manual = manual(CHINESE);
+    let lines: Vec<_> = manual.lines().collect();
+    for pair in lines.windows(2).filter(|pair| !pair[0].starts_with('.')) {
+        let goes_on = pair[0].ends_with(|char: char| !char.is_ascii());
+        let is_chinese = pair[1].starts_with(|char: char| !char.is_ascii());
+        assert!(!goes_on || !is_chinese, "roff would part {pair:?}");
+    }
+    // A line may break after a comma, and nothing is shown there.
+    assert!(manual.contains("JSON\u{ff0c}\\:即响应"), "{manual}");
+}
+
+#[test]
 fn the_first_locale_variable_that_is_not_empty_decides() {
     let help_in = |variables: &[(&str, &str)]| {
         let program = variables

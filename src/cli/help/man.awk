@@ -5,6 +5,8 @@
 
 function escaped(text) {
   gsub(/\\/, "\\e", text)
+  # Where a long Chinese line has no place to break, groff 1.22 does not end in a narrow window.
+  gsub(/，|。|；|：|、/, "&\\:", text)
   gsub(/-/, "\\-", text)
   gsub(/'/, "\\(aq", text)
   gsub(/~/, "\\(ti", text)
@@ -12,28 +14,40 @@ function escaped(text) {
   return text ~ /^[.]/ ? "\\&" text : text
 }
 
+# A line of its own.
+function put(line) {
+  if (flowing != "") print ""
+  flowing = ""
+  print line
+}
+
+# Goes on with the text before it. roff puts a blank between two lines, which Chinese is written without.
+function flow(text) {
+  if (flowing ~ /[^ -~]$/ && text ~ /^[^ -~]/ || flowing ~ /(，|。|；|：|、)$/) printf "\\:"
+  else if (flowing != "") print ""
+  printf "%s", escaped(text)
+  flowing = text
+}
+
 # A macro takes quotes away.
-function print_term(text) {
+function put_term(text) {
   text = escaped(text)
   gsub(/"/, "\\(dq", text)
-  print ".TP\n.B " text
+  put(".TP\n.B " text)
 }
 
 # The line before this one, which is a term if this one is indented deeper.
 function release(is_term) {
   if (held == "") return
-  if (is_term) print_term(held)
-  else print escaped(held)
+  if (is_term) put_term(held)
+  else flow(held)
   held = ""
 }
 
 function end_example() {
-  if (in_example) print ".EE"
+  if (in_example) put(".EE")
   in_example = 0
 }
-
-# In a narrow window, groff 1.22 does not end where a long Chinese line has no place to break.
-{ while (match($0, /、[A-Za-z-]/)) $0 = substr($0, 1, RSTART - 1) "、 " substr($0, RSTART + length("、")) }
 
 NR == 1 {
   split($0, title, " - ")
@@ -55,7 +69,7 @@ NR == 1 {
 /^[^ ]/ {
   release(0); end_example()
   sub(/(:|：)$/, "")
-  print ".SH " toupper(escaped($0))
+  put(".SH " toupper(escaped($0)))
   blank = 0
   next
 }
@@ -69,33 +83,33 @@ NR == 1 {
 
 indent == 4 {
   release(0)
-  if (!in_example) print (blank ? ".PP\n" : "") ".EX"
+  if (!in_example) put((blank ? ".PP\n" : "") ".EX")
   in_example = 1
   blank = 0
-  print escaped(text)
+  put(escaped(text))
   next
 }
 
 # Goes on with the words of an entry.
 indent > 6 {
   release(1)
-  print escaped(text)
+  flow(text)
   next
 }
 
 { release(0); end_example() }
 
 words {
-  print_term(substr(text, 1, words - 1))
-  print escaped(substr(text, words + RLENGTH))
+  put_term(substr(text, 1, words - 1))
+  flow(substr(text, words + RLENGTH))
   blank = 0
   next
 }
 
 {
-  if (blank) print ".PP"
+  if (blank) put(".PP")
   blank = 0
   held = text
 }
 
-END { release(0); end_example() }
+END { release(0); end_example(); if (flowing != "") print "" }
