@@ -58,7 +58,8 @@ build:
 	cargo build --release --locked
 
 # The stand-in needs crates of its own, at another level of optimisation.
-STAND_IN = echo '编译模拟服务 Compiling the stand-in for Coze: half a minute, once'; cargo build --locked --example demo
+STAND_IN = [ -e $(CARGO_TARGET_DIR)/debug/examples/demo ] || \
+  echo '编译模拟服务 Compiling the stand-in for Coze: half a minute, once'; cargo build --locked --example demo
 
 demo: build
 	@$(STAND_IN)
