@@ -286,7 +286,11 @@ fn serve(service: &str, directory: &str, port: u16) -> Outcome<()> {
         (coze::SLOW, city, "慢 slow: try --async"),
         (coze::CUT, city, "断线 the connection is cut in the middle"),
         (coze::RATE_LIMITED, city, "限流 refused once for the rate"),
-        (coze::IMAGE, "{}", "图片 gives an image's address"),
+        (
+            coze::IMAGE,
+            r#"{"prompt":"一只猫"}"#,
+            "图片 gives an image's address",
+        ),
     ];
     for (workflow_id, parameters, what) in workflows {
         let request = request(workflow_id, parameters);

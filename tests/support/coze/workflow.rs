@@ -160,9 +160,18 @@ impl Workflow {
         )
     }
 
-    /// What it declares to take; the others take anything.
+    /// What it declares to take; it runs with anything.
     pub(super) fn inputs(self) -> &'static [Field] {
         match self {
+            Self::Echo
+            | Self::EchoText
+            | Self::Slow
+            | Self::Cut
+            | Self::RateLimited
+            | Self::Breaks
+            | Self::Stuck => ECHOED,
+            Self::Image => PROMPT,
+            Self::SubVariables | Self::SubText | Self::SubUnused | Self::SubStream => INPUT_TEXT,
             Self::Typed => TAKEN,
             Self::Sum => SUMMANDS,
             _ => &[],
@@ -524,6 +533,13 @@ impl Run {
     }
 }
 
+const ECHOED: &[Field] = &[
+    Field::optional("input", "string"),
+    Field::optional("city", "string"),
+    Field::optional("days", "integer"),
+];
+const PROMPT: &[Field] = &[Field::optional("prompt", "string")];
+const INPUT_TEXT: &[Field] = &[Field::optional("input", "string")];
 const TAKEN: &[Field] = &[Field::required("input"), Field::optional("more", "string")];
 const SUMMANDS: &[Field] = &[
     Field {
