@@ -376,6 +376,8 @@ impl Output for Console<'_> {
         if self.options.verbose {
             let _screen = self.screen.cleared();
             tell(format!("{}\n", totals.json(exit_code)));
+        } else if self.options.check {
+            self.complain(&status_line::sum_of_check(totals, self.language));
         } else {
             self.complain(&status_line::sum(totals, self.language));
         }

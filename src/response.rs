@@ -111,8 +111,12 @@ impl Response {
         let mut line = match (&self.error, &self.interrupt) {
             (Some(error), _) => error.line(language),
             (None, Some(Interrupt { event_id, .. })) => {
-                let label = Kind::Interrupted.label(language);
-                format!("{label}: the run waits for an answer to {event_id}")
+                let message = format!("the run waits for an answer to {event_id}");
+                let asked = Error::new(Kind::Interrupted, message).hint(
+                    r#"feed the response back with an answer: jq -c '. + {resume_data: "…"}'"#,
+                    r#"加上回答，把响应传回：jq -c '. + {resume_data: "…"}'"#,
+                );
+                asked.translate(language).line(language)
             }
             (None, None) => return None,
         };

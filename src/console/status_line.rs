@@ -187,6 +187,16 @@ pub(super) fn sum(totals: &Totals, language: Language) -> String {
     line
 }
 
+/// What many requests would come to, of which nothing was run.
+pub(super) fn sum_of_check(totals: &Totals, language: Language) -> String {
+    let (all, passed) = (totals.all(), totals.succeeded());
+    let failed = all - passed;
+    language.pick(
+        format!("{all} requests checked: {passed} would pass, {failed} would fail"),
+        format!("已检查 {all} 个请求：{passed} 个可以通过，{failed} 个会失败"),
+    )
+}
+
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     format!("{:02}:{:02}", seconds / 60, seconds % 60)
@@ -310,6 +320,22 @@ mod tests {
             .sum();
         assert!((77..=79).contains(&width), "{width}");
         assert!(!line.contains(['\u{1b}', '\u{202e}']));
+    }
+
+    #[test]
+    fn the_sum_of_a_check_says_that_nothing_was_run() {
+        let mut totals = Totals::default();
+        for kind in [None, Some(Kind::Usage), None, Some(Kind::Refused)] {
+            totals.count(kind, false);
+        }
+        assert_eq!(
+            sum_of_check(&totals, Language::English),
+            "4 requests checked: 2 would pass, 2 would fail"
+        );
+        assert_eq!(
+            sum_of_check(&totals, Language::Chinese),
+            "已检查 4 个请求：2 个可以通过，2 个会失败"
+        );
     }
 
     #[test]

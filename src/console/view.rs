@@ -175,27 +175,31 @@ impl View {
         format!("{}{}\n", row.trim_end(), more.collect::<String>())
     }
 
-    /// How it ended, in one line: the mark, the kind, the seconds, the run.
+    /// How it ended, in one line: the mark, the kind, the seconds, the run. Of one of many its `id`, and
+    /// of a success no word beside the mark.
     fn headline(&self, response: &Response, elapsed: Duration, id: Option<&str>) -> String {
         let (mark, colour, word) = match response.kind() {
+            None if id.is_some() => ("✓", GREEN, ""),
             None => ("✓", GREEN, self.language.pick("success", "成功")),
             Some(kind) => ("✗", RED, kind.label(self.language)),
         };
-        let id = id.map(|id| format!(" {id}")).unwrap_or_default();
-        let head = printable::line(&format!("{mark}{id} {word}"));
+        let head = join(&[id.unwrap_or_default(), word]);
         let tenths = (elapsed.as_millis() + 50) / 100;
         let unit = self.language.pick("s", "秒");
         let time = format!("{}.{} {unit}", tenths / 10, tenths % 10);
-        let mut facts = vec![&*time, &*response.execute_id];
-        if response.is_from_journal {
-            facts.push(self.language.pick("from the journal", "取自运行记录"));
-        }
-        if id.is_empty() {
-            facts.push(&response.debug_url);
-        }
-        facts.retain(|fact| !fact.is_empty());
-        let facts = printable::line(&facts.join("  "));
-        format!("{}  {}", self.paint(colour, &head), self.paint(DIM, &facts))
+        let from_journal = self.language.pick("from the journal", "取自运行记录");
+        let facts = join(&[
+            &time,
+            &response.execute_id,
+            if response.is_from_journal {
+                from_journal
+            } else {
+                ""
+            },
+            id.map_or(&response.debug_url, |_| ""),
+        ]);
+        let head = self.paint(colour, &format!("{mark} {head}"));
+        format!("{head}  {}", self.paint(DIM, &facts))
     }
 
     /// The command that goes on with a run.
@@ -229,6 +233,12 @@ impl View {
             text.to_owned()
         }
     }
+}
+
+/// Those that are there, on one line.
+fn join(facts: &[&str]) -> String {
+    let facts = facts.iter().filter(|fact| !fact.is_empty());
+    printable::line(&facts.copied().collect::<Vec<_>>().join("  "))
 }
 
 /// As a shell reads it as one word.

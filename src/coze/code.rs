@@ -102,8 +102,9 @@ pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
             "请检查文件的类型，以及大小是否不超过 512 MB",
         ),
         (4000 | 720_702_001 | 720_702_002, _) => (
-            "check workflow_id and the names and types of the parameters against the Start node",
-            "请对照开始节点，检查 workflow_id 以及各参数的名称和类型",
+            "check workflow_id and the parameters: coze-workflow --check -w ID, or the Start node, \
+             says what the workflow takes",
+            "请检查 workflow_id 和各参数：coze-workflow --check -w ID 或开始节点会说明工作流需要什么",
         ),
         (4008, _) => (
             "the daily limit is used up; try again tomorrow",

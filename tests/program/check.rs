@@ -150,7 +150,7 @@ fn every_workflow_is_looked_up_once_and_every_request_reported() {
     assert_eq!(is_right.collect::<Vec<_>>(), [true, false, true, true]);
     assert_eq!(ended.code, 2);
     assert_eq!(coze.counts().describes, 2);
-    let sum = "coze-workflow: 4 requests: 3 succeeded, 1 not valid\n";
+    let sum = "coze-workflow: 4 requests checked: 3 would pass, 1 would fail\n";
     assert!(ended.stderr.ends_with(sum), "{}", ended.stderr);
 }
 

@@ -132,7 +132,7 @@ fn a_rate_refusal_with_a_done_that_names_a_run_is_not_sent_again() {
 #[test]
 fn an_error_as_the_first_event_is_a_refusal() {
     let stream = include_str!("../wire/doc_stream_error.sse");
-    let error = r#"{"kind":"refused","code":4000,"message":"Request parameter error","hint":"check workflow_id and the names and types of the parameters against the Start node"}"#;
+    let error = r#"{"kind":"refused","code":4000,"message":"Request parameter error","hint":"check workflow_id and the parameters: coze-workflow --check -w ID, or the Start node, says what the workflow takes"}"#;
     play(vec![stream_run().sse(stream)]).is_error(4, error);
 }
 
@@ -356,8 +356,8 @@ fn a_refusal_s_code_with_a_debug_url_is_a_failed_run() {
     let ended = play(vec![stream_run().json(200, body)]);
     ended.is(
         1,
-        r#"{"execute_id":"9","status":"Fail","output":"","debug_url":"https://coze.example/w?execute_id=9","workflow_id":"7","error":{"kind":"failed","code":4000,"message":"node","hint":"check workflow_id and the names and types of the parameters against the Start node"}}"#,
-        "coze-workflow: failed: node (code 4000; check workflow_id and the names and types of the parameters against the Start node) [execute_id 9]",
+        r#"{"execute_id":"9","status":"Fail","output":"","debug_url":"https://coze.example/w?execute_id=9","workflow_id":"7","error":{"kind":"failed","code":4000,"message":"node","hint":"check workflow_id and the parameters: coze-workflow --check -w ID, or the Start node, says what the workflow takes"}}"#,
+        "coze-workflow: failed: node (code 4000; check workflow_id and the parameters: coze-workflow --check -w ID, or the Start node, says what the workflow takes) [execute_id 9]",
     );
 }
 
@@ -367,8 +367,20 @@ fn an_interrupt_waits_for_an_answer() {
     play(vec![stream_run().sse(stream)]).is(
         7,
         r#"{"execute_id":"7404830425073352713","status":"Running","output":"请问你想查看哪个城市、哪一天的天气呢","debug_url":"","workflow_id":"7","interrupt":{"event_id":"7404830425073352713/2769808280134765896","type":2,"data":"","node_title":"问答","mode":"stream"},"messages":[{"node_title":"问答","content":"请问你想查看哪个城市、哪一天的天气呢"}]}"#,
-        "coze-workflow: interrupted: the run waits for an answer to 7404830425073352713/2769808280134765896 [execute_id 7404830425073352713]",
+        "coze-workflow: interrupted: the run waits for an answer to 7404830425073352713/2769808280134765896 (feed the response back with an answer: jq -c '. + {resume_data: \"…\"}') [execute_id 7404830425073352713]",
     );
+}
+
+#[test]
+fn how_a_question_is_answered_is_told_in_chinese_too() {
+    let stream = include_str!("../wire/doc_stream_interrupt.sse");
+    let server = Server::start(vec![stream_run().sse(stream)]);
+    let ended = Program::at(&server.url())
+        .env("LANG", "zh_CN.UTF-8")
+        .run(RUN);
+    let hint = r#"（加上回答，把响应传回：jq -c '. + {resume_data: "…"}'）"#;
+    let hint = hint.replace('（', "(").replace('）', ")");
+    assert!(ended.stderr.contains(&hint), "{}", ended.stderr);
 }
 
 fn no_way(message: &str) -> String {

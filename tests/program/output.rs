@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::mpsc::channel;
 
+use crate::support::coze::{self, Coze, Options};
 use crate::support::program::{KEY, Program};
 use crate::support::server::{Exchange, Server};
 use crate::{
@@ -82,6 +83,20 @@ fn a_part_that_is_not_there_is_io_and_the_response_is_on_standard_error() {
         let begins = format!("coze-workflow: io: {message} (the run succeeded");
         assert!(complaint.starts_with(&begins), "{complaint}");
     }
+}
+
+/// The hint says so.
+#[test]
+fn a_response_that_lacks_a_part_is_fed_back_with_another_path_and_starts_nothing() {
+    let coze = Coze::start(Options::default());
+    let get = |path: &str| Program::at(&coze.url()).args(&["-q", "-g", path]);
+    let workflow_id = coze::ECHO;
+    let run = format!(r#"{{"workflow_id":"{workflow_id}","parameters":{{"city":"a"}}}}"#);
+    let lacks = get("output.town").run(run);
+    assert_eq!((lacks.code, lacks.stdout.as_str()), (9, ""));
+    get("output.city").run(lacks.stderr).is(0, "a", "");
+    let started: Vec<_> = coze.counts().started.into_values().collect();
+    assert_eq!(started, [1]);
 }
 
 #[test]
