@@ -1,5 +1,5 @@
 //! Many requests: read one by one, no faster than they are answered, by one worker or several; what
-//! each comes to is handed to `Output`, and all together to one exit code. Knows no HTTP.
+//! each comes to is handed to the console, and all together to one exit code. Knows no HTTP.
 
 mod entry;
 mod identity;
@@ -7,7 +7,6 @@ mod intake;
 pub(crate) mod journal;
 pub(crate) mod output_file;
 pub(crate) mod rehearsal;
-pub(crate) mod totals;
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,17 +20,16 @@ use serde_json::value::RawValue;
 use self::intake::{Intake, Item, Items};
 use self::journal::{Journal, Patience, Recall, Ticket};
 use self::output_file::OutputFile;
-use self::totals::Totals;
 use crate::cli::Options;
+use crate::console::Console;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
 use crate::http::Http;
 use crate::input::request::{Request, Task};
 use crate::input::source::Input;
+use crate::response::totals::Totals;
 use crate::response::{Response, Status};
-use crate::run::rehearse::Report;
 use crate::run::{Note, Observer, OwnRun, Rules, Runner, Shared, lock};
-use crate::sse::Frame;
 use crate::text::Text;
 use crate::time::{Clock, Deadline};
 
@@ -47,36 +45,6 @@ const FILES: usize = 2;
 const JOURNAL_FILES: usize = 2;
 /// And so many are opened for all of them, to look up a name.
 const SHARED_FILES: usize = 4;
-
-/// Where everything goes that is reported of requests.
-pub(crate) trait Output: Sync {
-    /// A request was taken up. `is_last`: no other one is known to follow.
-    fn taken(&self, is_last: bool);
-    /// No other request will be taken up.
-    fn all_taken(&self) {}
-    /// Nothing more can be written to standard output.
-    fn is_broken(&self) -> bool;
-    /// Masks the key where the service's words quote it.
-    fn mask(&self, response: &mut Response);
-    fn mask_error(&self, error: Error) -> Error;
-    /// A word about the requests themselves.
-    fn warn(&self, english: &'static str, chinese: &'static str);
-    /// Masks and writes one response to a request that was taken up at `began`; false when nothing
-    /// more can be written.
-    fn respond(&self, response: &mut Response, began: Duration) -> bool;
-    /// Masks and writes what `--check` found; false when nothing more can be written.
-    fn report(&self, report: &mut Report<'_>) -> bool;
-    /// An event as it arrives; `request` is the request's `id`.
-    fn event(&self, frame: &Frame<'_>, request: Option<&RawValue>);
-    /// A step on the way.
-    fn note(&self, note: &Note<'_>);
-    /// A background run is known by its id.
-    fn started(&self, execute_id: &str);
-    /// How many requests came to what so far.
-    fn answered(&self, totals: &Totals);
-    /// How many requests came to what in the end, when there were several.
-    fn summary(&self, totals: &Totals, exit_code: u8);
-}
 
 /// Requests to be answered, and how.
 struct Batch<'a> {
@@ -95,7 +63,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) options: &'a Options,
     pub(crate) rules: Rules,
     pub(crate) clock: &'a dyn Clock,
-    pub(crate) output: &'a dyn Output,
+    pub(crate) console: &'a Console<'a>,
     pub(crate) shared: &'a Shared,
     pub(crate) output_file: Option<OutputFile>,
     pub(crate) journal: Option<Journal<'a>>,
@@ -135,9 +103,9 @@ pub(crate) fn run<H: Http + Sync>(
     let worked = batch.work_together(clients);
     worked.map_err(|error| no_threads(clients.len(), &error))?;
     let Settings {
-        journal, output, ..
+        journal, console, ..
     } = &batch.settings;
-    finish(&lock(&batch.totals), journal.is_some(), *output)
+    finish(&lock(&batch.totals), journal.is_some(), console)
 }
 
 impl Batch<'_> {
@@ -203,7 +171,9 @@ impl Batch<'_> {
             };
             let may_wait = match taken {
                 Ok(taken) => return Some(taken),
-                Err(Disconnected) if aside == 0 || self.settings.output.is_broken() => return None,
+                Err(Disconnected) if aside == 0 || self.settings.console.is_broken() => {
+                    return None;
+                }
                 Err(why) => why == Disconnected,
             };
             if let Some(mut taken) = lock(&self.aside).pop_front() {
@@ -227,7 +197,7 @@ impl Batch<'_> {
     /// The next request; the end (`Disconnected`) also when nothing more can be written. With some put
     /// aside, it is not waited for long.
     fn take(&self, has_aside: bool) -> Result<Taken, RecvTimeoutError> {
-        let Settings { clock, output, .. } = self.settings;
+        let Settings { clock, console, .. } = self.settings;
         let mut intake = match self.intake.try_lock() {
             Ok(intake) => intake,
             Err(_) if has_aside => {
@@ -237,12 +207,12 @@ impl Batch<'_> {
             Err(_) => lock(&self.intake),
         };
         let item = intake.take(has_aside.then_some(ASIDE_PAUSE));
-        if output.is_broken() {
+        if console.is_broken() {
             return Err(Disconnected);
         }
         match &item {
-            Ok(item) => output.taken(item.is_last),
-            Err(Disconnected) => output.all_taken(),
+            Ok(item) => console.taken(item.is_last),
+            Err(Disconnected) => console.all_taken(),
             Err(Timeout) => {}
         }
         item.map(|item| self.understand(item))
@@ -287,7 +257,7 @@ impl Batch<'_> {
             }
             let runner = Runner::new(http, settings.clock, rules, settings.shared);
             let witness = Witness {
-                output: settings.output,
+                console: settings.console,
                 request: taken.id.as_deref(),
                 ticket: ticket.as_ref(),
             };
@@ -300,7 +270,7 @@ impl Batch<'_> {
             if ticket.is_lost() {
                 continue;
             }
-            settings.output.mask(&mut response);
+            settings.console.mask(&mut response);
             if let Err(error) = ticket.settle(&mut response) {
                 add_fault(&mut response, error);
             }
@@ -314,7 +284,7 @@ impl Batch<'_> {
         };
         let recall = journal.recall(&taken.request, taken.patience);
         if journal.has_met_equals() {
-            self.settings.output.warn(
+            self.settings.console.warn(
                 "equal requests without an id are one request in the journal, and are answered \
                  alike; ids would make them several",
                 "内容相同且不带 id 的请求在运行记录中算作同一个请求，结果相同；带上不同的 id 即为多个请求",
@@ -331,24 +301,24 @@ impl Batch<'_> {
         }
         response.id = taken.id;
         let starts = !matches!(taken.request.task, Ok(Task::Watch(_)));
-        let is_written = self.settings.output.respond(&mut response, taken.began);
+        let is_written = self.settings.console.respond(&mut response, taken.began);
         let mut totals = lock(&self.totals);
         totals.count(response.kind(), starts);
         totals.from_journal += u64::from(response.is_from_journal);
         if !is_written {
             totals.lost();
         }
-        self.settings.output.answered(&totals);
+        self.settings.console.answered(&totals);
     }
 }
 
 /// The exit code of all, and their sum when there were several.
-fn finish(totals: &Totals, has_journal: bool, output: &dyn Output) -> Result<u8, Error> {
+fn finish(totals: &Totals, has_journal: bool, console: &Console<'_>) -> Result<u8, Error> {
     let exit_code = totals.exit_code(has_journal);
     match totals.all() {
         0 => return Err(Error::usage("there is no request").hint("see --help", "见 --help")),
         1 => {}
-        _ => output.summary(totals, exit_code),
+        _ => console.summary(totals, exit_code),
     }
     Ok(exit_code)
 }
@@ -387,7 +357,7 @@ fn add_fault(response: &mut Response, fault: Error) {
 
 /// Reports on one request, to the screen and to the journal.
 struct Witness<'a> {
-    output: &'a dyn Output,
+    console: &'a Console<'a>,
     request: Option<&'a RawValue>,
     ticket: Option<&'a Ticket<'a>>,
 }
@@ -399,12 +369,12 @@ impl Observer for Witness<'_> {
 
     fn rate_refused(&self, why: &Error) {
         if let Some(ticket) = self.ticket {
-            ticket.rate_refused(&self.output.mask_error(why.clone()));
+            ticket.rate_refused(&self.console.mask_error(why.clone()));
         }
     }
 
     fn may_send(&self) -> Result<(), Error> {
-        if self.output.is_broken() {
+        if self.console.is_broken() {
             let message = "not sent, because nothing more can be written to standard output";
             return Err(Error::new(Kind::Io, message));
         }
@@ -415,7 +385,7 @@ impl Observer for Witness<'_> {
         // On the disk before anybody is told; and where the journal keeps it, nobody has to be.
         match self.ticket {
             Some(ticket) => ticket.started(execute_id, mode),
-            None if mode == Mode::Async => self.output.started(execute_id),
+            None if mode == Mode::Async => self.console.started(execute_id),
             None => {}
         }
     }
@@ -438,8 +408,8 @@ impl Observer for Witness<'_> {
 
     fn note(&self, note: &Note<'_>) {
         if let Note::Event(frame) = note {
-            self.output.event(frame, self.request);
+            self.console.event(frame, self.request);
         }
-        self.output.note(note);
+        self.console.note(note);
     }
 }

@@ -20,14 +20,13 @@ use serde_json::value::{RawValue, to_raw_value};
 use self::screen::{Out, Screen, standard_output, tell};
 use self::status_line::Status;
 use self::view::{Live, View};
-use crate::batch::Output;
-use crate::batch::totals::Totals;
 use crate::cli::Options;
 use crate::config::{self, Config, Env, Key};
 use crate::coze::fields;
 use crate::error::{Error, Kind};
 use crate::input::source;
 use crate::language::Language;
+use crate::response::totals::Totals;
 use crate::response::{Outcome, Response};
 use crate::run::Note;
 use crate::run::rehearse::Report;
@@ -235,16 +234,15 @@ impl<'a> Console<'a> {
         self.print_aside(response);
         true
     }
-}
 
-impl Output for Console<'_> {
-    fn mask(&self, response: &mut Response) {
+    /// Masks the key where the service's words quote it.
+    pub(crate) fn mask(&self, response: &mut Response) {
         response.debug_url = self.masked(&response.debug_url);
         response.logid = response.logid.as_ref().map(|logid| self.masked(logid));
         response.error = response.error.take().map(|error| self.mask_error(error));
     }
 
-    fn mask_error(&self, error: Error) -> Error {
+    pub(crate) fn mask_error(&self, error: Error) -> Error {
         Error {
             message: self.masked(&error.message),
             hint: error.hint.map(|hint| hint.map(|text| self.masked(text))),
@@ -253,16 +251,20 @@ impl Output for Console<'_> {
         }
     }
 
-    fn warn(&self, english: &'static str, chinese: &'static str) {
+    /// A word about the requests themselves.
+    pub(crate) fn warn(&self, english: &'static str, chinese: &'static str) {
         self.complain(self.language.pick(english, chinese));
     }
 
-    fn is_broken(&self) -> bool {
+    /// Nothing more can be written to standard output.
+    pub(crate) fn is_broken(&self) -> bool {
         self.screen.lock().out.is_none()
     }
 
-    fn respond(&self, response: &mut Response, began: Duration) -> bool {
-        Output::mask(self, response);
+    /// Masks and writes one response to a request that was taken up at `began`; false when nothing
+    /// more can be written.
+    pub(crate) fn respond(&self, response: &mut Response, began: Duration) -> bool {
+        self.mask(response);
         response.error = response.error.take().map(|error| self.worded(error));
         let elapsed = self.clock.now().saturating_sub(began);
         let written = self.print_response(response, elapsed);
@@ -280,7 +282,8 @@ impl Output for Console<'_> {
         written
     }
 
-    fn report(&self, report: &mut Report<'_>) -> bool {
+    /// Writes what `--check` found; false when nothing more can be written.
+    pub(crate) fn report(&self, report: &mut Report<'_>) -> bool {
         report.error = report.error.take().map(|error| self.worded(error));
         let warnings = report.warnings.drain(..);
         report.warnings = warnings.map(|one| one.in_language(self.language)).collect();
@@ -296,7 +299,8 @@ impl Output for Console<'_> {
         written
     }
 
-    fn event(&self, frame: &Frame<'_>, request: Option<&RawValue>) {
+    /// An event as it arrives; `request` is the request's `id`.
+    pub(crate) fn event(&self, frame: &Frame<'_>, request: Option<&RawValue>) {
         #[derive(Serialize)]
         struct Line<'a> {
             event: &'a str,
@@ -323,7 +327,8 @@ impl Output for Console<'_> {
         });
     }
 
-    fn taken(&self, is_last: bool) {
+    /// A request was taken up. `is_last`: no other one is known to follow.
+    pub(crate) fn taken(&self, is_last: bool) {
         let mut screen = self.screen.lock();
         let is_alone = is_last && screen.rows == 0 && screen.status.running() == 0;
         // While one of several jobs is at work, another request may still come.
@@ -332,15 +337,18 @@ impl Output for Console<'_> {
         screen.status.taken(self.clock.now());
     }
 
-    fn all_taken(&self) {
+    /// No other request will be taken up.
+    pub(crate) fn all_taken(&self) {
         self.screen.lock().status.all_taken();
     }
 
-    fn answered(&self, totals: &Totals) {
+    /// How many requests came to what so far.
+    pub(crate) fn answered(&self, totals: &Totals) {
         self.screen.lock().status.answered(totals.clone());
     }
 
-    fn note(&self, note: &Note<'_>) {
+    /// A step on the way.
+    pub(crate) fn note(&self, note: &Note<'_>) {
         let masked = |words: &str| self.masked(words);
         if self.options.verbose {
             // Lines come into the middle of no text: it is shown when it is whole.
@@ -365,14 +373,16 @@ impl Output for Console<'_> {
         }
     }
 
-    fn started(&self, execute_id: &str) {
+    /// A background run is known by its id.
+    pub(crate) fn started(&self, execute_id: &str) {
         self.complain(&self.language.pick(
             format!("started execute_id {execute_id}"),
             format!("运行已开始，execute_id 为 {execute_id}"),
         ));
     }
 
-    fn summary(&self, totals: &Totals, exit_code: u8) {
+    /// How many requests came to what in the end, when there were several.
+    pub(crate) fn summary(&self, totals: &Totals, exit_code: u8) {
         if self.options.verbose {
             let _screen = self.screen.cleared();
             tell(format!("{}\n", totals.json(exit_code)));

@@ -111,7 +111,7 @@ fn answer_all(
         options,
         rules,
         clock,
-        output: console,
+        console,
         shared: &shared,
         output_file: output_file.transpose()?,
         journal,

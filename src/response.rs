@@ -1,6 +1,8 @@
 //! What came of a request → the JSON object on standard output, and the exit code, which is that of
 //! the error's kind (`error`); and, from a journal, back. Never prints.
 
+pub(crate) mod totals;
+
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};

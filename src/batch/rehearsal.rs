@@ -2,12 +2,13 @@
 //! code. Starts nothing, and writes nothing but reports.
 
 use super::intake::Items;
-use super::totals::Totals;
-use super::{Output, Witness, finish};
+use super::{Witness, finish};
 use crate::cli::Options;
+use crate::console::Console;
 use crate::error::Error;
 use crate::input::request::Request;
 use crate::input::source::Input;
+use crate::response::totals::Totals;
 use crate::run::rehearse::Rehearsal;
 
 /// Gives the exit code.
@@ -15,34 +16,34 @@ pub(crate) fn run(
     inputs: Vec<Input>,
     mut rehearsal: Rehearsal<'_>,
     options: &Options,
-    output: &dyn Output,
+    console: &Console<'_>,
 ) -> Result<u8, Error> {
     let mut totals = Totals::default();
     let mut items = Items::of(inputs);
     let mut is_written = true;
     while is_written && let Some(item) = items.next() {
-        output.taken(item.is_last);
+        console.taken(item.is_last);
         let number = item.is_one_of_many().then_some(item.number);
         let mut request = Request::of(item.text, options);
         request.id = request.id_or(number);
         let witness = Witness {
-            output,
+            console,
             request: request.id.as_deref(),
             ticket: None,
         };
         let mut report = rehearsal.request(&request, &witness);
         totals.count(report.kind(), false);
-        is_written = output.report(&mut report);
-        output.answered(&totals);
+        is_written = console.report(&mut report);
+        console.answered(&totals);
     }
     if totals.all() == 0 && !options.names_requests() {
-        output.taken(true);
+        console.taken(true);
         let mut report = rehearsal.connection();
         totals.count(report.kind(), false);
-        is_written = output.report(&mut report);
+        is_written = console.report(&mut report);
     }
     if !is_written {
         totals.lost();
     }
-    finish(&totals, false, output)
+    finish(&totals, false, console)
 }

@@ -6,9 +6,9 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::printable;
-use crate::batch::totals::{TOLD, Totals};
 use crate::error::Kind;
 use crate::language::Language;
+use crate::response::totals::{TOLD, Totals};
 use crate::run::Note;
 
 /// The width of a line that no terminal wraps.

@@ -1,5 +1,4 @@
-//! What many requests came to: how many ended in which way, and the one exit code of all. Knows no
-//! single request.
+//! What many requests came to: how many ended in which way, and the one exit code of all.
 
 use crate::error::Kind::{
     self, Config, Failed, Interrupted, Io, Refused, Running, Unknown, Unreachable, Usage,
