@@ -246,7 +246,7 @@ impl Batch<'_> {
                 Recall::Unkept => (None, None),
                 Recall::Refuse(error) => (Some(Err(error)), None),
                 Recall::Run(ticket) => (None, Some(ticket)),
-                Recall::Watch(watch, ticket) => (Some(Ok(Task::Watch(watch))), Some(ticket)),
+                Recall::Watch(run, ticket) => (Some(Ok(Task::Watch(run))), Some(ticket)),
                 Recall::Answer(response) => return Some(*response),
                 Recall::Busy => return None,
             };

@@ -287,10 +287,10 @@ impl Attempt<'_> {
                 });
                 Ok(hint_at_file_objects(outcome, task))
             }
-            Task::Watch(watch) => {
-                self.progress.mode = watch.run.mode();
-                self.progress.execute_id = Some(watch.run.execute_id().to_owned());
-                self.watch(&watch.run, &Reason::Request)
+            Task::Watch(run) => {
+                self.progress.mode = run.mode();
+                self.progress.execute_id = Some(run.execute_id().to_owned());
+                self.watch(run, &Reason::Request)
             }
             Task::Resume(resume) => {
                 self.progress.mode = Some(resume.mode);

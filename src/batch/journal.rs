@@ -17,7 +17,7 @@ use super::identity::{self, Identity};
 use crate::cli::{Options, Rerun};
 use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Hint, Kind};
-use crate::input::request::{Request, Task, Watch};
+use crate::input::request::{Request, Task};
 use crate::response::{Outcome, Response};
 use crate::run::OwnRun;
 use crate::service::{self, Service};
@@ -61,7 +61,7 @@ pub(crate) enum Recall<'j> {
     /// It is to be run. Nothing is on the disk before `Ticket::starting`.
     Run(Ticket<'j>),
     /// It was started, and is only looked at.
-    Watch(Watch, Ticket<'j>),
+    Watch(RunRef, Ticket<'j>),
     /// Nothing: this is the answer.
     Answer(Box<Response>),
     /// Nothing may be done.
@@ -251,7 +251,7 @@ impl<'a> Journal<'a> {
             };
         };
         if !record.is_own {
-            return Recall::Watch(Watch { run }, ticket(number, Some(entry), None));
+            return Recall::Watch(run, ticket(number, Some(entry), None));
         }
         // The clock of this machine may differ from that of the one that wrote it; the file system's
         // says as well that it was not long ago. Damage is no reason to start anything.

@@ -55,8 +55,8 @@ pub(crate) struct RunFacts {
 pub(crate) enum Task {
     /// Start a run.
     Run(Start),
-    /// Look at a run until it ends.
-    Watch(Watch),
+    /// Look at a run until it ends. Its mode is known from the response that is fed back, if that knew.
+    Watch(RunRef),
     /// Answer an interrupt.
     Resume(Resume),
 }
@@ -67,12 +67,6 @@ pub(crate) struct Start {
     pub(crate) mode: Mode,
     /// The body to send.
     pub(crate) body: String,
-}
-
-#[derive(Debug)]
-pub(crate) struct Watch {
-    /// Its mode is known from the response that is fed back, if that knew.
-    pub(crate) run: RunRef,
 }
 
 #[derive(Debug)]
@@ -227,7 +221,7 @@ fn run(
 fn watch(
     entries: &Entries<'_>,
     workflow_id: Result<Option<String>, Error>,
-) -> Result<Watch, Error> {
+) -> Result<RunRef, Error> {
     let misspelt = |key: &&str| nearest(key, &["resume_data"]).is_some();
     if let Some(key) = entries.keys().find(misspelt) {
         let error = Error::usage(format!("unknown key {key:?} beside execute_id"));
@@ -250,13 +244,12 @@ fn watch(
     let execute_id = execute_id.ok_or_else(|| nothing_to_watch(entries))?;
     let workflow_id = workflow_id?;
     let no_run = format!("execute_id {execute_id:?} names no run");
-    let run = RunRef::new(workflow_id.as_deref(), execute_id, mode).ok_or_else(|| {
+    RunRef::new(workflow_id.as_deref(), execute_id, mode).ok_or_else(|| {
         Error::usage(no_run).hint(
             "Coze says 0 where no run was started; look at Coze before running it again",
             "没有开始运行时，扣子给出的是 0；重新运行之前，请先到扣子上查看",
         )
-    })?;
-    Ok(Watch { run })
+    })
 }
 
 fn nothing_to_watch(entries: &Entries<'_>) -> Error {

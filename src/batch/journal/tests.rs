@@ -169,7 +169,7 @@ fn runs(recall: Recall<'_>) -> Ticket<'_> {
 }
 
 #[track_caller]
-fn watches(recall: Recall<'_>) -> (Watch, Ticket<'_>) {
+fn watches(recall: Recall<'_>) -> (RunRef, Ticket<'_>) {
     match recall {
         Recall::Watch(watch, ticket) => (watch, ticket),
         other => panic!("{}", word(&other)),
@@ -373,7 +373,7 @@ fn what_is_known_by_its_execute_id_is_watched_even_when_unknown_is_run_again() {
         });
         bench.age();
         let run = RunRef::new(Some("7"), "9", Some(Mode::Async)).unwrap();
-        assert_eq!(watches(recall(&bench.open_to(RERUN), RUN)).0.run, run);
+        assert_eq!(watches(recall(&bench.open_to(RERUN), RUN)).0, run);
     }
 }
 
@@ -584,7 +584,7 @@ fn a_resume_that_may_have_been_sent_is_looked_at_first() {
     bench.age();
     let journal = bench.open_to(RERUN);
     let (watch, _) = watches(recall(&journal, RESUME));
-    assert_eq!(watch.run.execute_id(), "9");
+    assert_eq!(watch.execute_id(), "9");
 }
 
 #[test]
@@ -804,7 +804,7 @@ fn a_confirmed_start_is_watched_and_the_server_is_known_to_keep_ids() {
     let journal = bench.open_for(PROJECT, RERUN);
     assert!(journal.knows_kept_ids());
     let (watch, ticket) = watches(recall(&journal, RUN));
-    assert_eq!(watch.run.execute_id(), OWN);
+    assert_eq!(watch.execute_id(), OWN);
     assert!(ticket.earlier().is_none());
     let clock = TestClock::default();
     let other = "https://other.example";
@@ -915,7 +915,7 @@ fn a_question_that_was_answered_is_looked_at_again() {
     bench.settled(RESUME, response(Outcome::Success, "9"));
     let journal = bench.open();
     let (watch, ticket) = watches(recall(&journal, RUN));
-    assert_eq!(watch.run.execute_id(), "9");
+    assert_eq!(watch.execute_id(), "9");
     ticket.settle(&mut response(Outcome::Success, "9")).unwrap();
     drop(ticket);
     assert_eq!(answers(recall(&bench.open(), RUN)).kind(), None);

@@ -167,10 +167,7 @@ fn a_response_that_runs_is_watched() {
     let Ok(Task::Watch(watch)) = parse(response).task else {
         panic!("no watch")
     };
-    assert_eq!(
-        (watch.run.workflow_id(), watch.run.execute_id()),
-        ("7", "9")
-    );
+    assert_eq!((watch.workflow_id(), watch.execute_id()), ("7", "9"));
 }
 
 #[test]
