@@ -53,8 +53,6 @@ struct Batch<'a> {
     intake: Mutex<Intake>,
     /// Requests on which other processes work.
     aside: Mutex<VecDeque<Taken>>,
-    /// `-o`: for the only request. Where there are several, none has an output.
-    output_file: Mutex<Option<OutputFile>>,
     totals: Mutex<Totals>,
 }
 
@@ -65,7 +63,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) clock: &'a dyn Clock,
     pub(crate) console: &'a Console<'a>,
     pub(crate) shared: &'a Shared,
-    pub(crate) output_file: Option<OutputFile>,
+    /// `-o`: for the only request. Where there are several, none has an output.
+    pub(crate) output_file: Mutex<Option<OutputFile>>,
     pub(crate) journal: Option<Journal<'a>>,
 }
 
@@ -77,14 +76,14 @@ struct Taken {
     id: Option<Box<RawValue>>,
     /// It is not the only one.
     is_one_of_many: bool,
-    patience: Patience,
+    patience: Option<Patience>,
 }
 
 /// Answers all requests, one at a time for each client, and gives the exit code. An error comes before
 /// anything is sent.
 pub(crate) fn run<H: Http + Sync>(
     inputs: Vec<Input>,
-    mut settings: Settings<'_>,
+    settings: Settings<'_>,
     clients: &[H],
 ) -> Result<u8, Error> {
     let items = Items::of(inputs);
@@ -95,7 +94,6 @@ pub(crate) fn run<H: Http + Sync>(
     let batch = Batch {
         intake: Mutex::new(intake),
         aside: Mutex::default(),
-        output_file: Mutex::new(settings.output_file.take()),
         totals: Mutex::default(),
         settings,
     };
@@ -177,18 +175,11 @@ impl Batch<'_> {
                 Err(why) => why == Disconnected,
             };
             if let Some(mut taken) = lock(&self.aside).pop_front() {
-                let deadline = match taken.patience {
-                    // Its time counts from when it is waited for.
-                    Patience::None => {
-                        Deadline::after(self.settings.clock, self.settings.rules.timeout)
-                    }
-                    Patience::Look(deadline) | Patience::Until(deadline) => deadline,
-                };
-                taken.patience = if may_wait {
-                    Patience::Until(deadline)
-                } else {
-                    Patience::Look(deadline)
-                };
+                let Settings { clock, rules, .. } = self.settings;
+                // Its time counts from when it is waited for.
+                let begun = taken.patience.map(|patience| patience.until);
+                let until = begun.unwrap_or_else(|| Deadline::after(clock, rules.timeout));
+                taken.patience = Some(Patience { until, may_wait });
                 return Some(taken);
             }
         }
@@ -234,7 +225,7 @@ impl Batch<'_> {
             id: request.id_or(is_numbered.then_some(number)),
             request,
             is_one_of_many,
-            patience: Patience::None,
+            patience: None,
         }
     }
 
@@ -252,8 +243,8 @@ impl Batch<'_> {
             };
             let mut rules = settings.rules;
             rules.batch |= taken.is_one_of_many;
-            if let Patience::Look(deadline) | Patience::Until(deadline) = taken.patience {
-                rules.timeout = deadline.left(settings.clock);
+            if let Some(patience) = taken.patience {
+                rules.timeout = patience.until.left(settings.clock);
             }
             let runner = Runner::new(http, settings.clock, rules, settings.shared);
             let witness = Witness {
@@ -295,7 +286,7 @@ impl Batch<'_> {
 
     fn deliver(&self, mut response: Response, taken: Taken) {
         if response.status == Status::Success
-            && let Some(file) = lock(&self.output_file).take()
+            && let Some(file) = lock(&self.settings.output_file).take()
         {
             write_output(&mut response, file);
         }

@@ -390,34 +390,28 @@ fn contradiction(options: &Options) -> Option<Error> {
         (get && options.json, "--get and --json"),
         (options.quiet && options.verbose, "--quiet and --verbose"),
     ];
-    let pair = pairs.into_iter().find(|(are_given, _)| *are_given);
-    let (message, english, chinese) = if let Some((_, pair)) = pair {
-        let (english, chinese) = if ["--workflow and FILE", "--param and FILE"].contains(&pair) {
-            (
+    if let Some((_, pair)) = pairs.into_iter().find(|(are_given, _)| *are_given) {
+        let error = Error::usage(format!("{pair} can't be used together"));
+        return Some(match pair {
+            "--workflow and FILE" | "--param and FILE" => error.hint(
                 "whatever is no option is a FILE; a parameter needs its -p",
                 "不是选项的内容都算作文件；参数前面要有 -p",
-            )
-        } else {
-            ("leave one of them out", "请去掉其中一个")
-        };
-        let message = format!("{pair} can't be used together");
-        return Some(Error::usage(message).hint(english, chinese));
-    } else if rerun && !journal {
-        (
-            "--rerun needs --journal",
+            ),
+            _ => error.hint("leave one of them out", "请去掉其中一个"),
+        });
+    }
+    if rerun && !journal {
+        return Some(Error::usage("--rerun needs --journal").hint(
             "the journal is what knows how runs ended",
             "只有运行记录知道各次运行如何结束",
-        )
-    } else if options.output.as_deref() == Some(Path::new("-")) {
-        (
-            "--output takes the name of a file, not \"-\"",
+        ));
+    }
+    (options.output.as_deref() == Some(Path::new("-"))).then(|| {
+        Error::usage("--output takes the name of a file, not \"-\"").hint(
             "--raw-output prints the output to standard output",
             "--raw-output 会把 output 写到标准输出",
         )
-    } else {
-        return None;
-    };
-    Some(Error::usage(message).hint(english, chinese))
+    })
 }
 
 #[cfg(test)]

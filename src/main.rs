@@ -113,7 +113,7 @@ fn answer_all(
         clock,
         console,
         shared: &shared,
-        output_file: output_file.transpose()?,
+        output_file: output_file.transpose()?.into(),
         journal,
     };
     console.with_status(|| batch::run(inputs, settings, &clients))

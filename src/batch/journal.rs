@@ -30,15 +30,13 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 /// step before.
 const STEP: Duration = Duration::from_millis(20);
 
-/// How long a request that another one works on is waited for.
+/// How long a request is waited for that was `Busy` before. What it ended in is no matter of the past
+/// and not run again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
-    /// Not at all: it is `Busy`.
-    None,
-    /// Nor now. It was `Busy` before, so what it ended in is no matter of the past and not run again.
-    Look(Deadline),
-    /// Until then. It was `Busy` before as well.
-    Until(Deadline),
+pub(crate) struct Patience {
+    pub(crate) until: Deadline,
+    /// Nothing else is to be done meanwhile.
+    pub(crate) may_wait: bool,
 }
 
 pub(crate) struct Journal<'a> {
@@ -102,7 +100,7 @@ impl<'a> Journal<'a> {
     }
 
     /// What is to be done about a request. Waits only as long as it is told to.
-    pub(crate) fn recall(&self, request: &Request, patience: Patience) -> Recall<'_> {
+    pub(crate) fn recall(&self, request: &Request, patience: Option<Patience>) -> Recall<'_> {
         let Some(identity) = Identity::of(request, &self.base_url) else {
             return Recall::Unkept;
         };
@@ -119,8 +117,7 @@ impl<'a> Journal<'a> {
                 }
                 Ok(Found::Try(entry, number, record)) => {
                     self.note_equals(request, &record);
-                    let is_new = matches!(patience, Patience::None);
-                    let may_rerun = is_new && self.ended_before(&record);
+                    let may_rerun = patience.is_none() && self.ended_before(&record);
                     let rerun = if may_rerun {
                         self.rerun
                     } else {
@@ -130,16 +127,16 @@ impl<'a> Journal<'a> {
                 }
             };
             self.note_equals(request, &record);
-            let (Patience::Look(deadline) | Patience::Until(deadline)) = patience else {
+            let Some(Patience { until, may_wait }) = patience else {
                 return Recall::Busy;
             };
-            if deadline.is_over(self.clock) {
+            if until.is_over(self.clock) {
                 return self.still_busy(request, &entry, record);
             }
-            if let Patience::Look(_) = patience {
+            if !may_wait {
                 return Recall::Busy;
             }
-            let left = deadline.left(self.clock).unwrap_or(pause);
+            let left = until.left(self.clock).unwrap_or(pause);
             self.clock.sleep(pause.min(left));
             pause = (pause * 2).min(PAUSES.1);
         }

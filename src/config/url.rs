@@ -63,7 +63,9 @@ impl BaseUrl {
         if authority.contains('@') {
             return Err("must not hold a user or password");
         }
-        let authority = Authority::parse(authority)?;
+        let mut authority = Authority::parse(authority)?;
+        // As if it were not there: a journal knows a server by its base URL.
+        authority.port.take_if(|port| *port == usual_port(is_https));
         // Before the rest is judged: the address of a page has a query.
         if ["www.coze.cn", "www.coze.com"].contains(&&*authority.host) {
             return Err(IS_PAGE);
@@ -83,8 +85,7 @@ impl BaseUrl {
     }
 
     pub(super) fn port(&self) -> u16 {
-        let usual = if self.is_https { 443 } else { 80 };
-        self.authority.port.unwrap_or(usual)
+        self.authority.port.unwrap_or(usual_port(self.is_https))
     }
 
     /// Whether what is sent can be read on the way.
@@ -199,6 +200,10 @@ fn without_endpoint<'a>(path: &'a str, host: &str) -> &'a str {
     prefix.trim_end_matches('/')
 }
 
+fn usual_port(is_https: bool) -> u16 {
+    if is_https { 443 } else { 80 }
+}
+
 fn port_number(text: &str) -> Result<u16, UrlFault> {
     // `parse` alone would take a plus sign.
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -253,6 +258,27 @@ mod tests {
         for (text, url) in table {
             let parsed = BaseUrl::parse(text).map(|url| url.to_string());
             assert_eq!(parsed.as_deref(), Ok(url), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_written_one_way_for_one_server() {
+        let written = |text: &str| BaseUrl::parse(text).unwrap().to_string();
+        for (one, other) in [
+            ("https://API.coze.cn", "https://api.coze.cn"),
+            ("HTTPS://api.coze.cn:443/", "https://api.coze.cn"),
+            ("http://[::1]:80/p/", "http://[::1]/p"),
+        ] {
+            assert_eq!(written(one), other);
+        }
+        for other in [
+            "http://api.coze.cn",
+            "https://api.coze.com",
+            "https://api.coze.cn:80",
+            "https://api.coze.cn/Path",
+            "https://api.coze.cn/path",
+        ] {
+            assert_eq!(written(other), other);
         }
     }
 

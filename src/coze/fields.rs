@@ -268,11 +268,18 @@ pub(crate) fn names_a_run(id: &str) -> bool {
 
 /// The `execute_id` in the query of a `debug_url`.
 pub(crate) fn execute_id_of_url(debug_url: &str) -> Option<&str> {
-    let (_, query) = debug_url.split_once('?')?;
-    let id = query
-        .split(['&', '#'])
-        .find_map(|pair| pair.strip_prefix("execute_id="))?;
-    names_a_run(id).then_some(id)
+    of_query(debug_url, "execute_id").filter(|id| names_a_run(id))
+}
+
+/// What the query of an address gives a name, if anything.
+pub(crate) fn of_query<'a>(address: &'a str, name: &str) -> Option<&'a str> {
+    let (_, query) = address.split_once('?')?;
+    let mut pairs = query.split('#').next()?.split('&');
+    pairs.find_map(|pair| {
+        pair.strip_prefix(name)?
+            .strip_prefix('=')
+            .filter(|value| !value.is_empty())
+    })
 }
 
 /// The first half of an interrupt's `event_id`, `<execute_id>/<n>`.

@@ -2,6 +2,7 @@
 //! `https://www.coze.cn/work_flow?space_id=…&workflow_id=…`; a run's has `execute_id` as well.
 
 use super::entries::plain_id;
+use crate::coze::fields::of_query;
 use crate::error::Error;
 use crate::service::ServiceName;
 
@@ -17,7 +18,7 @@ pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
             "这样的地址是服务地址，请用 --base-url 或 COZE_BASE_URL 给出",
         ));
     }
-    let Some(id) = parameter(rest, "workflow_id") else {
+    let Some(id) = of_query(rest, "workflow_id") else {
         if rest == text {
             return Ok(None);
         }
@@ -28,7 +29,7 @@ pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
         ));
     };
     plain_id("workflow_id", id)?;
-    let run = parameter(rest, "execute_id").filter(|id| id.bytes().any(|byte| byte != b'0'));
+    let run = of_query(rest, "execute_id").filter(|id| id.bytes().any(|byte| byte != b'0'));
     let Some(execute_id) = run else {
         return Ok(Some(id));
     };
@@ -39,15 +40,6 @@ pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
         format!("to watch that run: {watch}"),
         format!("要查看这次运行：{watch}"),
     ))
-}
-
-/// What the query of an address gives a name, if anything.
-fn parameter<'a>(address: &'a str, name: &str) -> Option<&'a str> {
-    let (_, query) = address.split_once('?')?;
-    let pairs = query.split('#').next()?.split('&');
-    pairs
-        .filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        .find(|value| !value.is_empty())
 }
 
 #[cfg(test)]

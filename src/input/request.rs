@@ -274,16 +274,13 @@ fn workflow_id(entries: &Entries<'_>, service: &dyn Service) -> Result<Option<St
         return Ok(Some(id.to_owned()));
     }
     match entries.id("workflow_id")? {
-        None if service.has_workflow_ids() => Err(missing_workflow_id()),
+        None if service.has_workflow_ids() => Err(Error::usage("the request has no workflow_id")
+            .hint(
+                "it is the number after workflow_id= in the address of the workflow's page",
+                "它是工作流页面地址中 workflow_id= 后面的数字",
+            )),
         id => Ok(id),
     }
-}
-
-fn missing_workflow_id() -> Error {
-    Error::usage("the request has no workflow_id").hint(
-        "it is the number after workflow_id= in the address of the workflow's page",
-        "它是工作流页面地址中 workflow_id= 后面的数字",
-    )
 }
 
 /// An unknown key of a run may be a misspelt `parameters`, and the run would be paid for.

@@ -146,7 +146,14 @@ fn parse(request: &str) -> Request {
 }
 
 fn recall<'j>(journal: &'j Journal<'_>, request: &str) -> Recall<'j> {
-    journal.recall(&parse(request), Patience::None)
+    journal.recall(&parse(request), None)
+}
+
+fn waits_until(until: Deadline) -> Option<Patience> {
+    Some(Patience {
+        until,
+        may_wait: true,
+    })
 }
 
 fn word(recall: &Recall<'_>) -> &'static str {
@@ -226,7 +233,7 @@ fn what_is_not_there_is_run_and_watches_are_not_kept() {
     runs(recall(&journal, RUN));
     assert_eq!(word(&recall(&journal, WATCH)), "unkept");
     let refused = Request::refused(Error::usage("no"));
-    assert_eq!(word(&journal.recall(&refused, Patience::None)), "unkept");
+    assert_eq!(word(&journal.recall(&refused, None)), "unkept");
     assert!(bench.files().is_empty());
 }
 
@@ -500,8 +507,8 @@ fn what_is_waited_for_ends_running_at_its_deadline_with_the_id_that_is_known() {
     let other = Journal::open(&bench.path(), BASE, &options(None, NO_RERUN), &clock).unwrap();
     let deadline = Deadline::after(&clock, Some(Duration::from_secs(60)));
     // Nobody holds this one.
-    runs(other.recall(&parse(NAMED), Patience::Until(deadline)));
-    let response = answers(other.recall(&parse(RUN), Patience::Until(deadline)));
+    runs(other.recall(&parse(NAMED), waits_until(deadline)));
+    let response = answers(other.recall(&parse(RUN), waits_until(deadline)));
     assert_eq!(clock.now(), Duration::from_secs(60));
     assert_eq!(
         (response.exit_code(), response.execute_id.as_str()),
@@ -513,7 +520,7 @@ fn what_is_waited_for_ends_running_at_its_deadline_with_the_id_that_is_known() {
     let begin =
         format!("the deadline came while process {process} on this or another machine held ");
     assert!(message.starts_with(&begin), "{message}");
-    let twin = answers(one.recall(&parse(RUN), Patience::Until(deadline)));
+    let twin = answers(one.recall(&parse(RUN), waits_until(deadline)));
     let message = &twin.error.as_ref().unwrap().message;
     let begin = "the deadline came while another row of this input held ";
     assert!(message.starts_with(begin), "{message}");
@@ -530,7 +537,7 @@ fn what_is_waited_for_is_answered_as_soon_as_the_other_one_ends() {
     bench.age();
     let waiting = std::thread::spawn(move || {
         let never = Deadline::after(&SystemClock::default(), None);
-        answers(other.recall(&parse(RUN), Patience::Until(never)))
+        answers(other.recall(&parse(RUN), waits_until(never)))
     });
     // It dies without a word.
     drop(ticket);
