@@ -21,6 +21,7 @@ use self::intake::{Intake, Item, Items};
 use self::journal::{Journal, Patience, Recall, Ticket};
 use self::output_file::OutputFile;
 use crate::cli::Options;
+use crate::config::Rules;
 use crate::console::Console;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
@@ -29,7 +30,7 @@ use crate::input::request::{Request, Task};
 use crate::input::source::Input;
 use crate::response::totals::Totals;
 use crate::response::{Response, Status};
-use crate::run::{Note, Observer, OwnRun, Rules, Runner, Shared, lock};
+use crate::run::{Note, Observer, OwnRun, Runner, Shared, lock};
 use crate::text::Text;
 use crate::time::{Clock, Deadline};
 
@@ -100,10 +101,8 @@ pub(crate) fn run<H: Http + Sync>(
     batch.open_files(clients.len())?;
     let worked = batch.work_together(clients);
     worked.map_err(|error| no_threads(clients.len(), &error))?;
-    let Settings {
-        journal, console, ..
-    } = &batch.settings;
-    finish(&lock(&batch.totals), journal.is_some(), console)
+    let has_journal = batch.settings.journal.is_some();
+    finish(&lock(&batch.totals), has_journal, batch.settings.console)
 }
 
 impl Batch<'_> {

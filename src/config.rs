@@ -45,15 +45,26 @@ pub(crate) struct Config {
     pub(crate) roots: Roots,
     /// The one to use for this base URL; none is a direct connection.
     pub(crate) proxy: Option<Proxy>,
-    pub(crate) timeout: Limit,
-    pub(crate) idle_timeout: Limit,
     pub(crate) connect_timeout: Duration,
-    pub(crate) poll_interval: Duration,
-    pub(crate) retries: u32,
+    pub(crate) rules: Rules,
     /// Where each field came from.
     pub(crate) origins: Vec<Origin>,
     /// Sentences about what works, but should not be as it is.
     pub(crate) warnings: Vec<String>,
+}
+
+/// How a request is answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// From when a request is taken up; none is for ever.
+    pub(crate) timeout: Limit,
+    /// Silence in a stream; none is for ever.
+    pub(crate) idle_timeout: Limit,
+    pub(crate) poll_interval: Duration,
+    pub(crate) retries: u32,
+    pub(crate) no_wait: bool,
+    /// Many requests: a rate refusal makes all of them wait, and uses up no retries.
+    pub(crate) batch: bool,
 }
 
 /// What a field holds and which place it came from, for `-v` and `--check`.
@@ -180,11 +191,15 @@ pub(crate) fn load(options: &Options, env: &Env) -> Result<Config, Error> {
         service: service.value,
         roots: roots.value,
         proxy,
-        timeout,
-        idle_timeout,
         connect_timeout,
-        poll_interval,
-        retries,
+        rules: Rules {
+            timeout,
+            idle_timeout,
+            poll_interval,
+            retries,
+            no_wait: options.no_wait,
+            batch: options.jobs.is_some_and(|jobs| jobs.get() > 1),
+        },
         origins,
         warnings,
     })

@@ -42,7 +42,8 @@ pub(crate) struct Console<'a> {
     view: Option<View>,
     /// A terminal understands what draws a status line.
     knows_escapes: bool,
-    key: Option<&'a Key>,
+    /// Once it is set, it is masked wherever the service's words quote it.
+    pub(crate) key: Option<&'a Key>,
     clock: &'a dyn Clock,
     screen: Screen,
 }
@@ -99,14 +100,6 @@ impl<'a> Console<'a> {
         }
         for warning in &config.warnings {
             self.explain(warning);
-        }
-    }
-
-    /// From now on the key is masked wherever the service's words quote it.
-    pub(crate) fn mask_key(self, key: &'a Key) -> Self {
-        Self {
-            key: Some(key),
-            ..self
         }
     }
 

@@ -44,7 +44,7 @@ use crate::error::Error;
 use crate::http::client::Client;
 use crate::input::source;
 use crate::run::rehearse::Rehearsal;
-use crate::run::{Rules, Runner, Shared};
+use crate::run::{Runner, Shared};
 use crate::service::Found;
 use crate::time::SystemClock;
 
@@ -70,7 +70,7 @@ fn work(mut options: Options, env: &Env, clock: &SystemClock) -> u8 {
     options.service = config
         .as_ref()
         .map_or(options.service, |config| config.service);
-    let console = Console::new(&options, env, clock);
+    let mut console = Console::new(&options, env, clock);
     if !options.check && !options.names_requests() && io::stdin().is_terminal() {
         let error = Error::usage("there is no request, and standard input is a terminal");
         return console.greet(error);
@@ -79,7 +79,7 @@ fn work(mut options: Options, env: &Env, clock: &SystemClock) -> u8 {
         Ok(config) => config,
         Err(error) => return console.refuse(error),
     };
-    let console = console.mask_key(&config.key);
+    console.key = Some(&config.key);
     console.explain_config(&config);
     let answered = answer_all(&options, &config, &console, clock);
     answered.unwrap_or_else(|error| console.refuse(error))
@@ -96,10 +96,9 @@ fn answer_all(
     let clients = (0..jobs).map(|_| Client::new(config));
     let clients: Vec<_> = clients.collect::<Result<_, _>>()?;
     let (inputs, files) = source::open(options)?;
-    let rules = Rules::new(options, config);
     let mut shared = Shared::new(Found::new(config.service), files);
     if options.check {
-        let runner = Runner::new(&clients[0], clock, rules, &shared);
+        let runner = Runner::new(&clients[0], clock, config.rules, &shared);
         let rehearsal = Rehearsal::new(runner, config);
         return console.with_status(|| rehearsal::run(inputs, rehearsal, options, console));
     }
@@ -109,7 +108,7 @@ fn answer_all(
     shared.keeps_ids = journal.as_ref().is_some_and(Journal::knows_kept_ids).into();
     let settings = Settings {
         options,
-        rules,
+        rules: config.rules,
         clock,
         console,
         shared: &shared,

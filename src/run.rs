@@ -24,8 +24,7 @@ use serde_json::value::RawValue;
 use self::pace::{Gate, Host};
 use self::start::Post;
 use self::watch::Reason;
-use crate::cli::Options;
-use crate::config::Config;
+use crate::config::Rules;
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, About};
 use crate::coze::envelope::Said;
@@ -43,33 +42,6 @@ use crate::time::{Clock, Deadline};
 
 /// How long the end of a body is waited for after all that was to be expected has come.
 const TAIL: Duration = Duration::from_secs(1);
-
-/// What the command line says of how a request is answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// From when a request is taken up; none is for ever.
-    pub(crate) timeout: Option<Duration>,
-    /// Silence in a stream; none is for ever.
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) poll_interval: Duration,
-    pub(crate) retries: u32,
-    pub(crate) no_wait: bool,
-    /// Many requests: a rate refusal makes all of them wait, and uses up no retries.
-    pub(crate) batch: bool,
-}
-
-impl Rules {
-    pub(crate) fn new(options: &Options, config: &Config) -> Self {
-        Self {
-            timeout: config.timeout,
-            idle_timeout: config.idle_timeout,
-            poll_interval: config.poll_interval,
-            retries: config.retries,
-            no_wait: options.no_wait,
-            batch: options.jobs.is_some_and(|jobs| jobs.get() > 1),
-        }
-    }
-}
 
 /// What all requests of the process have in common.
 #[derive(Debug, Default)]

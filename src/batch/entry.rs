@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::identity::Identity;
-use super::output_file::Temporary;
+use super::output_file::{Temporary, create_new};
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
 use crate::input::fingerprint::Fingerprint;
@@ -97,7 +97,7 @@ pub(crate) struct Start {
 }
 
 /// What a file says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) state: State,
     /// Known unless the file is damaged at its beginning.
@@ -106,16 +106,17 @@ pub(crate) struct Record {
     pub(crate) run: Option<(String, Mode)>,
     /// Its id is of our own making, and the server has not shown that it has it.
     pub(crate) is_own: bool,
-    /// All of it is as it was written.
-    pub(crate) is_intact: bool,
+    /// Not all of it is as it was written.
+    pub(crate) is_damaged: bool,
     /// Tells when it was last written.
     pub(crate) metadata: Option<Metadata>,
 }
 
 /// How far a try came.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum State {
     NotStarted,
+    #[default]
     Started,
     Unanswered,
     Ended(Box<Response>),
@@ -313,15 +314,11 @@ impl Entry {
     /// Reads all of it. Where it is not locked, its last line may be just being written.
     pub(crate) fn read(&mut self) -> Record {
         let mut record = Record {
-            state: State::Started,
-            start: None,
-            run: None,
-            is_own: false,
-            is_intact: true,
             metadata: self.file.metadata().ok(),
+            ..Record::default()
         };
         if let Err(why) = self.fold(&mut record) {
-            record.is_intact = false;
+            record.is_damaged = true;
             // What a good line told holds all the same.
             record.state = match (record.state, &record.run) {
                 (State::Ended(response), _) => State::Ended(response),
@@ -465,12 +462,6 @@ fn probe(path: &Path, process: &str) -> io::Result<Metadata> {
 
 fn hidden(directory: &Path, token: &str) -> Temporary {
     Temporary(directory.join(format!(".{token}.tmp")))
-}
-
-pub(super) fn create_new(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let options = options.read(true).append(true).create_new(true);
-    platform::make_private(options).open(path)
 }
 
 fn open(path: &Path) -> io::Result<File> {

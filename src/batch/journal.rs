@@ -253,7 +253,7 @@ impl<'a> Journal<'a> {
         // The clock of this machine may differ from that of the one that wrote it; the file system's
         // says as well that it was not long ago. Damage is no reason to start anything.
         let is_near = |time| self.directory.began_near(time);
-        let file = record.metadata.as_ref().filter(|_| record.is_intact);
+        let file = record.metadata.as_ref().filter(|_| !record.is_damaged);
         let is_known = file.is_some_and(|file| {
             // Not every file system knows when a file was made.
             file.modified().is_ok_and(is_near) && file.created().map_or(true, is_near)
@@ -289,7 +289,7 @@ impl<'a> Journal<'a> {
     /// Whether it ended before this process began, and nothing of it is damaged.
     fn ended_before(&self, record: &Record) -> bool {
         let metadata = record.metadata.as_ref();
-        record.is_intact && metadata.is_some_and(|metadata| self.directory.began_after(metadata))
+        !record.is_damaged && metadata.is_some_and(|metadata| self.directory.began_after(metadata))
     }
 
     /// Nothing will be added to it.

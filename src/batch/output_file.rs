@@ -114,14 +114,19 @@ impl NewFile {
         // Not from the target's name, which may be as long as names can be.
         let random = RandomState::new().hash_one(std::process::id());
         let path = target.with_file_name(format!(".coze-workflow-{random:016x}.tmp"));
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true);
         Ok(Self {
-            file: platform::make_private(options).open(&path)?,
+            file: create_new(&path)?,
             path: Temporary(path),
             target,
         })
     }
+}
+
+/// A file of its owner's alone.
+pub(super) fn create_new(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).append(true).create_new(true);
+    platform::make_private(options).open(path)
 }
 
 /// Whether it is another name for what this process has open.

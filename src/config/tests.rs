@@ -112,11 +112,11 @@ fn a_key_is_enough() {
     let config = machine(&[KEY]).config();
     assert_eq!(config.base_url, "https://api.coze.cn");
     assert_eq!((config.roots, config.proxy), (Roots::BuiltIn, None));
-    assert_eq!(config.timeout, Some(Duration::from_secs(660)));
-    assert_eq!(config.idle_timeout, Some(Duration::from_secs(300)));
+    assert_eq!(config.rules.timeout, Some(Duration::from_secs(660)));
+    assert_eq!(config.rules.idle_timeout, Some(Duration::from_secs(300)));
     assert_eq!(config.connect_timeout, Duration::from_secs(15));
-    assert_eq!(config.poll_interval, Duration::from_secs(10));
-    assert_eq!(config.retries, 2);
+    assert_eq!(config.rules.poll_interval, Duration::from_secs(10));
+    assert_eq!(config.rules.retries, 2);
     assert!(config.warnings.is_empty());
 }
 
@@ -198,7 +198,7 @@ fn options_replace_the_defaults() {
     machine.options.poll_interval = Some(Duration::from_millis(500));
     machine.options.retries = Some(0);
     let config = machine.config();
-    assert_eq!((config.timeout, config.retries), (None, 0));
+    assert_eq!((config.rules.timeout, config.rules.retries), (None, 0));
     let timeout = ("none".to_owned(), "--timeout".to_owned());
     assert_eq!(origin(&config, "timeout"), timeout);
     assert_eq!(origin(&config, "poll_interval").0, "500ms");

@@ -149,7 +149,7 @@ impl View {
             page.extend(logid.map(|logid| printable::line(&format!("logid {logid}"))));
         }
         page.extend(question.into_iter().flat_map(|question| question.lines));
-        page.extend(next.map(|next| printable::line(&format!("→ {next}"))));
+        page.extend(next);
         page.join("\n") + "\n"
     }
 
@@ -167,7 +167,6 @@ impl View {
         let row = format!("{end}  {}", printable::line(&what));
         let question = response.interrupt.as_ref().map(Question::read);
         let next = self.next_command(response, question.as_ref());
-        let next = next.map(|next| printable::line(&format!("→ {next}")));
         let asked = question.into_iter().flat_map(|question| question.lines);
         let more = asked
             .chain(next)
@@ -202,7 +201,7 @@ impl View {
         format!("{head}  {}", self.paint(DIM, &facts))
     }
 
-    /// The command that goes on with a run.
+    /// The line with the command that goes on with a run.
     fn next_command(&self, response: &Response, question: Option<&Question>) -> Option<String> {
         // A deployed project has none.
         let workflow_id = response.workflow_id.as_ref();
@@ -223,7 +222,8 @@ impl View {
             _ => return None,
         };
         let request = shell_word(&format!("{{{workflow_id}{rest}}}"));
-        Some(format!("{} --request {request}", self.command))
+        let next = format!("→ {} --request {request}", self.command);
+        Some(printable::line(&next))
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {

@@ -359,11 +359,12 @@ impl Drop for Probe<'_> {
 mod tests {
     use super::*;
     use crate::cli::Options;
+    use crate::config::Rules;
     use crate::coze::call::Call;
     use crate::http::{Cause, Failure, Http, HttpResponse, Limits, Reach};
     use crate::input::request::Request;
     use crate::run::tests::{Notes, Pieces, failure};
-    use crate::run::{Rules, Runner, Shared};
+    use crate::run::{Runner, Shared};
     use crate::time::Clock;
     use crate::time::scripted::ScriptedClock;
 

@@ -119,7 +119,7 @@ fn is_damaged(record: &Record, why: &str) {
         State::Damaged(said) => assert_eq!(said, why),
         other => panic!("{other:?}"),
     }
-    assert!(!record.is_intact);
+    assert!(record.is_damaged);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn what_was_written_is_read() {
             (word(&record.state), record.run.is_some()),
             (state, has_run)
         );
-        assert!(record.is_intact);
+        assert!(!record.is_damaged);
         assert_eq!(record.start.unwrap().content, bench.identity.content);
         if let State::Ended(again) = record.state {
             let json = |response: &Response| serde_json::to_string(response).unwrap();
@@ -289,7 +289,7 @@ fn cut_at_any_byte_it_is_never_not_started_and_a_known_run_stays_known() {
             file.set_len(length as u64).unwrap();
             let record = bench.read();
             let is_whole = length > 0 && bytes[length - 1] == b'\n';
-            assert_eq!(record.is_intact, is_whole, "{length}");
+            assert_eq!(!record.is_damaged, is_whole, "{length}");
             assert_ne!(word(&record.state), "not started", "{length}");
             if named.is_some_and(|place| length >= place) {
                 assert_eq!(record.run, Some(("9".to_owned(), Mode::Async)), "{length}");
@@ -313,7 +313,7 @@ fn with_any_byte_flipped_it_is_never_intact_or_not_started() {
                 }
                 put(byte);
                 let record = bench.read();
-                assert!(!record.is_intact, "{place} {byte}");
+                assert!(record.is_damaged, "{place} {byte}");
                 let state = word(&record.state);
                 assert!(matches!(state, "damaged" | "started" | "ended"), "{state}");
             }
@@ -339,7 +339,7 @@ fn lines_left_out_or_exchanged_are_damage() {
         let text: String = order.iter().map(|&line| lines[line]).collect();
         fs::write(&path, text).unwrap();
         let record = bench.read();
-        assert_eq!((word(&record.state), record.is_intact), (state, false));
+        assert_eq!((word(&record.state), record.is_damaged), (state, true));
     }
 }
 
@@ -436,7 +436,7 @@ fn after_half_a_line_a_later_process_goes_on_with_a_whole_one() {
     entry.read();
     entry.append(&ended(&response(Outcome::Success))).unwrap();
     let record = bench.read();
-    assert_eq!((word(&record.state), record.is_intact), ("ended", false));
+    assert_eq!((word(&record.state), record.is_damaged), ("ended", true));
 }
 
 #[test]
@@ -457,7 +457,7 @@ fn a_denial_after_a_start_is_not_believed() {
     let bench = Bench::new();
     bench.written(&[started(), not_started()]);
     let record = bench.read();
-    assert_eq!((word(&record.state), record.is_intact), ("started", false));
+    assert_eq!((word(&record.state), record.is_damaged), ("started", true));
 }
 
 #[test]

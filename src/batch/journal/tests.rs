@@ -149,11 +149,11 @@ fn recall<'j>(journal: &'j Journal<'_>, request: &str) -> Recall<'j> {
     journal.recall(&parse(request), None)
 }
 
-fn waits_until(until: Deadline) -> Option<Patience> {
-    Some(Patience {
+fn waits_until(until: Deadline) -> Patience {
+    Patience {
         until,
         may_wait: true,
-    })
+    }
 }
 
 fn word(recall: &Recall<'_>) -> &'static str {
@@ -507,8 +507,8 @@ fn what_is_waited_for_ends_running_at_its_deadline_with_the_id_that_is_known() {
     let other = Journal::open(&bench.path(), BASE, &options(None, NO_RERUN), &clock).unwrap();
     let deadline = Deadline::after(&clock, Some(Duration::from_secs(60)));
     // Nobody holds this one.
-    runs(other.recall(&parse(NAMED), waits_until(deadline)));
-    let response = answers(other.recall(&parse(RUN), waits_until(deadline)));
+    runs(other.recall(&parse(NAMED), Some(waits_until(deadline))));
+    let response = answers(other.recall(&parse(RUN), Some(waits_until(deadline))));
     assert_eq!(clock.now(), Duration::from_secs(60));
     assert_eq!(
         (response.exit_code(), response.execute_id.as_str()),
@@ -520,7 +520,7 @@ fn what_is_waited_for_ends_running_at_its_deadline_with_the_id_that_is_known() {
     let begin =
         format!("the deadline came while process {process} on this or another machine held ");
     assert!(message.starts_with(&begin), "{message}");
-    let twin = answers(one.recall(&parse(RUN), waits_until(deadline)));
+    let twin = answers(one.recall(&parse(RUN), Some(waits_until(deadline))));
     let message = &twin.error.as_ref().unwrap().message;
     let begin = "the deadline came while another row of this input held ";
     assert!(message.starts_with(begin), "{message}");
@@ -537,7 +537,7 @@ fn what_is_waited_for_is_answered_as_soon_as_the_other_one_ends() {
     bench.age();
     let waiting = std::thread::spawn(move || {
         let never = Deadline::after(&SystemClock::default(), None);
-        answers(other.recall(&parse(RUN), waits_until(never)))
+        answers(other.recall(&parse(RUN), Some(waits_until(never))))
     });
     // It dies without a word.
     drop(ticket);

@@ -7,8 +7,9 @@ use std::fs::{self, File};
 use serde_json::value::RawValue;
 
 use super::{Journal, PAUSES, task_mode};
-use crate::batch::entry::{Entry, Line, Start, create_new};
+use crate::batch::entry::{Entry, Line, Start};
 use crate::batch::identity::Identity;
+use crate::batch::output_file::create_new;
 use crate::coze::call::Mode;
 use crate::error::{Error, Kind};
 use crate::input::request::{Request, Task};
