@@ -55,7 +55,8 @@ pub(crate) struct Options {
     pub(crate) output: Option<PathBuf>,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) journal: Option<PathBuf>,
-    pub(crate) rerun: Rerun,
+    /// What is run again although it may have been started: `Unknown`, `Failed`.
+    pub(crate) rerun: Vec<Kind>,
     pub(crate) cacert: Option<PathBuf>,
     pub(crate) request: Option<String>,
     pub(crate) workflow: Option<String>,
@@ -82,13 +83,6 @@ impl Options {
     pub(crate) fn gives_request(&self) -> bool {
         self.workflow.is_some() || !self.params.is_empty()
     }
-}
-
-/// `--rerun`: what is run again although it may have been started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rerun {
-    pub(crate) unknown: bool,
-    pub(crate) failed: bool,
 }
 
 /// Understands the arguments, without the program's own name. What is understood of them is in
@@ -189,7 +183,7 @@ fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Co
         "-o" | "--output" => options.output = Some(value.path()?),
         "-j" | "--jobs" => options.jobs = NonZeroUsize::new(value.count(1, MOST_JOBS)?.into()),
         "--journal" => options.journal = Some(value.path()?),
-        "--rerun" => value.rerun(&mut options.rerun)?,
+        "--rerun" => options.rerun.push(value.rerun()?),
         "--cacert" => options.cacert = Some(value.path()?),
         "--request" => value.only(&mut options.request)?,
         "--allow-unknown-fields" => options.allow_unknown_fields = true,
@@ -245,18 +239,15 @@ impl Value<'_> {
         value.into_string().map_err(not_text)
     }
 
-    fn rerun(&mut self, rerun: &mut Rerun) -> Result<(), Error> {
+    fn rerun(&mut self) -> Result<Kind, Error> {
         match self.text()?.as_str() {
-            "unknown" => rerun.unknown = true,
-            "failed" => rerun.failed = true,
-            other => {
-                return Err(self.impossible(other).hint(
-                    "unknown or failed; for both, give it twice",
-                    "unknown 或 failed；两者都要时请写两次",
-                ));
-            }
+            "unknown" => Ok(Kind::Unknown),
+            "failed" => Ok(Kind::Failed),
+            other => Err(self.impossible(other).hint(
+                "unknown or failed; for both, give it twice",
+                "unknown 或 failed；两者都要时请写两次",
+            )),
         }
-        Ok(())
     }
 
     fn filled(&mut self, english: &'static str, chinese: &'static str) -> Result<String, Error> {
@@ -370,7 +361,7 @@ fn contradiction(options: &Options) -> Option<Error> {
     let param = !options.params.is_empty();
     let (raw_output, get) = (options.raw_output, options.get.is_some());
     let (events, output) = (options.events, options.output.is_some());
-    let (journal, rerun) = (options.journal.is_some(), options.rerun != Rerun::default());
+    let (journal, rerun) = (options.journal.is_some(), !options.rerun.is_empty());
     let pairs = [
         (options.check && output, "--check and --output"),
         (options.check && journal, "--check and --journal"),

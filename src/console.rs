@@ -14,7 +14,6 @@ use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use self::screen::{Out, Screen, standard_output, tell};
@@ -24,6 +23,7 @@ use crate::cli::Options;
 use crate::config::{self, Config, Env, Key};
 use crate::coze::fields;
 use crate::error::{Error, Kind};
+use crate::input::object::{Object, quoted};
 use crate::input::source;
 use crate::language::Language;
 use crate::response::totals::Totals;
@@ -135,17 +135,11 @@ impl<'a> Console<'a> {
         tell(format!("{head} {line}\n"));
     }
 
-    /// One JSON value on a line of standard output, flushed. False when it can't be written.
-    fn print(&self, value: &impl Serialize) -> bool {
-        self.print_line(printable::json, |line| {
-            Ok(serde_json::to_writer(line, value)?)
-        })
-    }
-
     fn print_text(&self, text: &str) -> bool {
         self.print_line(printable::text, |line| line.write_all(text.as_bytes()))
     }
 
+    /// A line of standard output, flushed. False when it can't be written.
     /// `safe`: as a terminal may be given it. Anybody else gets the bytes as they are.
     fn print_line(
         &self,
@@ -284,7 +278,9 @@ impl<'a> Console<'a> {
             let lines = parameters::lines(report, self.language).join("\n");
             lines.is_empty() || self.print_text(&lines)
         } else {
-            self.print(report)
+            self.print_line(printable::json, |line| {
+                Ok(serde_json::to_writer(line, report)?)
+            })
         };
         if let Some(line) = report.complaint(self.language) {
             self.complain(&line);
@@ -294,16 +290,6 @@ impl<'a> Console<'a> {
 
     /// An event as it arrives; `request` is the request's `id`.
     pub(crate) fn event(&self, frame: &Frame<'_>, request: Option<&RawValue>) {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            event: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            id: Option<&'a str>,
-            data: &'a RawValue,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            request: Option<&'a RawValue>,
-        }
-
         if !self.options.events {
             return;
         }
@@ -311,13 +297,18 @@ impl<'a> Console<'a> {
         let Ok(data) = json.or_else(|_| to_raw_value(&*frame.data)) else {
             return;
         };
+        let mut line = Object::default();
+        line.push("event", &quoted(&frame.event));
+        if let Some(id) = &frame.id {
+            line.push("id", &quoted(id));
+        }
+        line.push("data", data.get());
+        if let Some(request) = request {
+            line.push("request", request.get());
+        }
+        let line = line.finish();
         // A reader that has gone away keeps no run from ending: the response says so.
-        let _ = self.print(&Line {
-            event: &frame.event,
-            id: frame.id.as_deref(),
-            data: &data,
-            request,
-        });
+        let _ = self.print_line(printable::json, |out| out.write_all(line.as_bytes()));
     }
 
     /// A request was taken up. `is_last`: no other one is known to follow.

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) use self::ticket::Ticket;
 use super::entry::{Directory, Entry, Record, State};
 use super::identity::{self, Identity};
-use crate::cli::{Options, Rerun};
+use crate::cli::Options;
 use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Hint, Kind};
 use crate::input::request::{Request, Task};
@@ -45,7 +45,7 @@ pub(crate) struct Journal<'a> {
     service: &'static dyn Service,
     /// Is there when this server was seen to keep the ids of starts, and was written when it was last.
     kept: PathBuf,
-    rerun: Rerun,
+    rerun: Vec<Kind>,
     clock: &'a dyn Clock,
     /// Equal requests without an id were met, and whether that was said.
     met_equals: AtomicBool,
@@ -84,7 +84,7 @@ impl<'a> Journal<'a> {
         options: &Options,
         clock: &'a dyn Clock,
     ) -> Result<Self, Error> {
-        if options.rerun != Rerun::default() {
+        if !options.rerun.is_empty() {
             clock.sleep(STEP);
         }
         Ok(Self {
@@ -92,7 +92,7 @@ impl<'a> Journal<'a> {
             base_url: base_url.to_owned(),
             service: service::of(options.service),
             kept: path.join(format!("kept-{}", identity::of_server(base_url))),
-            rerun: options.rerun,
+            rerun: options.rerun.clone(),
             clock,
             met_equals: AtomicBool::new(false),
             said_equals: AtomicBool::new(false),
@@ -118,11 +118,7 @@ impl<'a> Journal<'a> {
                 Ok(Found::Try(entry, number, record)) => {
                     self.note_equals(request, &record);
                     let may_rerun = patience.is_none() && self.ended_before(&record);
-                    let rerun = if may_rerun {
-                        self.rerun
-                    } else {
-                        Rerun::default()
-                    };
+                    let rerun = if may_rerun { &self.rerun[..] } else { &[] };
                     return self.decide(request, identity, rerun, entry, number, record);
                 }
             };
@@ -193,7 +189,7 @@ impl<'a> Journal<'a> {
         &self,
         request: &Request,
         identity: Identity,
-        rerun: Rerun,
+        rerun: &[Kind],
         entry: Entry,
         number: u32,
         record: Record,
@@ -220,13 +216,14 @@ impl<'a> Journal<'a> {
             let run = RunRef::new(request.workflow_id.as_deref(), id, Some(*mode));
             run.filter(|_| self.service.can_watch(*mode) && !is_alien)
         });
+        let unknown = rerun.contains(&Kind::Unknown);
         let is_run = match &record.state {
             State::NotStarted => true,
-            State::Started => rerun.unknown && watched.is_none(),
-            State::Unanswered => rerun.unknown,
+            State::Started => unknown && watched.is_none(),
+            State::Unanswered => unknown,
             State::Ended(response) => match response.kind() {
-                Some(Kind::Unknown) => rerun.unknown && watched.is_none(),
-                kind => rerun.failed && kind == Some(Kind::Failed),
+                Some(Kind::Unknown) => unknown && watched.is_none(),
+                kind => kind.is_some_and(|kind| rerun.contains(&kind)),
             },
             State::Damaged(_) => false,
         };

@@ -85,20 +85,15 @@ pub(super) fn question(entries: &Entries<'_>) -> Result<Interrupt, Error> {
             "请给出 event_id 和 interrupt_type，或带有 interrupt 的整个响应",
         ));
     };
-    // It may have been fed back over several lines, and is printed on one.
-    let value = |key| {
-        interrupt
-            .value(key)
-            .filter(|_| !by_hand)
-            .map(fields::one_line)
-    };
-    let node_title = interrupt.string("node_title").ok().flatten();
+    // What it asks is known from a response only, which may have been fed back over several lines, and
+    // is printed on one.
+    let asks = Some(interrupt).filter(|_| !by_hand).unwrap_or_default();
     Ok(Interrupt {
         event_id,
         r#type,
-        data: value("data"),
-        required_parameters: value("required_parameters"),
-        node_title: node_title.filter(|_| !by_hand),
+        data: asks.value("data").map(fields::one_line),
+        required_parameters: asks.value("required_parameters").map(fields::one_line),
+        node_title: asks.string("node_title").ok().flatten(),
         mode,
     })
 }

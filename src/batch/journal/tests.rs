@@ -25,19 +25,13 @@ const OTHER_RESUME: &str =
 const PROJECT: Option<ServiceName> = Some(ServiceName::Site);
 const OWN: &str = "0190c1f2aaaa4bbb8cccdddddddddddd";
 
-const NO_RERUN: Rerun = Rerun {
-    unknown: false,
-    failed: false,
-};
-const RERUN: Rerun = Rerun {
-    unknown: true,
-    failed: true,
-};
+const NO_RERUN: &[Kind] = &[];
+const RERUN: &[Kind] = &[Kind::Unknown, Kind::Failed];
 
-fn options(service: Option<ServiceName>, rerun: Rerun) -> Options {
+fn options(service: Option<ServiceName>, rerun: &[Kind]) -> Options {
     Options {
         service,
-        rerun,
+        rerun: rerun.to_vec(),
         ..Options::default()
     }
 }
@@ -83,12 +77,12 @@ impl Bench {
     }
 
     #[track_caller]
-    fn open_to(&self, rerun: Rerun) -> Journal<'static> {
+    fn open_to(&self, rerun: &[Kind]) -> Journal<'static> {
         self.open_for(None, rerun)
     }
 
     #[track_caller]
-    fn open_for(&self, service: Option<ServiceName>, rerun: Rerun) -> Journal<'static> {
+    fn open_for(&self, service: Option<ServiceName>, rerun: &[Kind]) -> Journal<'static> {
         let clock: &'static TestClock = Box::leak(Box::default());
         Journal::open(&self.path(), BASE, &options(service, rerun), clock).unwrap()
     }
@@ -298,10 +292,7 @@ fn what_may_have_been_started_is_unknown_until_it_is_to_be_run_again() {
         "unknown: an earlier process was about to start the run, and left no execute_id \
          (look at Coze before running it again; --rerun unknown runs it again)"
     );
-    let only_failed = Rerun {
-        unknown: false,
-        ..RERUN
-    };
+    let only_failed = &[Kind::Failed];
     answers(recall(&bench.open_to(only_failed), RUN));
     let journal = bench.open_to(RERUN);
     let ticket = runs(recall(&journal, RUN));
@@ -319,10 +310,7 @@ fn what_failed_is_run_again_only_when_asked_to() {
     let bench = Bench::new();
     bench.settled(RUN, response(error(Kind::Failed), "9"));
     bench.age();
-    let only_unknown = Rerun {
-        failed: false,
-        ..RERUN
-    };
+    let only_unknown = &[Kind::Unknown];
     answers(recall(&bench.open_to(only_unknown), RUN));
     runs(recall(&bench.open_to(RERUN), RUN));
 }
