@@ -40,8 +40,9 @@ pub(crate) struct Console<'a> {
     is_terminal: bool,
     /// For a person at that terminal, who is shown no JSON.
     view: Option<View>,
-    /// A terminal understands what draws a status line.
-    knows_escapes: bool,
+    /// For a person, while there is work: standard error is a terminal that can draw it, and nobody
+    /// wants another form.
+    has_status: bool,
     /// Once it is set, it is masked wherever the service's words quote it.
     pub(crate) key: Option<&'a Key>,
     clock: &'a dyn Clock,
@@ -56,13 +57,14 @@ impl<'a> Console<'a> {
         let knows_escapes = config::knows_escapes(env);
         let is_plain = wants_text || options.json || options.events;
         let has_view = is_terminal && knows_escapes && !is_plain;
+        let has_status = knows_escapes && !options.quiet && !options.verbose;
         let view = || View::new(language, config::has_colours(env), options);
         Self {
             options,
             language,
             is_terminal,
             view: has_view.then(view),
-            knows_escapes,
+            has_status: has_status && io::stderr().is_terminal(),
             key: None,
             clock,
             screen: Screen::new(),
@@ -105,8 +107,7 @@ impl<'a> Console<'a> {
 
     /// Does `work`, with a status line meanwhile when somebody can see it.
     pub(crate) fn with_status<T>(&self, work: impl FnOnce() -> T) -> T {
-        let plain = self.options.quiet || self.options.verbose || !self.knows_escapes;
-        if plain || !io::stderr().is_terminal() {
+        if !self.has_status {
             return work();
         }
         let status = Status::new(self.language, source::count(&self.options.files));

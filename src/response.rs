@@ -110,18 +110,16 @@ impl Response {
 
     /// The line for standard error; nothing for Success.
     pub(crate) fn complaint(&self, language: Language) -> Option<String> {
-        let mut line = match (&self.error, &self.interrupt) {
-            (Some(error), _) => error.line(language),
-            (None, Some(Interrupt { event_id, .. })) => {
-                let message = format!("the run waits for an answer to {event_id}");
-                let asked = Error::new(Kind::Interrupted, message).hint(
-                    r#"feed the response back with an answer: jq -c '. + {resume_data: "…"}'"#,
-                    r#"加上回答，把响应传回：jq -c '. + {resume_data: "…"}'"#,
-                );
-                asked.translate(language).line(language)
-            }
-            (None, None) => return None,
-        };
+        let asked = self.interrupt.as_ref().map(|Interrupt { event_id, .. }| {
+            let message = format!("the run waits for an answer to {event_id}");
+            let asked = Error::new(Kind::Interrupted, message).hint(
+                r#"feed the response back with an answer: jq -c '. + {resume_data: "…"}'"#,
+                r#"加上回答，把响应传回：jq -c '. + {resume_data: "…"}'"#,
+            );
+            asked.translate(language)
+        });
+        let error = self.error.as_ref().or(asked.as_ref())?;
+        let mut line = error.line(language);
         if !self.execute_id.is_empty() {
             line = format!("{line} [execute_id {}]", self.execute_id);
         }

@@ -181,39 +181,31 @@ impl Type {
     }
 
     /// What is wrong with a value, each as a clause. `null` is an empty value of every type.
-    fn faults(&self, json: &str, path: &str, faults: &mut Vec<String>) {
+    fn faults(&self, json: &str, path: &str) -> Vec<String> {
         let known = TYPES.iter().find(|(word, ..)| *word == self.word);
         let (noun, starts) = match known {
             Some((_, noun, starts)) => (*noun, *starts),
             None if FILES.contains(&&*self.word) => {
                 (r#"a string (the text {"file_id":"…"}, or a URL)"#, "\"")
             }
-            None => return,
+            None => return Vec::new(),
         };
-        if json == "null" {
-            return;
-        }
         let is_fraction = self.word == "integer" && noun_of(json) == "a number";
-        if is_fraction || !json.starts_with(|first| starts.contains(first)) {
-            let given = noun_of(json);
-            return faults.push(format!("{path:?} must be {noun}, not {given}"));
-        }
+        let fits = !is_fraction && json.starts_with(|first| starts.contains(first));
         match &self.items {
-            Some(items) if self.word == "array" => items.faults_of_first(json, path, faults),
-            _ if self.properties.is_empty() => {}
-            _ => compare(&self.properties, json, &format!("{path}."), faults),
-        }
-    }
-
-    /// Of an array the first item that is wrong: the others may be wrong alike.
-    fn faults_of_first(&self, json: &str, path: &str, faults: &mut Vec<String>) {
-        let items: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
-        let before = faults.len();
-        for (number, item) in items.iter().enumerate() {
-            self.faults(item.get(), &format!("{path}[{number}]"), faults);
-            if faults.len() > before {
-                return;
+            _ if json == "null" => Vec::new(),
+            _ if !fits => vec![format!("{path:?} must be {noun}, not {}", noun_of(json))],
+            // The first item that is wrong: the others may be wrong alike.
+            Some(takes) if self.word == "array" => {
+                let items: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+                let items = items.iter().enumerate();
+                let mut faults =
+                    items.map(|(n, item)| takes.faults(item.get(), &format!("{path}[{n}]")));
+                let first = faults.find(|faults| !faults.is_empty());
+                first.unwrap_or_default()
             }
+            _ if self.properties.is_empty() => Vec::new(),
+            _ => faults(&self.properties, json, &format!("{path}.")),
         }
     }
 }
@@ -229,18 +221,13 @@ impl fmt::Display for Type {
     }
 }
 
-/// What is wrong with the parameters of a run, each as a clause; nothing when they may be right.
-pub(crate) fn faults(declared: &[Parameter], given: &str) -> Vec<String> {
-    let mut faults = Vec::new();
-    compare(declared, given, "", &mut faults);
-    faults
-}
-
-/// `within`: what goes before a name.
-fn compare(declared: &[Parameter], json: &str, within: &str, faults: &mut Vec<String>) {
+/// What is wrong with the parameters of a run, or with what an object of them holds, each as a clause;
+/// nothing when they may be right. `within`: what goes before a name.
+pub(crate) fn faults(declared: &[Parameter], json: &str, within: &str) -> Vec<String> {
     let Some(given) = fields::entries(json) else {
-        return faults.push("they are a text that holds no JSON object".to_owned());
+        return vec!["they are a text that holds no JSON object".to_owned()];
     };
+    let mut faults = Vec::new();
     for Parameter { name, takes, .. } in declared.iter().filter(|one| one.is_required) {
         if !given.iter().any(|(other, _)| other == name) {
             let path = format!("{within}{name}");
@@ -251,13 +238,14 @@ fn compare(declared: &[Parameter], json: &str, within: &str, faults: &mut Vec<St
     for (name, value) in given {
         let path = format!("{within}{name}");
         match declared.iter().find(|one| one.name == name) {
-            Some(parameter) => parameter.takes.faults(value.get(), &path, faults),
+            Some(parameter) => faults.extend(parameter.takes.faults(value.get(), &path)),
             None => faults.push(match nearest(&name, &names) {
                 Some(near) => format!("{path:?} is unknown, the nearest is {near:?}"),
                 None => format!("{path:?} is unknown"),
             }),
         }
     }
+    faults
 }
 
 /// 3.0 is an integer as well: it is the same number as 3.
@@ -313,7 +301,7 @@ mod tests {
 
     #[track_caller]
     fn found(given: &str, expected: &[&str]) {
-        assert_eq!(faults(&types(), given), expected, "{given}");
+        assert_eq!(faults(&types(), given, ""), expected, "{given}");
     }
 
     fn described(body: &str, status: u16) -> Result<Workflow, Meaning> {
@@ -444,7 +432,10 @@ mod tests {
         };
         let declared = deep(r#"{"a":{"type":"object","properties":"#, "{}", "}}");
         let parameters = parameters(Some(Json(&declared)), None, DEPTH).unwrap();
-        assert_eq!(faults(&parameters, &deep(r#"{"a":"#, "{}", "}")).len(), 0);
+        assert_eq!(
+            faults(&parameters, &deep(r#"{"a":"#, "{}", "}"), "").len(),
+            0
+        );
     }
 
     #[test]

@@ -241,7 +241,7 @@ fn warning(workflow: &Workflow) -> Option<Hint> {
 /// sentence.
 fn misfit(workflow: &Workflow, start: &Start) -> Option<Error> {
     let declared = workflow.parameters.as_deref()?;
-    let faults = description::faults(declared, &fields::parameters(&start.body));
+    let faults = description::faults(declared, &fields::parameters(&start.body), "");
     (!faults.is_empty()).then(|| {
         let faults = faults.join("; ");
         Error::usage(format!("the parameters do not fit the workflow: {faults}"))

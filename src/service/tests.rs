@@ -688,7 +688,7 @@ fn what_a_project_takes_is_known_by_json_schema() {
         description::signature(&declared).text(),
         "the workflow takes a (number, required), b (number, required), sleep (number)"
     );
-    let faults = |given| description::faults(&declared, given);
+    let faults = |given| description::faults(&declared, given, "");
     assert!(faults(r#"{"a":1,"b":2.5,"sleep":null}"#).is_empty());
     assert_eq!(
         faults(r#"{"a":"1","slep":1}"#),
