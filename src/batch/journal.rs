@@ -123,18 +123,17 @@ impl<'a> Journal<'a> {
                 }
             };
             self.note_equals(request, &record);
-            let Some(Patience { until, may_wait }) = patience else {
-                return Recall::Busy;
-            };
-            if until.is_over(self.clock) {
-                return self.still_busy(request, &entry, record);
+            match patience {
+                Some(Patience { until, .. }) if until.is_over(self.clock) => {
+                    return self.still_busy(request, &entry, record);
+                }
+                Some(Patience { until, may_wait }) if may_wait => {
+                    let left = until.left(self.clock).unwrap_or(pause);
+                    self.clock.sleep(pause.min(left));
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+                _ => return Recall::Busy,
             }
-            if !may_wait {
-                return Recall::Busy;
-            }
-            let left = until.left(self.clock).unwrap_or(pause);
-            self.clock.sleep(pause.min(left));
-            pause = (pause * 2).min(PAUSES.1);
         }
     }
 

@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{part, printable};
@@ -15,6 +14,7 @@ use crate::coze::event::Interrupt;
 use crate::coze::fields;
 use crate::error::Kind;
 use crate::input::answer::{self, Input};
+use crate::input::object::{Object, quoted};
 use crate::language::Language;
 use crate::response::Response;
 use crate::text::Text;
@@ -203,25 +203,29 @@ impl View {
 
     /// The line with the command that goes on with a run.
     fn next_command(&self, response: &Response, question: Option<&Question>) -> Option<String> {
+        let mut request = Object::default();
         // A deployed project has none.
-        let workflow_id = response.workflow_id.as_ref();
-        let workflow_id = workflow_id.map(|id| format!(r#""workflow_id":{},"#, json(id)));
-        let workflow_id = workflow_id.unwrap_or_default();
-        let rest = match (response.kind()?, &response.interrupt) {
+        if let Some(workflow_id) = &response.workflow_id {
+            request.push("workflow_id", &quoted(workflow_id));
+        }
+        match (response.kind()?, &response.interrupt) {
             // Also where the journal could not take it.
-            (Kind::Interrupted | Kind::Io, Some(interrupt)) => format!(
-                r#""interrupt":{{"event_id":{},"type":{},"mode":{}}},"resume_data":{}"#,
-                json(&interrupt.event_id),
-                interrupt.r#type,
-                json(&interrupt.mode.unwrap_or(Mode::Stream)),
-                question?.answer,
-            ),
+            (Kind::Interrupted | Kind::Io, Some(interrupt)) => {
+                let asked = Interrupt {
+                    event_id: interrupt.event_id.clone(),
+                    r#type: interrupt.r#type,
+                    mode: interrupt.mode.or(Some(Mode::Stream)),
+                    ..Interrupt::default()
+                };
+                request.push("interrupt", &serde_json::to_string(&asked).ok()?);
+                request.push("resume_data", &question?.answer);
+            }
             (Kind::Running, _) if !response.execute_id.is_empty() => {
-                format!(r#""execute_id":{}"#, json(&response.execute_id))
+                request.push("execute_id", &quoted(&response.execute_id));
             }
             _ => return None,
-        };
-        let request = shell_word(&format!("{{{workflow_id}{rest}}}"));
+        }
+        let request = shell_word(&request.finish());
         let next = format!("→ {} --request {request}", self.command);
         Some(printable::line(&next))
     }
@@ -246,10 +250,6 @@ fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("a text is JSON")
-}
-
 /// What a run asks.
 struct Question {
     /// As it came.
@@ -267,15 +267,15 @@ impl Question {
         let indented = |line: String| printable::line(&format!("  {line}"));
         let inputs = answer::inputs(interrupt);
         if !inputs.is_empty() {
-            let answers = inputs.iter().map(|input| {
-                let answer = if input.is_text() { "\"…\"" } else { "…" };
-                format!("{}:{answer}", json(&input.name))
-            });
-            let answers: Vec<_> = answers.collect();
+            let mut answer = Object::default();
+            for input in &inputs {
+                let value = if input.is_text() { "\"…\"" } else { "…" };
+                answer.push(&input.name, value);
+            }
             let lines = inputs.iter().map(Input::describe).map(indented);
             return Self {
                 lines: lines.collect(),
-                answer: format!("{{{}}}", answers.join(",")),
+                answer: answer.finish(),
                 raw,
             };
         }
@@ -287,7 +287,7 @@ impl Question {
         let lines = (!asked.is_empty()).then(|| printable::text(&asked));
         Self {
             lines: lines.into_iter().chain(choices).collect(),
-            answer: json(&"…"),
+            answer: quoted("…"),
             raw,
         }
     }

@@ -36,15 +36,14 @@ pub(crate) struct Ticket<'j> {
 ///           Lost
 ///            ▲ another one was first
 /// Vacant ─ starting ─▶ Starting ─ started ─▶ Started ─ settle
-///                      │  │  ▲
-///             settle ──┘  │  │
-///             rate_refused│  │starting: the next number, or Lost
-///                         ▼  │
-///                      NotStarted            Watching ─ settle
+///   ▲                  │  │
+///   └── rate_refused ──┘  └─ settle          Watching ─ settle
 /// ```
 #[derive(Debug)]
 struct Held {
+    /// Of the try at hand, or of the next one in Vacant.
     number: u32,
+    /// Stays locked in Vacant, after a refusal: others wait for the next try.
     entry: Option<Entry>,
     stage: Stage,
     /// The run, where its id is of our own making.
@@ -59,7 +58,6 @@ enum Stage {
     /// Another one made the try first.
     Lost,
     Starting,
-    NotStarted,
     Started,
     Watching,
 }
@@ -108,24 +106,20 @@ impl<'j> Ticket<'j> {
     /// the disk knows it. An error forbids to send it.
     pub(crate) fn starting(&self) -> Result<(), Error> {
         let mut held = self.held.borrow_mut();
-        let number = match held.stage {
-            Stage::Vacant => held.number,
-            // Its own file says that it was not started, and may say nothing else any more.
-            Stage::NotStarted => held.number + 1,
-            Stage::Starting | Stage::Started | Stage::Watching | Stage::Lost => return Ok(()),
-        };
+        if held.stage != Stage::Vacant {
+            return Ok(());
+        }
         let (at, base_url) = (self.journal.clock.unix(), &self.journal.base_url);
         let run = held.run.clone();
         let start = Start::new(at, base_url, self.id.clone(), &self.identity, run);
         let name = self.identity.name;
-        let Some(entry) = Entry::create(&self.journal.directory, name, number, start)? else {
+        let Some(entry) = Entry::create(&self.journal.directory, name, held.number, start)? else {
             held.stage = Stage::Lost;
             // Over a network its name may be seen a moment later.
             self.journal.clock.sleep(PAUSES.0);
             let message = "another process began to work on the same request";
             return Err(Error::new(Kind::Running, message));
         };
-        held.number = number;
         held.entry = Some(entry);
         held.stage = Stage::Starting;
         Ok(())
@@ -151,7 +145,7 @@ impl<'j> Ticket<'j> {
                 });
                 held.fault = written.err();
             }
-            Stage::Lost | Stage::NotStarted | Stage::Started | Stage::Watching => {}
+            Stage::Lost | Stage::Started | Stage::Watching => {}
         }
     }
 
@@ -180,7 +174,9 @@ impl<'j> Ticket<'j> {
             error: why.clone(),
         };
         if held.append(&line).is_ok() {
-            held.stage = Stage::NotStarted;
+            // Its file may say nothing else any more.
+            held.stage = Stage::Vacant;
+            held.number += 1;
         }
     }
 
