@@ -5,7 +5,7 @@
 pub(crate) mod mistake;
 
 use std::borrow::Cow;
-use std::{iter, mem};
+use std::mem;
 
 use serde::{Deserialize, Serialize};
 
@@ -207,18 +207,6 @@ impl From<Hint> for String {
     }
 }
 
-/// An error and its causes on one line, each cause once: `cannot read x: permission denied`.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    for cause in iter::successors(error.source(), |cause| cause.source()) {
-        let cause = cause.to_string();
-        if !line.ends_with(&cause) {
-            line = format!("{line}: {cause}");
-        }
-    }
-    line
-}
-
 /// The known word that `word` was most likely meant to be, if any is near enough.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let by_distance = known.iter().map(|known| (distance(word, known), *known));
@@ -295,12 +283,6 @@ mod tests {
         let long = "好".repeat(LINE_LIMIT);
         assert_eq!(line(&long), format!("failed: {long}"));
         assert_eq!(line(&(long.clone() + "!")), format!("failed: {long}…"));
-    }
-
-    #[test]
-    fn a_cause_that_is_already_said_is_not_said_twice() {
-        let error = std::io::Error::other(std::io::Error::other("disk full"));
-        assert_eq!(chain(&error), "disk full");
     }
 
     #[test]

@@ -88,7 +88,8 @@ pub(crate) struct Start {
     /// For whoever reads the journal, as `asked` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<Box<RawValue>>,
-    pub(crate) content: Fingerprint,
+    /// Its hash.
+    pub(crate) content: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) asked: Option<Box<RawValue>>,
     /// The run, where its id is of our own making.
@@ -402,7 +403,7 @@ impl Start {
             process_id: std::process::id(),
             base_url: base_url.to_owned(),
             id,
-            content: identity.content,
+            content: identity.content.to_string(),
             asked: asked.and_then(|asked| RawValue::from_string(asked).ok()),
             run,
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(crate) use self::ticket::Ticket;
-use super::entry::{Directory, Entry, Record, State};
+use super::entry::{Directory, Entry, Record, Start, State};
 use super::identity::{self, Identity};
 use crate::cli::Options;
 use crate::coze::call::{Mode, RunRef};
@@ -197,8 +197,9 @@ impl<'a> Journal<'a> {
             return answer(request, damaged(&format!("{entry} {why}")));
         }
         let is_not_started = matches!(record.state, State::NotStarted);
-        let content = record.start.as_ref().map(|start| start.content);
-        if !is_not_started && content != Some(identity.content) {
+        let content = identity.content.to_string();
+        let is_same = |start: &Start| start.content == content;
+        if !is_not_started && !record.start.as_ref().is_some_and(is_same) {
             return Recall::Refuse(other_content(request));
         }
         let known = match &record.state {

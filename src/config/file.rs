@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::cli::Options;
-use crate::error::{self, Error, Hint, mistake};
+use crate::error::{Error, Hint, mistake};
 use crate::platform;
 
 use super::Content;
@@ -100,7 +100,7 @@ pub(super) fn read(what: &str, path: &Path, source: Option<&str>) -> Result<Vec<
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(what, path, source, error::chain(&error)))?;
+        .map_err(|error| unreadable(what, path, source, error))?;
     Ok(bytes)
 }
 

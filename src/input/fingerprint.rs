@@ -5,11 +5,8 @@
 
 use std::{fmt, io};
 
-use serde::{Deserialize, Serialize};
-
 /// Of the bytes so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint(u128);
 
 impl Fingerprint {
@@ -48,20 +45,6 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-impl From<Fingerprint> for String {
-    fn from(fingerprint: Fingerprint) -> Self {
-        fingerprint.to_string()
-    }
-}
-
-impl TryFrom<String> for Fingerprint {
-    type Error = std::num::ParseIntError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        u128::from_str_radix(&text, 16).map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,15 +65,5 @@ mod tests {
     fn where_a_part_ends_counts() {
         assert_ne!(Fingerprint::of(&["ab", "c"]), Fingerprint::of(&["a", "bc"]));
         assert_ne!(Fingerprint::of(&["a"]), Fingerprint::of(&["a", ""]));
-    }
-
-    #[test]
-    fn it_is_read_as_it_was_written() {
-        let fingerprint = Fingerprint::of(&["run", "{}"]);
-        let json = serde_json::to_string(&fingerprint).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Fingerprint>(&json).unwrap(),
-            fingerprint
-        );
     }
 }

@@ -199,7 +199,8 @@ fn what_was_written_is_read() {
             (state, has_run)
         );
         assert!(!record.is_damaged);
-        assert_eq!(record.start.unwrap().content, bench.identity.content);
+        let content = bench.identity.content.to_string();
+        assert_eq!(record.start.unwrap().content, content);
         if let State::Ended(again) = record.state {
             let json = |response: &Response| serde_json::to_string(response).unwrap();
             assert_eq!(json(&again), json(&success));
@@ -367,7 +368,7 @@ fn a_later_version_is_not_understood_and_not_started_again() {
         process_id: 1,
         base_url: BASE.to_owned(),
         id: None,
-        content: bench.identity.content,
+        content: bench.identity.content.to_string(),
         asked: None,
         run: None,
     };
