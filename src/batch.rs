@@ -385,15 +385,11 @@ impl Observer for Witness<'_> {
     }
 
     fn confirmed(&self, execute_id: &str) {
-        if let Some(ticket) = self.ticket {
-            ticket.confirmed(execute_id);
-        }
+        self.ticket.inspect(|ticket| ticket.confirmed(execute_id));
     }
 
     fn renamed(&self) {
-        if let Some(ticket) = self.ticket {
-            ticket.renamed();
-        }
+        self.ticket.inspect(|ticket| ticket.renamed());
     }
 
     fn note(&self, note: &Note<'_>) {

@@ -3,8 +3,12 @@
 
 use serde_json::value::RawValue;
 
+use super::printable::begin;
 use crate::coze::fields::{self, Entries};
 use crate::error::{Error, Kind};
+
+/// So many letters are shown of what there is instead.
+const SHOWN: usize = 200;
 
 /// The text of a string at `path`, or the JSON of any other value, on one line.
 pub(super) fn find(output: &str, path: &str) -> Result<String, Error> {
@@ -30,7 +34,7 @@ pub(super) fn find(output: &str, path: &str) -> Result<String, Error> {
 fn step(value: &str, key: &str) -> Result<String, String> {
     let (found, what) = if let Some(entries) = Entries::parse(value) {
         let keys: Vec<_> = entries.keys().collect();
-        let what = format!("an object of {}", begin(&keys.join(", ")));
+        let what = format!("an object of {}", begin(&keys.join(", "), SHOWN));
         // As everywhere in JSON, the last of two counts.
         let found = entries.iter().rfind(|(name, _)| *name == key);
         (found.map(|(_, value)| value), what)
@@ -39,20 +43,15 @@ fn step(value: &str, key: &str) -> Result<String, String> {
         let found = place.and_then(|place: usize| items.get(place).copied());
         (found, format!("an array of length {}", items.len()))
     } else {
-        (None, format!("no object or array, but {:?}", begin(value)))
+        (
+            None,
+            format!("no object or array, but {:?}", begin(value, SHOWN)),
+        )
     };
     let found = found.ok_or(what)?;
     // A string's text, or what else it is as JSON.
     Ok(serde_json::from_str(found.get())
         .unwrap_or_else(|_| fields::one_line(found.into()).get().to_owned()))
-}
-
-/// Some hundred letters of it.
-fn begin(text: &str) -> String {
-    match text.char_indices().nth(200) {
-        Some((end, _)) => text[..end].to_owned() + "…",
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,14 @@ fn escape(text: &str, kept: &str, escaped: fn(char) -> String) -> String {
     safe
 }
 
+/// So many of its letters, and whether it goes on.
+pub(super) fn begin(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => text[..end].to_owned() + "…",
+        None => text.to_owned(),
+    }
+}
+
 /// An object or array with one value a line, each as it was written; nothing for any other text.
 pub(super) fn layout(text: &str) -> Option<String> {
     let is_collection = text.trim_start().starts_with(['{', '[']);

@@ -12,7 +12,7 @@ use crate::cli::Options;
 use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::input::answer::{self, Input};
 use crate::input::object::{Object, quoted};
 use crate::language::Language;
@@ -158,11 +158,8 @@ impl View {
         let id = response.id.as_deref().map(RawValue::get);
         let id = id.map_or_else(|| number.to_string(), |id| id.trim_matches('"').to_owned());
         let output = response.output.plain();
-        let what = match (&response.error, output.char_indices().nth(START)) {
-            (Some(error), _) => error.advice(),
-            (None, Some((end, _))) => output[..end].to_owned() + "…",
-            (None, None) => output.into_owned(),
-        };
+        let error = response.error.as_ref();
+        let what = error.map_or_else(|| printable::begin(&output, START), Error::advice);
         let end = self.headline(response, elapsed, Some(&id));
         let row = format!("{end}  {}", printable::line(&what));
         let question = response.interrupt.as_ref().map(Question::read);
