@@ -12,7 +12,7 @@ use crate::cli::Options;
 use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
-use crate::error::{Error, Kind};
+use crate::error::Kind;
 use crate::input::answer::{self, Input};
 use crate::input::object::{Object, quoted};
 use crate::language::Language;
@@ -157,9 +157,15 @@ impl View {
     pub(super) fn row(&self, response: &Response, elapsed: Duration, number: u64) -> String {
         let id = response.id.as_deref().map(RawValue::get);
         let id = id.map_or_else(|| number.to_string(), |id| id.trim_matches('"').to_owned());
-        let output = response.output.plain();
-        let error = response.error.as_ref();
-        let what = error.map_or_else(|| printable::begin(&output, START), Error::advice);
+        let output = printable::begin(&response.output.plain(), START);
+        let what = match (&response.error, &response.interrupt) {
+            (Some(error), _) => error.line(self.language),
+            (None, Some(_)) => {
+                let label = Kind::Interrupted.label(self.language);
+                format!("{label}: {output}")
+            }
+            (None, None) => output,
+        };
         let end = self.headline(response, elapsed, Some(&id));
         let row = format!("{end}  {}", printable::line(&what));
         let question = response.interrupt.as_ref().map(Question::read);
@@ -171,31 +177,27 @@ impl View {
         format!("{}{}\n", row.trim_end(), more.collect::<String>())
     }
 
-    /// How it ended, in one line: the mark, the kind, the seconds, the run. Of one of many its `id`, and
-    /// of a success no word beside the mark.
+    /// How it ended, in one line: the mark, the kind, the seconds, the run. Of one of many its `id`
+    /// instead of the kind: what is said of it begins so.
     fn headline(&self, response: &Response, elapsed: Duration, id: Option<&str>) -> String {
         let (mark, colour, word) = match response.kind() {
-            None if id.is_some() => ("✓", GREEN, ""),
             None => ("✓", GREEN, self.language.pick("success", "成功")),
             Some(kind) => ("✗", RED, kind.label(self.language)),
         };
-        let head = join(&[id.unwrap_or_default(), word]);
+        let head = printable::line(&format!("{mark} {}", id.unwrap_or(word)));
         let tenths = (elapsed.as_millis() + 50) / 100;
         let unit = self.language.pick("s", "秒");
         let time = format!("{}.{} {unit}", tenths / 10, tenths % 10);
-        let from_journal = self.language.pick("from the journal", "取自运行记录");
-        let facts = join(&[
-            &time,
-            &response.execute_id,
-            if response.is_from_journal {
-                from_journal
-            } else {
-                ""
-            },
-            id.map_or(&response.debug_url, |_| ""),
-        ]);
-        let head = self.paint(colour, &format!("{mark} {head}"));
-        format!("{head}  {}", self.paint(DIM, &facts))
+        let mut facts = vec![&*time, &*response.execute_id];
+        if response.is_from_journal {
+            facts.push(self.language.pick("from the journal", "取自运行记录"));
+        }
+        if id.is_none() {
+            facts.push(&response.debug_url);
+        }
+        facts.retain(|fact| !fact.is_empty());
+        let facts = printable::line(&facts.join("  "));
+        format!("{}  {}", self.paint(colour, &head), self.paint(DIM, &facts))
     }
 
     /// The line with the command that goes on with a run.
@@ -234,12 +236,6 @@ impl View {
             text.to_owned()
         }
     }
-}
-
-/// Those that are there, on one line.
-fn join(facts: &[&str]) -> String {
-    let facts = facts.iter().filter(|fact| !fact.is_empty());
-    printable::line(&facts.copied().collect::<Vec<_>>().join("  "))
 }
 
 /// As a shell reads it as one word.

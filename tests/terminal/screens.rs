@@ -208,7 +208,7 @@ fn a_choice_of_one_of_many_is_shown_with_its_options_as_well() {
     let [english, _] = show_both(&["-q"], script, &RUN.repeat(2));
     english.is(
         7,
-        r#"✗ 0  interrupted  T s  9
+        r#"✗ 0  T s  9  interrupted:
   Which
   one?
     red
@@ -299,7 +299,7 @@ fn many_requests_have_a_line_each() {
         1,
         &format!(
             "✓ 0  T s  9  {start}…\n\
-             ✗ row 2  refused  T s  no more today (code 4008; the daily limit is used up; try again tomorrow)\n\
+             ✗ row 2  T s  refused: no more today (code 4008; the daily limit is used up; try again tomorrow)\n\
              ✓ 2  T s  9  a\\nb\n\
              coze-workflow: 3 requests: 2 succeeded, 1 refused"
         ),
@@ -307,7 +307,7 @@ fn many_requests_have_a_line_each() {
     // A letter of two columns that does not fit ends a line.
     let screen = chinese.screen.replace('\n', "");
     assert!(
-        screen.contains("✗ row 2  被拒绝  T 秒  no more today"),
+        screen.contains("✗ row 2  T 秒  被拒绝: no more today"),
         "{screen}"
     );
     assert!(
@@ -329,7 +329,7 @@ fn a_line_of_many_keeps_the_way_back() {
     let [english, _] = show_both(&["-q"], script, requests);
     english.is(
         7,
-        r#"✗ 0  interrupted  T s  9
+        r#"✗ 0  T s  9  interrupted:
   → coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'
 ✓ 1  T s  9  b"#,
     );
@@ -353,7 +353,7 @@ fn a_line_of_many_is_followed_by_a_text_that_nothing_else_holds() {
     let lines: Vec<_> = shown.screen.lines().collect();
     assert_eq!((shown.code, lines.len()), (9, 4), "{}", shown.screen);
     for (id, text, lines) in [("a", one, &lines[..2]), ("b", two, &lines[2..])] {
-        let row = format!("✗ {id}  io  T s  9  ");
+        let row = format!("✗ {id}  T s  9  io: ");
         assert!(lines[0].starts_with(&row), "{}", lines[0]);
         let response: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
         assert_eq!(response["output"], text);
