@@ -164,10 +164,14 @@ impl Directory {
         })
     }
 
-    /// Whether a file was last written before this process began.
-    pub(crate) fn began_after(&self, metadata: &Metadata) -> bool {
-        let times = (metadata.modified(), self.began.modified());
-        matches!(times, (Ok(modified), Ok(began)) if modified < began)
+    /// Whether a try was last written before this process began, and nothing of it is damaged.
+    pub(crate) fn began_after(&self, record: &Record) -> bool {
+        let modified = |file: Option<&Metadata>| file?.modified().ok();
+        let (written, began) = (
+            modified(record.metadata.as_ref()),
+            modified(Some(&self.began)),
+        );
+        !record.is_damaged && written.is_some() && written < began
     }
 
     /// Whether a time of a file is within a day of when this process began.

@@ -117,7 +117,7 @@ impl<'a> Journal<'a> {
                 }
                 Ok(Found::Try(entry, number, record)) => {
                     self.note_equals(request, &record);
-                    let may_rerun = patience.is_none() && self.ended_before(&record);
+                    let may_rerun = patience.is_none() && self.directory.began_after(&record);
                     let rerun = if may_rerun { &self.rerun[..] } else { &[] };
                     return self.decide(request, identity, rerun, entry, number, record);
                 }
@@ -281,12 +281,6 @@ impl<'a> Journal<'a> {
             id: request.id.clone(),
             ..Response::new(Outcome::Error(error))
         }))
-    }
-
-    /// Whether it ended before this process began, and nothing of it is damaged.
-    fn ended_before(&self, record: &Record) -> bool {
-        let metadata = record.metadata.as_ref();
-        !record.is_damaged && metadata.is_some_and(|metadata| self.directory.began_after(metadata))
     }
 
     /// Nothing will be added to it.

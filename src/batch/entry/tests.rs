@@ -479,11 +479,11 @@ fn it_is_known_who_made_a_try_and_when() {
     let (one, other) = (bench.directory(), bench.directory());
     bench.create(&one, 1).unwrap();
     let record = bench.read();
-    let start = record.start.unwrap();
-    assert!(one.made(&start) && !other.made(&start));
-    assert!(!one.began_after(&record.metadata.unwrap()));
+    let start = record.start.as_ref().unwrap();
+    assert!(one.made(start) && !other.made(start));
+    assert!(!one.began_after(&record));
     let hour = Duration::from_secs(3600);
     let file = open(&bench.first()).unwrap();
     file.set_modified(FileTime::now() - hour).unwrap();
-    assert!(one.began_after(&bench.read().metadata.unwrap()));
+    assert!(one.began_after(&bench.read()));
 }

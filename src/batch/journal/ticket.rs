@@ -189,7 +189,11 @@ impl<'j> Ticket<'j> {
         }
         if self.still_waits(response) {
             response.interrupt = None;
-            response.set_error(unanswered());
+            let message = "the answer may have been sent, and the run still waits for it";
+            response.set_error(Error::new(Kind::Unknown, message).hint(
+                "look at Coze before answering again; --rerun unknown answers again",
+                "再次回答之前，请先到扣子上查看；--rerun unknown 会再次回答",
+            ));
             return held.append(&Line::Unanswered { at });
         }
         let response = &*response;
@@ -253,12 +257,4 @@ fn correct(response: &mut Response) {
             ..error
         });
     }
-}
-
-fn unanswered() -> Error {
-    let message = "the answer may have been sent, and the run still waits for it";
-    Error::new(Kind::Unknown, message).hint(
-        "look at Coze before answering again; --rerun unknown answers again",
-        "再次回答之前，请先到扣子上查看；--rerun unknown 会再次回答",
-    )
 }
