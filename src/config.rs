@@ -245,13 +245,10 @@ fn find_service(sources: &Sources<'_>, base_url: &BaseUrl) -> Search<Option<Serv
 /// where certificates are looked at.
 fn find_roots(options: &Options, env: &Env, base_url: &BaseUrl) -> Search<Roots> {
     let option = options.cacert.clone().map(|path| (path, "--cacert"));
-    let variable = |name| Some((env.path(name)?, name)).filter(|_| base_url.is_https);
-    let variable = || {
-        ["COZE_CA_FILE", "SSL_CERT_FILE"]
-            .into_iter()
-            .find_map(variable)
-    };
-    let Some((path, source)) = option.or_else(variable) else {
+    let variables = ["COZE_CA_FILE", "SSL_CERT_FILE"].into_iter();
+    let mut variables = variables.filter_map(|name| Some((env.path(name)?, name)));
+    let variable = variables.next().filter(|_| base_url.is_https);
+    let Some((path, source)) = option.or(variable) else {
         return Ok(Found::new(Roots::BuiltIn, DEFAULT));
     };
     let pem = file::read("CA file", &path, Some(source))?;

@@ -259,29 +259,23 @@ impl Question {
         let raw = fields::text(data).unwrap_or_default().into_owned();
         let indented = |line: String| printable::line(&format!("  {line}"));
         let inputs = answer::inputs(interrupt);
-        if !inputs.is_empty() {
-            let mut answer = Object::default();
-            for input in &inputs {
-                let value = if input.is_text() { "\"…\"" } else { "…" };
-                answer.push(&input.name, value);
-            }
-            let lines = inputs.iter().map(Input::describe).map(indented);
-            return Self {
-                lines: lines.collect(),
-                answer: answer.finish(),
-                raw,
-            };
+        let mut lines: Vec<_> = inputs.iter().map(Input::describe).map(indented).collect();
+        if inputs.is_empty() {
+            let at = |path: &str| part::find(&raw, path).ok();
+            let asked = at("messages.0.content.question").or_else(|| at("messages.0.content"));
+            let asked = asked.unwrap_or_else(|| printable::layout(&raw).unwrap_or(raw.clone()));
+            lines.extend((!asked.is_empty()).then(|| printable::text(&asked)));
+            let choice = |n: usize| at(&format!("messages.0.content.options.{n}.name"));
+            lines.extend((0..CHOICES).map_while(choice).map(indented));
+            let answer = quoted("…");
+            return Self { raw, lines, answer };
         }
-        let at = |path: &str| part::find(&raw, path).ok();
-        let asked = at("messages.0.content.question").or_else(|| at("messages.0.content"));
-        let asked = asked.unwrap_or_else(|| printable::layout(&raw).unwrap_or(raw.clone()));
-        let choice = |n: usize| at(&format!("messages.0.content.options.{n}.name"));
-        let choices = (0..CHOICES).map_while(choice).map(indented);
-        let lines = (!asked.is_empty()).then(|| printable::text(&asked));
-        Self {
-            lines: lines.into_iter().chain(choices).collect(),
-            answer: quoted("…"),
-            raw,
+        let mut form = Object::default();
+        for input in &inputs {
+            let value = if input.is_text() { "\"…\"" } else { "…" };
+            form.push(&input.name, value);
         }
+        let answer = form.finish();
+        Self { raw, lines, answer }
     }
 }
