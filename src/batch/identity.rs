@@ -71,20 +71,11 @@ pub(super) fn of_server(base_url: &str) -> Fingerprint {
 fn content(body: &str, embedded: &str, counts: impl Fn(&str, &RawValue) -> bool) -> String {
     let mut entries = fields::entries(body).unwrap_or_default();
     entries.retain(|(key, value)| counts(key, value));
-    let place = entries.iter().position(|(key, _)| key == embedded);
-    let object = place.and_then(|place| object_in_text(entries[place].1));
-    if let (Some(place), Some(object)) = (place, &object) {
-        entries[place].1 = object;
-    }
-    canonical_object(entries, 0)
-}
-
-/// The object that a JSON string holds as its text.
-fn object_in_text(json: &RawValue) -> Option<Box<RawValue>> {
-    let text = serde_json::from_str(json.get()).ok()?;
-    RawValue::from_string(text)
-        .ok()
-        .filter(|value| fields::entries(value.get()).is_some())
+    object(entries, |key, json| {
+        let text = fields::unwrapped(json);
+        let is_object = key == embedded && fields::entries(&text).is_some();
+        canonical(if is_object { &text } else { json }, 1)
+    })
 }
 
 /// An id is the same as a number and as a string.
@@ -102,7 +93,8 @@ fn canonical(json: &str, depth: u32) -> String {
     let value = match json.as_bytes() {
         _ if depth == DEEPEST => return json.to_owned(),
         // Nothing for an object with a key that is no text.
-        [b'{', ..] => fields::entries(json).map(|entries| canonical_object(entries, depth)),
+        [b'{', ..] => fields::entries(json)
+            .map(|entries| object(entries, |_, json| canonical(json, depth + 1))),
         [b'[', ..] => serde_json::from_str::<Vec<&RawValue>>(json)
             .ok()
             .map(|values| {
@@ -118,12 +110,12 @@ fn canonical(json: &str, depth: u32) -> String {
     value.unwrap_or_else(|| json.replace(['\n', '\r'], " "))
 }
 
-fn canonical_object(mut entries: Vec<(String, &RawValue)>, depth: u32) -> String {
+fn object(mut entries: Vec<(String, &RawValue)>, write: impl Fn(&str, &str) -> String) -> String {
     // Stable, because of two equal keys one counts, and nobody knows which.
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut object = Object::default();
     for (key, value) in entries {
-        object.push(&key, &canonical(value.get(), depth + 1));
+        object.push(&key, &write(&key, value.get()));
     }
     object.finish()
 }

@@ -107,18 +107,17 @@ pub(crate) fn inputs(interrupt: &Interrupt) -> Vec<Input> {
 /// nothing when it names nothing.
 fn of_collection(json: &str) -> Option<Vec<Input>> {
     let json = unwrapped(json);
-    let list = || serde_json::from_str::<Vec<&RawValue>>(&json).ok();
-    let named: Vec<_> = match fields::entries(&json) {
-        Some(map) => map
-            .into_iter()
-            .map(|(name, one)| (Some(name), one))
-            .collect(),
-        None => list()?.into_iter().map(|one| (None, one)).collect(),
+    let inputs: Vec<_> = if let Some(map) = fields::entries(&json) {
+        let named = map.into_iter();
+        named
+            .filter_map(|(name, one)| Input::parse(Some(name), one))
+            .collect()
+    } else {
+        let list: Vec<&RawValue> = serde_json::from_str(&json).ok()?;
+        list.into_iter()
+            .filter_map(|one| Input::parse(None, one))
+            .collect()
     };
-    let inputs = named.into_iter();
-    let inputs: Vec<_> = inputs
-        .filter_map(|(name, one)| Input::parse(name, one))
-        .collect();
     (!inputs.is_empty()).then_some(inputs)
 }
 
