@@ -161,12 +161,7 @@ impl Batch<'_> {
     fn next(&self) -> Option<Taken> {
         loop {
             let aside = lock(&self.aside).len();
-            let taken = if aside < ASIDE_LIMIT {
-                self.take(aside > 0)
-            } else {
-                Err(Disconnected)
-            };
-            let may_wait = match taken {
+            let may_wait = match self.take(aside) {
                 Ok(taken) => return Some(taken),
                 Err(Disconnected) if aside == 0 || self.settings.console.is_broken() => {
                     return None;
@@ -184,9 +179,13 @@ impl Batch<'_> {
         }
     }
 
-    /// The next request; the end (`Disconnected`) also when nothing more can be written. With some put
-    /// aside, it is not waited for long.
-    fn take(&self, has_aside: bool) -> Result<Taken, RecvTimeoutError> {
+    /// The next request; the end (`Disconnected`) also when nothing more can be written, or too many are
+    /// put aside. With some put aside, it is not waited for long.
+    fn take(&self, aside: usize) -> Result<Taken, RecvTimeoutError> {
+        if aside >= ASIDE_LIMIT {
+            return Err(Disconnected);
+        }
+        let has_aside = aside > 0;
         let Settings { clock, console, .. } = self.settings;
         let mut intake = match self.intake.try_lock() {
             Ok(intake) => intake,

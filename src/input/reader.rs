@@ -181,10 +181,8 @@ impl<R: Read> Requests<R> {
     }
 
     fn at(&self, what: &str) -> String {
-        match &self.name {
-            Some(name) => format!("{name}: {what}"),
-            None => what.to_owned(),
-        }
+        let name = self.name.as_ref().map(|name| format!("{name}: "));
+        name.unwrap_or_default() + what
     }
 
     /// The value, by the next byte of the input; false at its end.
