@@ -154,6 +154,20 @@ fn every_workflow_is_looked_up_once_and_every_request_reported() {
     assert!(ended.stderr.ends_with(sum), "{}", ended.stderr);
 }
 
+/// Whoever tries `--check` on a command of README.md, against the stand-in, is told of no fault.
+#[test]
+fn the_workflows_of_the_pages_take_what_the_pages_give() {
+    let coze = Coze::start(Options::default());
+    for (workflow_id, parameters) in [
+        (coze::ECHO, r#"{"input":"hello"}"#),
+        (coze::ECHO, r#"{"city":"北京","days":3}"#),
+        (coze::IMAGE, r#"{"prompt":"a cat"}"#),
+    ] {
+        let ended = check(&coze, &[], &run(workflow_id, parameters));
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{parameters}");
+    }
+}
+
 #[test]
 fn a_workflow_that_is_not_there_is_refused() {
     let coze = Coze::start(Options::default());
