@@ -99,9 +99,9 @@ fn answer_all(
     let rules = Rules::new(options, config);
     let mut shared = Shared::new(Found::new(config.service), files);
     if options.check {
-        let runner = Runner::new(&clients[0], clock, rules, &shared);
-        let rehearsal = Rehearsal::new(runner, config);
-        return console.with_status(|| rehearsal::run(inputs, rehearsal, options, console));
+        let rehearsal = Rehearsal::new(Runner::new(&clients[0], clock, rules, &shared), config);
+        let rehearse = || rehearsal::run(inputs, rehearsal, options, console);
+        return console.with_status(Box::new(rehearse));
     }
     let output_file = options.output.as_deref().map(OutputFile::prepare);
     let open = |path| Journal::open(path, &config.base_url, options, clock);
@@ -116,5 +116,5 @@ fn answer_all(
         output_file: output_file.transpose()?,
         journal,
     };
-    console.with_status(|| batch::run(inputs, settings, &clients))
+    console.with_status(Box::new(|| batch::run(inputs, settings, &clients)))
 }
