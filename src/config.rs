@@ -126,19 +126,20 @@ struct Sources<'a> {
 
 impl Sources<'_> {
     /// The variables, then the files, and what each holds of one field.
-    fn places(&self, field: &Field) -> Vec<Found<Content>> {
+    fn places(&self, field: &Field) -> impl Iterator<Item = Found<Content>> {
         let text = |name| self.env.text(name).ok_or("not set".into());
-        let variables = field.1.iter().map(|name| Found::new(text(name), *name));
+        let Field(_, names) = field;
+        let variables = names.iter().map(move |name| Found::new(text(name), *name));
         let file = |file: &ConfigFile| Found::new(file.text(field), file.name());
-        variables.chain(self.files.iter().map(file)).collect()
+        variables.chain(self.files.iter().map(file))
     }
 
     /// The first that is filled in: the option, or else what a place holds. A URL in the wrong
     /// alphabet is no placeholder: to pass it over would send the key elsewhere.
     fn first(&self, option: Option<Found<String>>, field: &Field) -> Option<Found<String>> {
         let text = |place: Found<Content>| Some(Found::new(place.value.ok()?, place.source));
-        let places = self.places(field).into_iter();
-        let mut texts = option.into_iter().chain(places.filter_map(text));
+        let texts = self.places(field).filter_map(text);
+        let mut texts = option.into_iter().chain(texts);
         texts.find(|text| !is_placeholder(&text.value) || text.value.contains("://"))
     }
 }

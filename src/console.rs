@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use self::screen::{Out, Screen, standard_output, tell};
+use self::screen::{Content, Out, Screen, standard_output, tell};
 use self::status_line::Status;
 use self::view::{Live, View};
 use crate::cli::Options;
@@ -97,7 +97,8 @@ impl<'a> Console<'a> {
 
     /// Under `-v`: every setting and where it comes from, and warnings.
     pub(crate) fn explain_config(&self, config: &Config) {
-        for one in &config.origins {
+        // Not a sentence is made where nobody is told.
+        for one in config.origins.iter().filter(|_| self.options.verbose) {
             self.explain(&format!("{} {} ({})", one.field, one.value, one.source));
         }
         for warning in &config.warnings {
@@ -106,7 +107,7 @@ impl<'a> Console<'a> {
     }
 
     /// Does `work`, with a status line meanwhile when somebody can see it.
-    pub(crate) fn with_status<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn with_status<T>(&self, work: Box<dyn FnOnce() -> T + '_>) -> T {
         if !self.has_status {
             return work();
         }
@@ -137,17 +138,13 @@ impl<'a> Console<'a> {
     }
 
     fn print_text(&self, text: &str) -> bool {
-        self.print_line(printable::text, |line| line.write_all(text.as_bytes()))
+        self.print_line(printable::text, &mut |line| line.write_all(text.as_bytes()))
     }
 
     /// A line of standard output, flushed. False when it can't be written.
     /// `safe`: as a terminal may be given it. Anybody else gets the bytes as they are.
-    fn print_line(
-        &self,
-        safe: fn(&str) -> String,
-        content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> bool {
-        self.screen.cleared().write(|out| {
+    fn print_line(&self, safe: fn(&str) -> String, content: &mut Content<'_>) -> bool {
+        self.screen.cleared().write(&mut |out| {
             if self.is_terminal {
                 let mut bytes = Vec::new();
                 content(&mut bytes)?;
@@ -193,7 +190,7 @@ impl<'a> Console<'a> {
             screen.rows += 1;
             view.row(response, elapsed, screen.rows - 1)
         };
-        let written = screen.write(|out| out.write_all(shown.as_bytes()));
+        let written = screen.write(&mut |out| out.write_all(shown.as_bytes()));
         drop(screen);
         // A row has no room for a text that nothing else holds.
         if written && live.is_none() && response.kind() == Some(Kind::Io) {
@@ -209,7 +206,7 @@ impl<'a> Console<'a> {
         }
         let options = self.options;
         if !options.raw_output && options.get.is_none() {
-            return self.print_line(printable::json, |line| response.write(line));
+            return self.print_line(printable::json, &mut |line| response.write(line));
         }
         if response.kind().is_none() {
             let output = response.output.plain();
@@ -230,13 +227,12 @@ impl<'a> Console<'a> {
         response.error = response.error.take().map(|error| self.mask_error(error));
     }
 
-    pub(crate) fn mask_error(&self, error: Error) -> Error {
-        Error {
-            message: self.masked(&error.message),
-            hint: error.hint.map(|hint| hint.map(|text| self.masked(text))),
-            logid: error.logid.map(|logid| self.masked(&logid)),
-            ..error
-        }
+    pub(crate) fn mask_error(&self, mut error: Error) -> Error {
+        let hint = error.hint.take();
+        error.message = self.masked(&error.message);
+        error.hint = hint.map(|hint| hint.map(|text| self.masked(text)));
+        error.logid = error.logid.as_ref().map(|logid| self.masked(logid));
+        error
     }
 
     /// A word about the requests themselves.
@@ -279,8 +275,8 @@ impl<'a> Console<'a> {
             let lines = parameters::lines(report, self.language).join("\n");
             lines.is_empty() || self.print_text(&lines)
         } else {
-            self.print_line(printable::json, |line| {
-                Ok(serde_json::to_writer(line, report)?)
+            self.print_line(printable::json, &mut |line| {
+                line.write_all(&serde_json::to_vec(report)?)
             })
         };
         if let Some(line) = report.complaint(self.language) {
@@ -309,7 +305,7 @@ impl<'a> Console<'a> {
         }
         let line = line.finish();
         // A reader that has gone away keeps no run from ending: the response says so.
-        let _ = self.print_line(printable::json, |out| out.write_all(line.as_bytes()));
+        let _ = self.print_line(printable::json, &mut |out| out.write_all(line.as_bytes()));
     }
 
     /// A request was taken up. `is_last`: no other one is known to follow.
@@ -353,7 +349,7 @@ impl<'a> Console<'a> {
             let piece = live.advance(text);
             if !piece.is_empty() {
                 screen.erase();
-                screen.write(|out| out.write_all(piece.as_bytes()));
+                screen.write(&mut |out| out.write_all(piece.as_bytes()));
             }
         }
     }

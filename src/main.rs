@@ -100,7 +100,8 @@ fn answer_all(
     if options.check {
         let runner = Runner::new(&clients[0], clock, config.rules, &shared);
         let rehearsal = Rehearsal::new(runner, config);
-        return console.with_status(|| rehearsal::run(inputs, rehearsal, options, console));
+        let rehearse = || rehearsal::run(inputs, rehearsal, options, console);
+        return console.with_status(Box::new(rehearse));
     }
     let output_file = options.output.as_deref().map(OutputFile::prepare);
     let open = |path| Journal::open(path, &config.base_url, options, clock);
@@ -115,5 +116,5 @@ fn answer_all(
         output_file: output_file.transpose()?.into(),
         journal,
     };
-    console.with_status(|| batch::run(inputs, settings, &clients))
+    console.with_status(Box::new(|| batch::run(inputs, settings, &clients)))
 }

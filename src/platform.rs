@@ -2,22 +2,22 @@
 //! what a lock keeps others from, where configuration lies. Decides nothing about a run. What each
 //! system is promised is a table in src/static/README.md.
 
-use std::ffi::OsString;
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::system::*;
 
 /// How the name of a variable is looked for: on Windows capitals and small letters are the same.
-pub(crate) fn variable(name: OsString) -> OsString {
+pub(crate) fn variable<'a>(name: impl Into<Cow<'a, OsStr>>) -> Cow<'a, OsStr> {
     if cfg!(windows) {
-        return name.to_ascii_uppercase();
+        return name.into().to_ascii_uppercase().into();
     }
-    name
+    name.into()
 }
 
-/// Whether a terminal understands escape sequences. On Windows only those do that say so; `is_set`
-/// tells of a variable.
+/// Whether a terminal understands escape sequences; on Windows, if a variable that `is_set` says so.
 pub(crate) fn knows_escapes(is_set: impl Fn(&str) -> bool) -> bool {
     !cfg!(windows) || ["WT_SESSION", "TERM", "ConEmuANSI"].into_iter().any(is_set)
 }

@@ -68,11 +68,9 @@ impl Shared {
 
     /// Nothing more is sent.
     fn stop(&self, kind: Kind, why: &str, error: &Error) {
-        lock(&self.stopped).get_or_insert_with(|| Error {
-            kind,
-            message: format!("not sent, because {why}: {}", error.message),
-            ..error.clone()
-        });
+        let message = format!("not sent, because {why}: {}", error.message);
+        let stopped = || error.clone().reworded(kind, message);
+        lock(&self.stopped).get_or_insert_with(stopped);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::language::Language;
@@ -20,26 +20,30 @@ impl Env {
     pub(crate) fn real() -> Self {
         Self {
             variables: env::vars_os()
-                .map(|(name, value)| (platform::variable(name), value))
+                .map(|(name, value)| (platform::variable(name).into_owned(), value))
                 .collect(),
             executable: env::current_exe().ok(),
             home: home::home_dir().filter(|home| !home.as_os_str().is_empty()),
         }
     }
 
+    /// A variable that is not empty.
+    fn variable(&self, name: &str) -> Option<&OsStr> {
+        let value = self.variables.get(&*platform::variable(OsStr::new(name)))?;
+        (!value.is_empty()).then_some(value)
+    }
+
     /// A variable as text, trimmed; an empty one is unset. Bytes that are no UTF-8 become U+FFFD,
     /// which no field accepts.
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        let value = self.path(name)?;
-        let value = value.to_string_lossy();
+        let value = self.variable(name)?.to_string_lossy();
         let value = value.trim();
         (!value.is_empty()).then(|| value.to_owned())
     }
 
     /// A variable as a path; an empty one is unset.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
-        let value = self.variables.get(&platform::variable(name.into()))?;
-        (!value.is_empty()).then(|| value.into())
+        self.variable(name).map(PathBuf::from)
     }
 
     /// A directory in a variable of `OpenClaw`, which expands `~` itself.

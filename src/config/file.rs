@@ -47,12 +47,15 @@ pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Erro
     for (path, source) in option.into_iter().chain(variable) {
         files.push(ConfigFile::read(path, Some(source))?);
     }
+    let mut names: Vec<_> = files.iter().map(|file| real(&file.path)).collect();
     for directory in directories(env) {
         let path = directory.join("config.json");
+        let name = real(&path);
         // The program may lie in one of its own places, or `--config` have named one.
-        if files.iter().any(|file| real(&file.path) == real(&path)) {
+        if names.contains(&name) {
             continue;
         }
+        names.push(name);
         files.push(match fs::metadata(&path) {
             // Another user's home is one that we can't look into.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -180,8 +183,8 @@ impl ConfigFile {
         let mut warnings: Vec<_> = FIELDS.into_iter().filter_map(misspelling).collect();
         let key = self.text(&API_KEY).map(|text| Key::parse(&text));
         // Others than the owner may read or write it.
-        let is_open = platform::others_may_use(&self.path);
-        if is_open && matches!(key, Ok(Ok(Some(_)))) {
+        let is_open = || platform::others_may_use(&self.path);
+        if matches!(key, Ok(Ok(Some(_)))) && is_open() {
             let warning = "holds the token and is open to others: chmod 600 it";
             warnings.push(format!("{} {warning}", self.name()));
         }

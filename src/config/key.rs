@@ -35,14 +35,15 @@ impl Key {
         }
         let mut masked = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some(first) = rest.chars().next() {
-            let (first, others) = rest.split_at(first.len_utf8());
-            let after = rest.strip_prefix(&self.0);
-            let after = after.or_else(|| after_escaped(rest, &self.0));
-            masked.push_str(after.map_or(first, |_| "***"));
-            rest = after.unwrap_or(others);
+        while let Some(place) = rest.find(['\\', char::from(self.0.as_bytes()[0])]) {
+            let (before, found) = rest.split_at(place);
+            let after = found.strip_prefix(&self.0);
+            let after = after.or_else(|| after_escaped(found, &self.0));
+            let (shown, after) = after.map_or(found.split_at(1), |after| ("***", after));
+            masked.extend([before, shown]);
+            rest = after;
         }
-        masked
+        masked + rest
     }
 }
 

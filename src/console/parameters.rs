@@ -8,20 +8,16 @@ use crate::run::rehearse::Report;
 /// The lines of one report; none where nothing is known.
 pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(connection) = &report.connection {
-        let origins = connection.config.iter();
-        let told = |word| language.pick(word, chinese(word));
-        lines.extend(origins.map(|one| {
-            let [field, value, source] = [one.field, &one.value, &one.source].map(told);
-            format!("{field} {value} ({source})")
-        }));
-        if connection.reachable {
-            let time = connection.milliseconds;
-            lines.push(language.pick(
-                format!("✓ the server answers ({time} ms); the token was not tried"),
-                format!("✓ 服务器有应答（{time} 毫秒）；没有检验令牌"),
-            ));
-        }
+    let told = |word| language.pick(word, chinese(word));
+    lines.extend(report.config.iter().map(|one| {
+        let [field, value, source] = [one.field, &one.value, &one.source].map(told);
+        format!("{field} {value} ({source})")
+    }));
+    if let (Some(true), Some(time)) = (report.reachable, report.milliseconds) {
+        lines.push(language.pick(
+            format!("✓ the server answers ({time} ms); the token was not tried"),
+            format!("✓ 服务器有应答（{time} 毫秒）；没有检验令牌"),
+        ));
     }
     if let Some(workflow) = report.workflow
         && let Some(parameters) = &workflow.parameters

@@ -68,7 +68,7 @@ impl Screen {
         &self,
         status: Status,
         clock: &dyn Clock,
-        work: impl FnOnce() -> T,
+        work: Box<dyn FnOnce() -> T + '_>,
     ) -> T {
         let mut shown = self.lock();
         (shown.status, shown.has_status) = (status, true);
@@ -112,7 +112,7 @@ impl Shown {
     }
 
     /// False when nothing more can be written.
-    pub(super) fn write(&mut self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
+    pub(super) fn write(&mut self, content: &mut Content<'_>) -> bool {
         let out = self.out.as_mut();
         let written = out.is_some_and(|out| content(out).and_then(|()| out.flush()).is_ok());
         if !written {
@@ -121,6 +121,9 @@ impl Shown {
         written
     }
 }
+
+/// What writes something.
+pub(super) type Content<'a> = dyn FnMut(&mut dyn Write) -> io::Result<()> + 'a;
 
 /// Standard output.
 pub(super) type Out = BufWriter<Patient<StandardOutput>>;

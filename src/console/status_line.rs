@@ -119,7 +119,7 @@ impl Status {
         );
         let each = elapsed.checked_div(u32::try_from(done).unwrap_or(u32::MAX));
         if let Some(each) = each {
-            let each_micros = each.as_micros().max(1);
+            let each_micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX).max(1);
             let rate = (60_000_000 + each_micros / 2) / each_micros;
             add(format!("{rate} a minute"), format!("每分钟 {rate} 个"));
             if let Some(total) = self.total {

@@ -185,7 +185,7 @@ impl View {
             Some(kind) => ("✗", RED, kind.label(self.language)),
         };
         let head = printable::line(&format!("{mark} {}", id.unwrap_or(word)));
-        let tenths = (elapsed.as_millis() + 50) / 100;
+        let tenths = elapsed.as_secs() * 10 + u64::from((elapsed.subsec_millis() + 50) / 100);
         let unit = self.language.pick("s", "秒");
         let time = format!("{}.{} {unit}", tenths / 10, tenths % 10);
         let mut facts = vec![&*time, &*response.execute_id];

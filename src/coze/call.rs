@@ -3,15 +3,13 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fmt;
-use std::io::Read;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
 use crate::coze::fields;
 
 /// One HTTP call.
-#[derive(Debug)]
 pub(crate) struct Call<'a> {
     /// Below the base URL, query included.
     pub(crate) path: String,
@@ -19,7 +17,6 @@ pub(crate) struct Call<'a> {
 }
 
 /// What a call is for, which decides how it is sent.
-#[derive(Debug)]
 pub(crate) enum Purpose<'a> {
     /// POST of this JSON, which starts a run or answers an interrupt: on a connection of its own.
     Start {
@@ -36,19 +33,17 @@ pub(crate) enum Purpose<'a> {
     Check,
 }
 
+/// Puts what comes next into a buffer, as `Read::read` does. A `dyn Read` would bring all other ways of
+/// reading into the program.
+pub(crate) type Source<'a> = dyn FnMut(&mut [u8]) -> io::Result<usize> + 'a;
+
 /// What is sent as it is read, so that a large file is never held.
 pub(crate) struct UploadBody<'a> {
     pub(crate) content_type: String,
     /// All that is sent. A reader that ends before makes the call fail; what it has beyond stays.
     pub(crate) length: u64,
     /// Read once: to send the file again is another call.
-    pub(crate) reader: RefCell<Box<dyn Read + 'a>>,
-}
-
-impl fmt::Debug for UploadBody<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UploadBody").finish_non_exhaustive()
-    }
+    pub(crate) reader: RefCell<Box<Source<'a>>>,
 }
 
 const EVENTS: &str = "text/event-stream";
@@ -256,7 +251,7 @@ mod tests {
         UploadBody {
             content_type: "multipart/form-data".to_owned(),
             length: 4,
-            reader: RefCell::new(Box::new(&b"file"[..])),
+            reader: RefCell::new(Box::new(|_| Ok(0))),
         }
     }
 

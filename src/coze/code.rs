@@ -233,7 +233,7 @@ mod tests {
             let error = Error::usage("")
                 .with_hint(hint(code, about))
                 .translate(language);
-            let hint = error.hint?;
+            let hint = error.hint.clone()?;
             let words = hint
                 .text()
                 .split(|char: char| !char.is_ascii_alphanumeric() && !"_-.".contains(char));

@@ -28,7 +28,7 @@ impl Said {
 
     /// With a code that may be a number or a word.
     pub(crate) fn with_code(mut self, code: Raw<'_>) -> Self {
-        let word = || Some(Code::Word(fields::nonempty(code)?.into_owned().into()));
+        let word = || Some(Code::Word(fields::nonempty(code)?.into_owned()));
         self.code = fields::number(code).map(Code::Number).or_else(word);
         self
     }

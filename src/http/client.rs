@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ureq::config::AutoHeaderValue;
@@ -22,7 +22,7 @@ use super::failure::{CallContext, Stage};
 use super::lookup::{LiteralResolver, LookupThread};
 use super::{Body, Failure, Http, HttpResponse, Limits};
 use crate::config::{Config, Proxy, ProxyProtocol, Roots};
-use crate::coze::call::{Call, Purpose};
+use crate::coze::call::{Call, Purpose, Source};
 use crate::error::Error;
 
 pub(super) const MAX_HEADER: usize = 64 * 1024;
@@ -43,8 +43,8 @@ pub(crate) struct Client {
     /// (`Connection: close`): some servers then end a body by closing, and its end would prove
     /// nothing.
     posts: Lane,
-    /// All on one connection, as long as it lasts.
-    polls: Lane,
+    /// All on one connection, as long as it lasts. Most runs need none.
+    polls: LazyLock<Lane, Box<dyn FnOnce() -> Lane + Send>>,
     base_url: String,
     authorization: HeaderValue,
 }
@@ -86,7 +86,10 @@ impl Client {
         let names = LookupThread::for_config(&base, config)?;
         // One configuration of rustls, so that every connection may resume a session.
         let tls = Arc::new(RustlsConnector::default());
-        let lane = |is_post: bool| {
+        let connect_timeout = Some(config.connect_timeout.min(FOR_EVER));
+        let context = |is_post| Arc::new(CallContext::new(&base, config, is_post));
+        let of_polls = context(false);
+        let lane = move |is_post: bool, context: Arc<CallContext>| {
             let settings = Agent::config_builder()
                 .http_status_as_error(false)
                 .max_redirects(0)
@@ -97,11 +100,10 @@ impl Client {
                 .input_buffer_size(IN_BUFFER)
                 .output_buffer_size(OUT_BUFFER)
                 .max_idle_connections(usize::from(!is_post))
-                .timeout_resolve(Some(config.connect_timeout.min(FOR_EVER)))
-                .timeout_connect(Some(config.connect_timeout.min(FOR_EVER)))
+                .timeout_resolve(connect_timeout)
+                .timeout_connect(connect_timeout)
                 .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
                 .build();
-            let context = Arc::new(CallContext::new(&base, config, is_post));
             let connectors = Connectors {
                 tls: Arc::clone(&tls),
                 context: Arc::clone(&context),
@@ -114,8 +116,8 @@ impl Client {
             Lane { agent, context }
         };
         Ok(Self {
-            posts: lane(true),
-            polls: lane(false),
+            posts: lane(true, context(true)),
+            polls: LazyLock::new(Box::new(move || lane(false, of_polls))),
             base_url: config.base_url.clone(),
             authorization,
         })
@@ -124,7 +126,7 @@ impl Client {
 
 /// What ureq has not taken yet of a body.
 struct Unsent<'a> {
-    body: &'a mut dyn Read,
+    body: &'a mut Source<'a>,
     left: u64,
     /// What ureq waits for, which is more once it can't be sent.
     due: u64,
@@ -140,7 +142,7 @@ impl Read for Unsent<'_> {
         let read = if self.deadline.write_failed() {
             Ok(most)
         } else {
-            let read = self.body.read(&mut buffer[..most]);
+            let read = (self.body)(&mut buffer[..most]);
             read.inspect(|count| self.left -= *count as u64)
         };
         let read = match read {
@@ -155,19 +157,18 @@ impl Read for Unsent<'_> {
 
 impl Http for Client {
     fn call(&self, call: &Call<'_>, limits: Limits) -> Result<HttpResponse, Failure> {
-        let (accept, content_type, length, body): (_, _, _, &mut dyn Read) = match &call.purpose {
-            Purpose::Start { body, accept, .. } => {
-                (*accept, JSON, body.len() as u64, &mut body.as_bytes())
+        let mut json = call.body().unwrap_or_default().as_bytes();
+        let mut json = |buffer: &mut [u8]| json.read(buffer);
+        let mut file;
+        let (accept, content_type, length, body): (_, _, _, &mut Source<'_>) = match &call.purpose {
+            Purpose::Start { body, accept, .. } => (*accept, JSON, body.len() as u64, &mut json),
+            Purpose::Upload { body } => {
+                file = body.reader.borrow_mut();
+                (JSON, &*body.content_type, body.length, &mut **file)
             }
-            Purpose::Upload { body: file } => (
-                JSON,
-                &*file.content_type,
-                file.length,
-                &mut *file.reader.borrow_mut(),
-            ),
-            Purpose::Get | Purpose::Check => (JSON, "", 0, &mut io::empty()),
+            Purpose::Get | Purpose::Check => (JSON, "", 0, &mut json),
         };
-        let lane = if length > 0 { &self.posts } else { &self.polls };
+        let lane: &Lane = if length > 0 { &self.posts } else { &self.polls };
         let deadline = &lane.context.deadline;
         deadline.begin(limits, !matches!(call.purpose, Purpose::Start { .. }));
         let mut unsent = Unsent {

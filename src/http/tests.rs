@@ -49,13 +49,13 @@ impl Client {
     fn upload(
         &self,
         length: u64,
-        reader: impl Read,
+        mut reader: impl Read,
         limits: Limits,
     ) -> Result<HttpResponse, Failure> {
         let body = UploadBody {
             content_type: "multipart/form-data; boundary=b".to_owned(),
             length,
-            reader: RefCell::new(Box::new(reader)),
+            reader: RefCell::new(Box::new(move |buffer| reader.read(buffer))),
         };
         self.call(&Call::upload(body), limits)
     }
@@ -502,7 +502,9 @@ fn a_ca_file_must_hold_a_certificate_when_there_is_tls() {
             path: "/etc/ca.pem".into(),
             pem: pem.into(),
         };
-        Client::new(&config).err().map(|local| local.message)
+        Client::new(&config)
+            .err()
+            .map(|local| local.message.clone())
     };
     let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
     let cases = [

@@ -182,7 +182,7 @@ mod tests {
             "{}",
             r#"resume_data lacks "img": the run asks for img (image)"#,
         );
-        let hint = |language| error.clone().translate(language).hint;
+        let hint = |language| error.clone().translate(language).hint.clone();
         assert_eq!(
             hint(Language::English).unwrap().text(),
             r#"an object such as {"img":…}; with any other answer the run may fail"#
@@ -248,7 +248,7 @@ mod tests {
                 "resume_data must be a JSON object: the run waits for inputs",
             );
             assert_eq!(
-                error.hint.unwrap().text(),
+                error.hint.clone().unwrap().text(),
                 r#"an object such as {"NAME":…}; with any other answer the run may fail"#
             );
         }

@@ -188,10 +188,10 @@ impl FileParameter {
         ))
     }
 
-    pub(crate) fn not_uploaded(&self, why: Error) -> Error {
+    pub(crate) fn not_uploaded(&self, mut why: Error) -> Error {
         let Self { name, path, .. } = self;
-        let message = format!("--param {name}: {path} was not uploaded: {}", why.message);
-        Error { message, ..why }
+        why.message = format!("--param {name}: {path} was not uploaded: {}", why.message);
+        why
     }
 }
 

@@ -430,7 +430,7 @@ mod tests {
         let request = Request::parse(r#"{"workflow_id":"7"}"#, &Options::default());
         let answer = |_| runner.answer(&request, &request.task, &Notes::default());
         let errors = (0..count).map(answer).map(|response| response.error);
-        let messages = errors.map(|error| error.unwrap().message).collect();
+        let messages = errors.map(|error| error.unwrap().message.clone()).collect();
         let calls = *lock(&http.calls);
         Rows {
             messages,

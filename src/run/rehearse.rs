@@ -1,7 +1,6 @@
 //! `--check`: which configuration was found where, and whether anybody answers; or, with requests,
 //! what would be wrong with them. Starts nothing: all it asks is what a workflow takes.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde::Serialize;
@@ -32,22 +31,20 @@ pub(crate) struct Report<'a> {
     /// None in a report on the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workflow: Option<&'a Workflow>,
-    #[serde(flatten)]
-    pub(crate) connection: Option<Connection<'a>>,
+    /// This and the next four are of the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reachable: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) milliseconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) config: &'a [Origin],
     pub(crate) warnings: Vec<Hint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Error>,
-}
-
-/// How configuration and connection look.
-#[derive(Debug, Serialize)]
-pub(crate) struct Connection<'a> {
-    pub(crate) reachable: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http_status: Option<u16>,
-    pub(crate) milliseconds: u64,
-    key: &'static str,
-    pub(crate) config: &'a [Origin],
 }
 
 impl Report<'_> {
@@ -69,7 +66,7 @@ pub(crate) struct Rehearsal<'a> {
     runner: Runner<'a>,
     config: &'a Config,
     /// What each workflow takes, asked once.
-    looked_up: HashMap<String, Result<Workflow, Error>>,
+    looked_up: Vec<(String, Result<Workflow, Error>)>,
     /// Why no further workflow is looked up.
     stopped: Option<Error>,
 }
@@ -81,7 +78,7 @@ impl<'a> Rehearsal<'a> {
         Self {
             runner,
             config,
-            looked_up: HashMap::new(),
+            looked_up: Vec::new(),
             stopped: None,
         }
     }
@@ -102,13 +99,11 @@ impl<'a> Rehearsal<'a> {
         Report {
             warnings: warnings.map(Hint::from).collect(),
             error: answered.as_ref().err().map(unreachable),
-            connection: Some(Connection {
-                reachable: answered.is_ok(),
-                http_status: answered.ok().map(|response| response.status),
-                milliseconds: u64::try_from(milliseconds).unwrap_or(u64::MAX),
-                key: "not tried",
-                config: &self.config.origins,
-            }),
+            reachable: Some(answered.is_ok()),
+            http_status: answered.ok().map(|response| response.status),
+            milliseconds: u64::try_from(milliseconds).ok(),
+            key: Some("not tried"),
+            config: &self.config.origins,
             ..Report::default()
         }
     }
@@ -148,7 +143,8 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn looked_up(&mut self, id: &str, observer: &dyn Observer) -> &Result<Workflow, Error> {
-        if !self.looked_up.contains_key(id) {
+        let known = self.looked_up.iter().position(|(known, _)| known == id);
+        if known.is_none() {
             let found = match &self.stopped {
                 Some(error) => Err(error.clone()),
                 None => self.look_up(id, observer),
@@ -156,14 +152,13 @@ impl<'a> Rehearsal<'a> {
             if let (Err(error), None) = (&found, &self.stopped) {
                 let is_of_all = error.has_code(code::stops_everything);
                 let why = &error.message;
-                self.stopped = (is_of_all || error.kind == Kind::Unreachable).then(|| Error {
-                    message: format!("not looked up, because an earlier look-up failed: {why}"),
-                    ..error.clone()
-                });
+                let message = format!("not looked up, because an earlier look-up failed: {why}");
+                let stopped = || error.clone().reworded(error.kind, message);
+                self.stopped = (is_of_all || error.kind == Kind::Unreachable).then(stopped);
             }
-            self.looked_up.insert(id.to_owned(), found);
+            self.looked_up.push((id.to_owned(), found));
         }
-        &self.looked_up[id]
+        &self.looked_up[known.unwrap_or(self.looked_up.len() - 1)].1
     }
 
     /// Asks until there is an answer. It may be asked again: it changes nothing.

@@ -261,7 +261,7 @@ impl Attempt<'_> {
     pub(super) fn after(
         &mut self,
         proof: Proof,
-        error: Error,
+        mut error: Error,
         retry_after: Option<String>,
     ) -> AfterPost {
         let kind = match proof {
@@ -277,7 +277,7 @@ impl Attempt<'_> {
             }
             Proof::Unknown => return self.watch_or_unknown(error),
         };
-        let error = Error { kind, ..error };
+        error.kind = kind;
         if proof.may_be_sent_again() {
             return AfterPost::Again(Setback {
                 error,

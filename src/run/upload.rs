@@ -50,11 +50,11 @@ impl Attempt<'_> {
         let tail = format!("\r\n--{boundary}--\r\n");
         let has_changed = Cell::new(false);
         let bytes = file.reader(&has_changed);
-        let form = head.as_bytes().chain(bytes).chain(tail.as_bytes());
+        let mut form = head.as_bytes().chain(bytes).chain(tail.as_bytes());
         let sent = self.call(&Call::upload(UploadBody {
             content_type: format!("multipart/form-data; boundary={boundary}"),
             length: file.length + (head.len() + tail.len()) as u64,
-            reader: RefCell::new(Box::new(form)),
+            reader: RefCell::new(Box::new(move |buffer| form.read(buffer))),
         }));
         let mut response = match sent {
             _ if has_changed.get() => return Err(file.changed()),

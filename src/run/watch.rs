@@ -329,18 +329,15 @@ impl Attempt<'_> {
     }
 
     /// A request that only watches is refused with the poll; a run that was started goes on.
-    fn poll_refused(&mut self, reason: &Reason, error: Error) -> Outcome {
+    fn poll_refused(&mut self, reason: &Reason, mut error: Error) -> Outcome {
         if matches!(reason, Reason::Request) {
             return Outcome::Error(error);
         }
         let message = format!("the run can't be watched: {}", error.message);
-        let unfinished = self.unfinished_error(reason, &message);
-        Outcome::Error(Error {
-            code: error.code,
-            logid: error.logid,
-            hint: error.hint.or(unfinished.hint),
-            ..unfinished
-        })
+        let mut unfinished = self.unfinished_error(reason, &message);
+        unfinished.code = error.code.take();
+        unfinished.logid = error.logid.take();
+        Outcome::Error(unfinished.with_hint(error.hint.take()))
     }
 
     fn unfinished(&self, reason: &Reason, message: &str) -> Outcome {

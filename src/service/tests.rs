@@ -485,7 +485,7 @@ fn a_task_of_a_project_tells_what_became_of_the_run_byte_for_byte() {
             assert_eq!(said.message, "a must not be 13");
             assert_eq!(
                 said.code,
-                Some(crate::error::Code::Word(Box::new("ValueError".to_owned())))
+                Some(crate::error::Code::Word("ValueError".to_owned()))
             );
         }
         other => panic!("{other:?}"),
@@ -594,10 +594,8 @@ fn streamed(stream: &[u8]) -> (String, Option<String>, bool) {
         Some(Ended::Done) => None,
         Some(Ended::Error { said, is_first }) => {
             assert!(!is_first);
-            let error = Error {
-                code: said.code.clone(),
-                ..Error::new(Kind::Failed, &said.message)
-            };
+            let mut error = Error::new(Kind::Failed, &said.message);
+            error.code.clone_from(&said.code);
             Some(error.advice())
         }
         other => Some(format!("{other:?}")),

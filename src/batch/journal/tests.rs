@@ -190,7 +190,7 @@ fn refuses(recall: Recall<'_>) -> String {
     match recall {
         Recall::Refuse(error) => {
             assert_eq!(error.kind, Kind::Usage);
-            error.message
+            error.message.clone()
         }
         other => panic!("{}", word(&other)),
     }
@@ -820,7 +820,7 @@ fn a_stream_that_was_lost_is_unknown_with_its_id_and_can_be_run_again() {
         bench.age();
         let told = answers(recall(&bench.open_for(PROJECT, NO_RERUN), RUN));
         assert_eq!((told.kind(), &*told.execute_id), (Some(Kind::Unknown), OWN));
-        let hint = told.error.unwrap().hint;
+        let hint = told.error.unwrap().hint.clone();
         assert_eq!(hint, Some(look_or_rerun()));
         let journal = bench.open_for(PROJECT, RERUN);
         let ticket = runs(recall(&journal, RUN));

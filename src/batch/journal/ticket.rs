@@ -251,10 +251,7 @@ impl Held {
 /// When a look is refused, the run that was started goes on all the same.
 fn correct(response: &mut Response) {
     if let Some(error) = response.error.take_if(|error| error.kind == Kind::Refused) {
-        response.set_error(Error {
-            kind: Kind::Running,
-            message: format!("the run can't be watched: {}", error.message),
-            ..error
-        });
+        let message = format!("the run can't be watched: {}", error.message);
+        response.set_error(error.reworded(Kind::Running, message));
     }
 }

@@ -298,7 +298,7 @@ fn hints(input: &[u8], english: &str, chinese: &str) {
         let mut requests = Requests::new(Drip(input, piece), None, Door::Stream);
         let error = requests.next().unwrap().unwrap_err();
         for (language, expected) in [(Language::English, english), (Language::Chinese, chinese)] {
-            let hint = error.clone().translate(language).hint;
+            let hint = error.clone().translate(language).hint.clone();
             assert_eq!(hint.as_ref().map(Hint::text), Some(expected), "{error}");
         }
     }
