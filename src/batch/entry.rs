@@ -69,7 +69,7 @@ pub(crate) enum Line<R = Box<Response>> {
     },
     /// Nothing was started, for sure: the last line.
     NotStarted { at: u64, error: Error },
-    /// When the run was looked at, it still waited for the answer that may have been sent.
+    /// When the run was polled, it still waited for the answer that may have been sent.
     Unanswered { at: u64 },
     /// What it came to.
     Ended { at: u64, response: R },

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_alone_is_the_name_and_the_content_is_told_apart() {
+    fn an_id_alone_is_the_name_and_the_content_is_distinguished() {
         let named = |id: &str, workflow_id: &str| {
             identity(&format!(r#"{{"id":{id},"workflow_id":"{workflow_id}"}}"#))
         };

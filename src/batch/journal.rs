@@ -58,7 +58,7 @@ pub(crate) enum Recall<'j> {
     Unkept,
     /// It is to be run. Nothing is on the disk before `Ticket::starting`.
     Run(Ticket<'j>),
-    /// It was started, and is only looked at.
+    /// It was started, and is only polled.
     Watch(RunRef, Ticket<'j>),
     /// Nothing: this is the answer.
     Answer(Box<Response>),

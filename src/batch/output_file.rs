@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_not_there_is_told_before_anything_is_sent() {
+    fn a_directory_that_is_not_there_is_reported_before_anything_is_sent() {
         let error = OutputFile::prepare(Path::new("/nowhere/out")).unwrap_err();
         assert!(
             error.message.starts_with("cannot write /nowhere/out: "),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn where_names_cannot_be_exchanged_and_nothing_was_there_it_is_told() {
+    fn where_names_cannot_be_exchanged_and_nothing_was_there_it_is_reported() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
         let file = OutputFile::prepare(&path).unwrap();
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_cannot_be_written_is_told_before_anything_is_sent() {
+    fn a_target_that_cannot_be_written_is_reported_before_anything_is_sent() {
         // A process whose user may write everything opens it all the same.
         let read_only = Path::new("/proc/version");
         let error = OutputFile::prepare(read_only).unwrap_err();

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_masked_where_it_is_quoted_unless_it_is_too_short_to_be_told_from_a_word() {
+    fn a_key_is_masked_where_it_is_quoted_unless_it_is_too_short_to_be_distinguished_from_a_word() {
         let masked = key("pat_1234").mask("token pat_1234: no (pat_1234)");
         assert_eq!(masked, "token ***: no (***)");
         assert_eq!(key("token").mask("bad token"), "bad token");

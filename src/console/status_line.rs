@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_when_nothing_runs_nor_of_a_moment() {
+    fn nothing_is_reported_when_nothing_runs_nor_of_a_moment() {
         assert_eq!(Status::default().line(MINUTE), None);
         assert_eq!(one("x").line(Duration::from_millis(300)), None);
     }

@@ -34,7 +34,7 @@ const IN_A_SHELL: Mistake = (
 /// How much is read at a time.
 const READ_SIZE: usize = 64 << 10;
 
-/// What stands between values. A byte order mark is found between joined files.
+/// What is between values. A byte order mark is found between joined files.
 const SPACE: &[u8] = b" \t\n\r";
 const MARK: &[u8] = b"\xef\xbb\xbf";
 

@@ -25,7 +25,7 @@ pub(super) fn resume(
         return Err(Error::usage(message));
     }
     let resume_data = resume_data(entries)?;
-    // This stands where the answer is to be put, in the command that a person is shown. A question
+    // This is where the answer is to be put, in the command that a person is shown. A question
     // can be answered once only.
     if resume_data == "…" || resume_data.contains(r#""…""#) {
         return Err(Error::usage(r#"resume_data is still "…""#)

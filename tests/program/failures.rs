@@ -372,7 +372,7 @@ fn an_interrupt_waits_for_an_answer() {
 }
 
 #[test]
-fn how_a_question_is_answered_is_told_in_chinese_too() {
+fn how_a_question_is_answered_is_reported_in_chinese_too() {
     let stream = include_str!("../wire/doc_stream_interrupt.sse");
     let server = Server::start(vec![stream_run().sse(stream)]);
     let ended = Program::at(&server.url())

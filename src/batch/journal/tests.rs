@@ -347,7 +347,7 @@ fn what_ended_after_this_process_began_is_answered() {
 }
 
 #[test]
-fn what_ended_unknown_is_told_again_in_the_same_words() {
+fn what_ended_unknown_is_reported_again_in_the_same_words() {
     let bench = Bench::new();
     bench.settled(RUN, response(error(Kind::Unknown), ""));
     bench.age();
@@ -385,7 +385,7 @@ fn what_was_found_by_watching_is_answered_from_then_on() {
 }
 
 #[test]
-fn a_refused_look_at_what_was_started_does_not_make_it_not_started() {
+fn a_refused_poll_of_what_was_started_does_not_make_it_not_started() {
     let bench = Bench::new();
     bench.sent(RUN, |ticket| ticket.started("9", Mode::Stream));
     let journal = bench.open();
@@ -398,7 +398,7 @@ fn a_refused_look_at_what_was_started_does_not_make_it_not_started() {
 }
 
 #[test]
-fn a_look_that_ends_in_nothing_does_not_make_the_file_grow() {
+fn a_poll_that_ends_in_nothing_does_not_make_the_file_grow() {
     let bench = Bench::new();
     bench.sent(RUN, |ticket| ticket.started("9", Mode::Stream));
     let length = || fs::metadata(&bench.files()[0]).unwrap().len();
@@ -573,7 +573,7 @@ fn an_interrupt_is_answered_once() {
 }
 
 #[test]
-fn a_resume_that_may_have_been_sent_is_looked_at_first() {
+fn a_resume_that_may_have_been_sent_is_polled_first() {
     let bench = Bench::new();
     bench.sent(RESUME, |_| {});
     bench.age();
@@ -898,7 +898,7 @@ fn that_a_server_keeps_ids_is_trusted_for_a_day_after_it_was_last_seen() {
 }
 
 #[test]
-fn a_question_that_was_answered_is_looked_at_again() {
+fn a_question_that_was_answered_is_polled_again() {
     let bench = Bench::new();
     let mut asked = response(interrupted("9/1"), "9");
     asked.execute_id = "9".to_owned();

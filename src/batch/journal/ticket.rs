@@ -63,7 +63,7 @@ enum Stage {
 }
 
 impl<'j> Ticket<'j> {
-    /// With an entry: of a run that was started, and is only looked at; or of one that an earlier
+    /// With an entry: of a run that was started, and is only polled; or of one that an earlier
     /// process may have started.
     pub(super) fn new(
         journal: &'j Journal<'j>,
@@ -212,7 +212,7 @@ impl<'j> Ticket<'j> {
                 mode: self.mode,
             },
             Some(Kind::Running) => return held.fault.take().map_or(Ok(()), Err),
-            // The next one watches it again, and this look has told nothing.
+            // The next one watches it again, and this poll has shown nothing.
             Some(Kind::Unknown) if has_id && held.stage == Stage::Watching => return Ok(()),
             None | Some(Kind::Failed | Kind::Interrupted | Kind::Unknown) => {
                 Line::Ended { at, response }
@@ -248,7 +248,7 @@ impl Held {
     }
 }
 
-/// When a look is refused, the run that was started goes on all the same.
+/// When a poll is refused, the run that was started goes on all the same.
 fn correct(response: &mut Response) {
     if let Some(error) = response.error.take_if(|error| error.kind == Kind::Refused) {
         let message = format!("the run can't be watched: {}", error.message);

@@ -52,7 +52,7 @@ fn a_byte_order_mark_is_skipped() {
 }
 
 #[test]
-fn what_lacks_its_double_quotes_is_told_so() {
+fn what_lacks_its_double_quotes_is_named() {
     let hint = r#"(names and texts are written in double quotes; in a shell, put the whole in single quotes: '{"a":"b"}')"#;
     for input in ["{'a':1}", "{a:1}", "{\"a\":'b'}", "{\"a\":b}", "'{}'"] {
         let said = read(input.as_bytes(), usize::MAX).remove(0).unwrap_err();
@@ -135,7 +135,7 @@ fn after_a_fault_in_an_argument_nothing_is_read() {
 }
 
 #[test]
-fn punctuation_of_another_kind_is_told_so() {
+fn punctuation_of_another_kind_is_named() {
     for input in ["{“a”:1}", "{\"a\"：1}", "{\"a\":1，\"b\":2}", "｛\"a\":1}"] {
         let said = read(input.as_bytes(), usize::MAX).remove(0).unwrap_err();
         assert!(
@@ -382,7 +382,7 @@ fn a_nul_inside_a_text_is_not_taken_for_utf_16() {
 }
 
 #[test]
-fn other_encodings_are_told_to_be_saved_as_utf_8() {
+fn other_encodings_are_to_be_saved_as_utf_8() {
     // 你好 in GBK; 誠, whose second byte is a backslash; a full-width colon.
     for input in [
         &b"{\"a\":\"\xc4\xe3\xba\xc3\"}"[..],
