@@ -108,9 +108,10 @@ add -C "linker=$gcc" "--remap-path-prefix=$work/vendor=crates"
 # crt1.o for aarch64, of which it makes no static-pie.
 add -L "$work" -L "$musl" -L "$(dirname "$("$gcc" -print-file-name=crtbeginS.o)")"
 # A stripped program has no backtrace to show: so no tables for one, and an unwinder that finds no
-# frame (libgcc's wants glibc).
+# frame (libgcc's wants glibc). A std that came ready calls more of it, and has brought its own.
 add -C force-unwind-tables=no
-printf 'int _Unwind_%s(void) { return 0; }\n' Backtrace GetIP GetCFA FindEnclosingFunction |
+rm -f "$work/libunwind.a"
+[ -z "$std" ] || printf 'int _Unwind_%s(void) { return 0; }\n' Backtrace GetIP GetCFA FindEnclosingFunction |
   "$gcc" -xc -c - -o "$work/libunwind.a"
 if [ "$arch" = x86_64 ]; then
   "$gcc" -Os -ffreestanding -fPIC -fno-stack-protector -fcf-protection=none -c src/static/start.c -o "$work/start.o"
@@ -141,5 +142,5 @@ else
 fi
 say "$program: $(wc -c <"$program") bytes"
 if [ -z "$std" ]; then
-  say 'with the source of std it is a seventh smaller: rustup component add rust-src, then once more'
+  say 'with the source of std it is a fifth smaller: rustup component add rust-src, then once more'
 fi
