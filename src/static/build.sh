@@ -22,15 +22,14 @@ case $arch in
 esac
 if [ "$arch" = "$(uname -m)" ]; then
   gcc=gcc gcc_packages='gcc libc6-dev' emulator=
-  debian_musl='apt-get install musl-dev'
+  debian_musl='apt-get install' musl_package=musl-dev
 else
   gcc=$arch-linux-gnu-gcc gcc_packages="gcc-$(echo "$arch" | tr _ -)-linux-gnu libc6-dev-$debian-cross"
   emulator=qemu-$arch-static
-  debian_musl="dpkg --add-architecture $debian && apt-get update && apt-get install musl-dev:$debian"
+  debian_musl="dpkg --add-architecture $debian && apt-get update && apt-get install" musl_package=musl-dev:$debian
 fi
-command -v rustc >/dev/null || fail "no Rust: see https://rustup.rs, or on Debian 12: $debian_rust"
-command -v "$gcc" >/dev/null || lacks "$gcc" "apt-get install $gcc_packages"
-command -v readelf >/dev/null || lacks readelf 'apt-get install binutils'
+command -v "$gcc" >/dev/null || lacks "$gcc" 'apt-get install' "$gcc_packages"
+command -v readelf >/dev/null || lacks readelf 'apt-get install' binutils
 
 # What is several words, or none, is split at the ends of its lines: paths may hold spaces.
 IFS='
@@ -89,13 +88,11 @@ if ! find_rust source && ! find_rust ready; then
     printf '%s\n' "$unresolved" >&2
     fail 'crates are missing (above): make static once with a network brings them'
   fi
-  has_source=$(ls -d "$sysroot/lib/rustlib/src/rust/library/std" 2>/dev/null || :)
   if command -v rustup >/dev/null; then
-    lacks "musl for Rust" "rustup target add $target"
-    [ "$has_source" ] || say 'for a smaller program also: rustup component add rust-src' >&2
+    lacks "musl for Rust on $arch" 'rustup target add' "$target"
   else
-    [ "$has_source" ] || lacks "source of Rust's std" "$debian_rust"
-    [ -e "/usr/lib/$arch-linux-musl/crt1.o" ] || lacks musl "$debian_musl"
+    [ -d "$sysroot/lib/rustlib/src/rust/library/std" ] || lacks "source of Rust's std" 'apt-get install' "$debian_rust"
+    [ -e "/usr/lib/$arch-linux-musl/crt1.o" ] || lacks "musl for $arch" "$debian_musl" "$musl_package"
   fi
 fi
 say_what_is_used "; musl in $musl; $gcc"
