@@ -31,7 +31,7 @@ SYSTEMS = $(call has,linux,"linux") $(call has,macos,"darwin") $(call has,window
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>&1 | grep -x '[0-9]*' || echo 0)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 
-.PHONY: all help build demo stand-in test check fmt clippy doc rooms static static-all skill \
+.PHONY: all help tools build demo stand-in test check checkers fmt clippy doc rooms static static-all skill \
   skill-directory test-windows bench budget man completions install clean
 
 all: build
@@ -54,7 +54,19 @@ help:
 	@echo 'make install    install all below $(DESTDIR)$(PREFIX) (PREFIX=, DESTDIR=)'
 	@echo 'make clean      remove what was built'
 
-build:
+# What every build calls, or what to install: in one line, where Cargo or a crate would fill a page.
+LEAST = $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
+RUSTUP = $(shell command -v rustup)
+NEWER_RUST = $(if $(RUSTUP),rustup update stable && rustup default stable,https://rustup.rs or on Debian 12: apt-get install rustc-web cargo-web)
+tools:
+	@rust=$$(rustc --version && cargo --version) 2>/dev/null || { echo 'no Rust: $(NEWER_RUST)' >&2; exit 1; }; \
+	echo "$$rust" | awk -v least=$(LEAST) '{ split(least, least_of, "."); split($$2, of, "."); \
+	  exit !(of[1] > least_of[1] || of[1] == least_of[1] && of[2] >= least_of[2]) }' || \
+	  { echo "Rust is too old, it takes $(LEAST) or later: $(NEWER_RUST)" >&2; exit 1; }
+	@{ echo 'int main(void) { return 0; }' | cc -xc - -o /dev/null; } >/dev/null 2>&1 || \
+	  { echo 'no C compiler that links: apt-get install gcc libc6-dev' >&2; exit 1; }
+
+build: tools
 	cargo build --release --locked
 
 # The stand-in needs crates of its own, at another level of optimisation.
@@ -69,50 +81,44 @@ stand-in: build
 	@$(STAND_IN)
 	@cargo run --quiet --locked --example demo -- serve $(or $(SERVICE),coze) $(abspath $(dir $(BUILT))) $(PORT)
 
-# Ends with one line of totals, and with cargo's exit code, which a pipe would lose.
+# Ends with what was left out for want of a tool, one line of totals, and cargo's exit code, which a
+# pipe would lose.
 TESTED = $(CARGO_TARGET_DIR)/tested
-test:
+test: tools
 	@mkdir -p $(CARGO_TARGET_DIR)
-	@{ cargo test --locked --no-fail-fast; echo $$? > $(TESTED).code; } | tee $(TESTED).txt
-	@awk '/^test result:/ { passed += $$4; failed += $$6 } \
+	@{ cargo test --locked --no-fail-fast 2>&1; echo $$? > $(TESTED).code; } | tee $(TESTED).txt
+	@awk 'match($$0, /skipped: .*/) && !seen[$$0 = substr($$0, RSTART)]++ { print } \
+	  /^test result:/ { passed += $$4; failed += $$6 } \
 	  END { print passed + 0 " passed, " failed + 0 " failed" }' $(TESTED).txt; exit $$(cat $(TESTED).code)
 
 check: fmt clippy doc rooms
 
-fmt:
-	@cargo fmt --version >/dev/null 2>&1 || { echo 'no rustfmt: rustup component add rustfmt, or apt-get install rustfmt-web'; exit 1; }
+# rustup's least profile and Debian bring these apart from Rust.
+checkers: tools
+	@missing=$$(cargo fmt --version >/dev/null 2>&1 || echo ' $(if $(RUSTUP),rustfmt,rustfmt-web)'; \
+	  cargo clippy --version >/dev/null 2>&1 || echo ' $(if $(RUSTUP),clippy,rust-web-clippy)'); \
+	[ -z "$$missing" ] || { echo "what checks is missing: $(if $(RUSTUP),rustup component add,apt-get install)"$$missing >&2; exit 1; }
+
+fmt: checkers
 	cargo fmt --check
 
-clippy:
-	@cargo clippy --version >/dev/null 2>&1 || { echo 'no clippy: rustup component add clippy, or apt-get install rust-web-clippy'; exit 1; }
+clippy: checkers
 	cargo clippy --all-targets --locked -- -D warnings
 
-doc:
+doc: tools
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
 
 # The sources are held to the map of the house, src/README.md: rooms, arrows, bounds.
 rooms:
 	@awk -f tests/rooms.awk src/README.md $$(find src -name '*.rs' | sort)
 
-static:
-	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) sh src/static/$(if $(filter linux,$(OS)),build.sh,foreign.sh $(OS)) $(ARCH) $(STATIC)
+# NEED: the tools that what comes after it calls.
+static: tools
+	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) NEED='$(NEED)' \
+	  sh src/static/$(if $(filter linux,$(OS)),build.sh,foreign.sh $(OS)) $(ARCH) $(STATIC)
 
-# All are asked first what they miss: a build takes minutes.
-static-all:
-	@set -e; export CARGO_TARGET_DIR=$(CARGO_TARGET_DIR); \
-	build() { \
-	  case $$1 in \
-	    *-macos) sh src/static/foreign.sh macos $${1%-macos} $$2 ;; \
-	    *-windows.exe) sh src/static/foreign.sh windows $${1%-windows.exe} $$2 ;; \
-	    *) sh src/static/build.sh $$1 $$2 ;; \
-	  esac; \
-	}; \
-	for machine in $(MACHINES); do \
-	  if ! build $$machine; then \
-	    [ $$machine = $(HERE) ] || echo 'or without a program for it: make skill ARCHES=$(HERE) OSES=linux' >&2; exit 1; \
-	  fi; \
-	done; \
-	$(foreach machine,$(MACHINES),build $(machine) $(call static_of,$(machine));)
+static-all: tools
+	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) sh src/static/all.sh $(foreach machine,$(MACHINES),$(machine)=$(call static_of,$(machine)))
 
 # One commit gives the same bytes: names in order, one time, one owner, no time inside gzip.
 skill: skill-directory man
@@ -152,12 +158,14 @@ skill-directory: $(if $(filter file,$(origin BINARIES)),static-all)
 	done
 
 test-windows:
-	@$(MAKE) static OS=windows ARCH=x86_64
+	@$(MAKE) --no-print-directory static OS=windows ARCH=x86_64 NEED=$(if $(shell command -v wine),,wine64)
 	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) sh tests/support/wine/wine.sh $(call static_of,x86_64-windows.exe)
 
+bench: NEED = curl jq time valgrind
 bench: static
 	@cargo bench --quiet --locked --bench bench -- $(if $(QUICK),quick) $(STATIC)
 
+budget: NEED = valgrind
 budget: static
 	@cargo bench --quiet --locked --profile dev --bench bench -- budget $(STATIC)
 
@@ -177,8 +185,10 @@ completions:
 	complete zsh zsh/site-functions _$(NAME); \
 	complete fish fish/vendor_completions.d $(NAME).fish
 
-install: build man completions
-	install -d $(DESTDIR)$(PREFIX)/bin
+# `sudo make install` may not find Cargo, which rustup keeps in a home: then what was built is taken.
+install: $(if $(shell command -v cargo),build,$(if $(wildcard $(BUILT)),,build)) man completions
+	@install -d $(DESTDIR)$(PREFIX)/bin && [ -w $(DESTDIR)$(PREFIX)/bin ] || \
+	  { echo "$(DESTDIR)$(PREFIX) is not yours: sudo make install, or make install PREFIX=$$HOME/.local" >&2; exit 1; }
 	install -m 755 $(BUILT) $(DESTDIR)$(PREFIX)/bin/$(NAME)
 	for directory in man1 zh_CN/man1; do \
 	  install -d $(DESTDIR)$(PREFIX)/share/man/$$directory && \

@@ -11,7 +11,7 @@ mod completions;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::pipe;
+use std::io::{Write, pipe, stderr};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -220,7 +220,9 @@ fn the_manual_breaks_no_name_in_two() {
                     "{page}"
                 );
             }
-            Err(_) => eprintln!("skipped: there is no groff"),
+            Err(_) => {
+                let _ = writeln!(stderr(), "skipped: the manual's page: there is no groff");
+            }
         }
     }
 }

@@ -552,6 +552,7 @@ fn a_start_may_be_silent_until_its_body_begins() {
 fn a_poll_that_is_not_answered_is_silent() {
     let server = Server::start(vec![get().silent()]);
     let answer = client(&config(&server.url())).poll(limits(60_000, 20));
+    server.await_requests(1);
     let detail = format!("nothing came from {} for 0.02 s", server.address());
     assert_failure(answer, Reach::NotSent, Cause::Silent, &detail);
 }
@@ -718,6 +719,7 @@ fn an_upload_fails_as_a_start_does() {
 fn an_upload_that_is_not_answered_is_silent() {
     let server = Server::start(vec![upload().silent()]);
     let answer = client(&config(&server.url())).upload(4, &b"file"[..], limits(60_000, 20));
+    server.await_requests(1);
     let detail = format!("nothing came from {} for 0.02 s", server.address());
     assert_failure(answer, Reach::MaybeSent, Cause::Silent, &detail);
 }

@@ -22,15 +22,14 @@ case $arch in
 esac
 if [ "$arch" = "$(uname -m)" ]; then
   gcc=gcc gcc_packages='gcc libc6-dev' emulator=
-  debian_musl='apt-get install musl-dev'
+  debian_musl='apt-get install' musl_package=musl-dev
 else
   gcc=$arch-linux-gnu-gcc gcc_packages="gcc-$(echo "$arch" | tr _ -)-linux-gnu libc6-dev-$debian-cross"
   emulator=qemu-$arch-static
-  debian_musl="dpkg --add-architecture $debian && apt-get update && apt-get install musl-dev:$debian"
+  debian_musl="dpkg --add-architecture $debian && apt-get update && apt-get install" musl_package=musl-dev:$debian
 fi
-command -v rustc >/dev/null || fail "no Rust: see https://rustup.rs, or on Debian 12: $debian_rust"
-command -v "$gcc" >/dev/null || lacks "$gcc" "apt-get install $gcc_packages"
-command -v readelf >/dev/null || lacks readelf 'apt-get install binutils'
+command -v "$gcc" >/dev/null || lacks "$gcc" 'apt-get install' "$gcc_packages"
+command -v readelf >/dev/null || lacks readelf 'apt-get install' binutils
 
 # What is several words, or none, is split at the ends of its lines: paths may hold spaces.
 IFS='
@@ -89,13 +88,11 @@ if ! find_rust source && ! find_rust ready; then
     printf '%s\n' "$unresolved" >&2
     fail 'crates are missing (above): make static once with a network brings them'
   fi
-  has_source=$(ls -d "$sysroot/lib/rustlib/src/rust/library/std" 2>/dev/null || :)
   if command -v rustup >/dev/null; then
-    lacks "musl for Rust" "rustup target add $target"
-    [ "$has_source" ] || say 'for a smaller program also: rustup component add rust-src' >&2
+    lacks "musl for Rust on $arch" 'rustup target add' "$target"
   else
-    [ "$has_source" ] || lacks "source of Rust's std" "$debian_rust"
-    [ -e "/usr/lib/$arch-linux-musl/crt1.o" ] || lacks musl "$debian_musl"
+    [ -d "$sysroot/lib/rustlib/src/rust/library/std" ] || lacks "source of Rust's std" 'apt-get install' "$debian_rust"
+    [ -e "/usr/lib/$arch-linux-musl/crt1.o" ] || lacks "musl for $arch" "$debian_musl" "$musl_package"
   fi
 fi
 say_what_is_used "; musl in $musl; $gcc"
@@ -108,9 +105,10 @@ add -C "linker=$gcc" "--remap-path-prefix=$work/vendor=crates"
 # crt1.o for aarch64, of which it makes no static-pie.
 add -L "$work" -L "$musl" -L "$(dirname "$("$gcc" -print-file-name=crtbeginS.o)")"
 # A stripped program has no backtrace to show: so no tables for one, and an unwinder that finds no
-# frame (libgcc's wants glibc).
+# frame (libgcc's wants glibc). A std that came ready calls more of it, and has brought its own.
 add -C force-unwind-tables=no
-printf 'int _Unwind_%s(void) { return 0; }\n' Backtrace GetIP GetCFA FindEnclosingFunction |
+rm -f "$work/libunwind.a"
+[ -z "$std" ] || printf 'int _Unwind_%s(void) { return 0; }\n' Backtrace GetIP GetCFA FindEnclosingFunction |
   "$gcc" -xc -c - -o "$work/libunwind.a"
 if [ "$arch" = x86_64 ]; then
   "$gcc" -Os -ffreestanding -fPIC -fno-stack-protector -fcf-protection=none -c src/static/start.c -o "$work/start.o"
@@ -141,5 +139,5 @@ else
 fi
 say "$program: $(wc -c <"$program") bytes"
 if [ -z "$std" ]; then
-  say 'with the source of std it is a seventh smaller: rustup component add rust-src, then once more'
+  say 'with the source of std it is a fifth smaller: rustup component add rust-src, then once more'
 fi

@@ -1,19 +1,46 @@
-# What build.sh and foreign.sh share. Both read this first, with `program` set.
+# What build.sh, foreign.sh and all.sh share. They read this first.
 
 cd "$(dirname "$0")/../.."
 target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR="$target_dir"
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
-debian_rust='apt-get install rustc-web cargo-web rust-web-src'
+debian_rust='rustc-web cargo-web rust-web-src'
 
 say() { printf 'static: %s\n' "$*"; }
 fail() { say "$@" >&2; exit 1; }
-missing=
-lacks() { say "no $1: $2" >&2; missing=yes; }
+
+# lacks WHAT COMMAND ARGUMENTS: what is missing, and what brings it. All of it is told in one line: by
+# all.sh if that has named a file for it, LACKING.
+lacking=
+lacks() {
+  lacking="$lacking$1	$2	$3
+"
+}
+tell_what_is_lacking() {
+  say "$(printf '%s' "$lacking" | awk -F '\t' '
+    !seen[$1]++ { what = what (what ? ", no " : "no ") $1 }
+    !($2 in arguments) { order[++commands] = $2; arguments[$2] }
+    {
+      count = split($3, words, " ")
+      for (i = 1; i <= count; i++) if (!seen[$2, words[i]]++) arguments[$2] = arguments[$2] " " words[i]
+    }
+    END {
+      printf "%s: ", what
+      for (i = 1; i <= commands; i++) printf "%s", (i > 1 ? " && " : "") order[i] arguments[order[i]]
+    }')" >&2
+}
+
+# What is to be done with the program needs these tools as well. Debian's wine is not on PATH.
+for tool in ${NEED-}; do
+  env PATH="$PATH:/usr/lib/wine" "$tool" --version >/dev/null 2>&1 || lacks "$tool" 'apt-get install' "$tool"
+done
 
 # Ends here where something is missing, or where no program is asked for.
 say_what_is_used() {
-  [ -z "$missing" ] || exit 1
+  if [ "$lacking" ]; then
+    if [ "${LACKING-}" ]; then printf '%s' "$lacking" >>"$LACKING"; else tell_what_is_lacking; fi
+    exit 1
+  fi
   rust=$("$sysroot/bin/rustc" --version | cut -d' ' -f1-2)
   if [ "$std" ]; then made='built from its source'; else made='as it came'; fi
   say "$rust in $sysroot, std for $target $made$1"

@@ -20,8 +20,10 @@ if [ -x "$target_dir/zig/bin/cargo-zigbuild" ]; then
   PATH=$target_dir/zig/bin:$PATH
   export CARGO_ZIGBUILD_PYTHON_PATH="$target_dir/zig/bin/python3"
 fi
-command -v cargo-zigbuild >/dev/null ||
-  lacks cargo-zigbuild "python3 -m venv $target_dir/zig && $target_dir/zig/bin/pip install cargo-zigbuild ziglang"
+if ! command -v cargo-zigbuild >/dev/null; then
+  python3 -c 'import ensurepip' 2>/dev/null || lacks "venv of Python" 'apt-get install' python3-venv
+  lacks cargo-zigbuild "python3 -m venv $target_dir/zig && $target_dir/zig/bin/pip install" 'cargo-zigbuild ziglang'
+fi
 
 std=
 for sysroot in "$(rustc --print sysroot)" /usr ''; do
@@ -34,9 +36,9 @@ for sysroot in "$(rustc --print sysroot)" /usr ''; do
 done
 if [ -z "$sysroot" ]; then
   if command -v rustup >/dev/null; then
-    lacks "std for $target" "rustup target add $target"
+    lacks "std for $target" 'rustup target add' "$target"
   else
-    lacks "std for $target" "on Debian 12: $debian_rust"
+    lacks "source of Rust's std" 'apt-get install' "$debian_rust"
   fi
 fi
 say_what_is_used ''

@@ -105,7 +105,6 @@ const QUICK: Scale = Scale {
 };
 
 fn bench(program: PathBuf, quick: bool) -> Outcome<()> {
-    client::need(&["curl", "grep", "jq", "time", "valgrind"])?;
     let scale = if quick { QUICK } else { FULL };
     let (clients, left_out) = client::all(program)?;
     let mut rows = Vec::new();

@@ -12,7 +12,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::client::{self, Client, Job, said};
+use crate::client::{Client, Job, said};
 use crate::measure::{self, Instructions};
 use crate::server::{Server, StandIn};
 use crate::support::coze;
@@ -21,7 +21,6 @@ use crate::support::coze;
 const SLACK: f64 = 1.05;
 
 pub(crate) fn hold(program: &Path) -> Outcome<()> {
-    client::need(&["valgrind"])?;
     let budget = budget()?;
     let built_by = built_by(program)?;
     println!("{}: {built_by}", program.display());

@@ -63,31 +63,20 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Debian's packages of these tools have their names.
-pub(crate) fn need(tools: &[&str]) -> Outcome<()> {
-    let is_missing =
-        |tool: &&str| said(Command::new("sh").args(["-c", "command -v \"$0\"", tool])).is_err();
-    let missing: Vec<&str> = tools.iter().copied().filter(is_missing).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(format!(
-        "no {} here: apt-get install {}",
-        missing.join(", "),
-        missing.join(" ")
-    )
-    .into())
-}
-
 /// All that can be had here, ours and curl first, and a word on each that can't.
 pub(crate) fn all(program: PathBuf) -> Outcome<(Vec<Client>, Vec<String>)> {
     fs::create_dir_all(DIRECTORY)?;
     let mut clients = vec![Client::Ours(program), Client::Curl, Client::Script];
     let mut left_out = Vec::new();
-    for (name, installed) in [("cozepy", python()), ("@coze/api", javascript())] {
+    for (name, needs, installed) in [
+        ("cozepy", "python3-pip", python()),
+        ("@coze/api", "npm", javascript()),
+    ] {
         match installed {
             Ok(client) => clients.push(client),
-            Err(error) => left_out.push(format!("{name} is left out: {error}")),
+            Err(error) => left_out.push(format!(
+                "{name} is left out: {error}: it needs a network, and apt-get install {needs}"
+            )),
         }
     }
     Ok((clients, left_out))

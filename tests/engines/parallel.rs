@@ -28,8 +28,8 @@ fn parallel_killed_and_called_again_starts_nothing_twice() {
     // The programs that it started go on.
     let id = stage.read("parallel.id");
     assert!(
-        Command::new("kill")
-            .args(["-9", id.trim()])
+        Command::new("sh")
+            .args(["-c", "kill -9 $0", id.trim()])
             .status()
             .unwrap()
             .success()

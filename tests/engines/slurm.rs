@@ -221,7 +221,8 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.call("scancel --signal=KILL --full --user=root");
         for daemon in self.daemons.iter_mut().rev() {
-            let _ = Command::new("kill").arg(daemon.id().to_string()).status();
+            let kill = ["-c", "kill $0", &daemon.id().to_string()];
+            let _ = Command::new("sh").args(kill).status();
             let _ = daemon.wait();
         }
     }

@@ -211,8 +211,8 @@ fn an_address_needs_no_thread() {
 
 #[track_caller]
 fn signal(name: &str, process: u32) {
-    let status = Command::new("kill")
-        .args([format!("-{name}"), process.to_string()])
+    let status = Command::new("sh")
+        .args(["-c", "kill -$0 $1", name, &process.to_string()])
         .status();
     assert!(status.unwrap().success());
 }
