@@ -22,7 +22,7 @@ use self::view::{Live, View};
 use crate::cli::Options;
 use crate::config::{self, Config, Env, Key};
 use crate::coze::fields;
-use crate::error::{Error, Kind};
+use crate::error::{Code, Error, Kind};
 use crate::input::object::{Object, quoted};
 use crate::input::source;
 use crate::language::Language;
@@ -232,6 +232,9 @@ impl<'a> Console<'a> {
         error.message = self.masked(&error.message);
         error.hint = hint.map(|hint| hint.map(|text| self.masked(text)));
         error.logid = error.logid.as_ref().map(|logid| self.masked(logid));
+        if let Some(Code::Word(word)) = &mut error.code {
+            *word = self.masked(word);
+        }
         error
     }
 

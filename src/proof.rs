@@ -164,9 +164,9 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
             is_first,
             after,
         } => match meaning {
-            _ if !is_first || names_run || mentions_run => Proof::Failed,
-            _ if after == After::More => Proof::Failed,
+            _ if !is_first || names_run || after == After::More => Proof::Failed,
             Meaning::Failed => Proof::Failed,
+            Meaning::RateLimited if mentions_run => Proof::Failed,
             Meaning::RateLimited if after == After::Nothing => Proof::RateLimited,
             Meaning::RateLimited => Proof::Unknown,
             Meaning::Refused if may_have_arrived => Proof::Unknown,

@@ -2,6 +2,7 @@
 //! everything else asks a `Clock`, so that a test lives through a day in microseconds.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind, Read, Write};
 /// When a file was made or written, by the clock of its file system.
 pub(crate) use std::time::SystemTime as FileTime;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -51,6 +52,41 @@ impl Clock for SystemClock {
     fn random(&self) -> u64 {
         // std seeds every `RandomState` from the system's randomness: enough for jitter and ids, no crate.
         RandomState::new().hash_one(0)
+    }
+}
+
+/// How long a stream is left alone that has, or takes, nothing more at the moment.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A stream that is waited for where another one would block, as a non-blocking one is not.
+pub(crate) struct Patient<S>(pub(crate) S);
+
+impl<S> Patient<S> {
+    fn wait<T>(&mut self, mut work: impl FnMut(&mut S) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match work(&mut self.0) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    SystemClock::default().sleep(PAUSE);
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl<S: Read> Read for Patient<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait(|stream| stream.read(buffer))
+    }
+}
+
+impl<S: Write> Write for Patient<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait(|stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.wait(S::flush)
     }
 }
 

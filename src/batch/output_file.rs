@@ -134,7 +134,10 @@ fn names_descriptor(name: &Path) -> bool {
     let streams = ["/dev/stdin", "/dev/stdout", "/dev/stderr"];
     let directories = ["/dev/fd", "/proc/self/fd"];
     let mut places = streams.into_iter().chain(directories);
-    places.any(|place| name.starts_with(place))
+    // What the shell sent a stream to has a name of its own.
+    let real = fs::canonicalize(name).ok();
+    let is_stream = |stream| real.is_some() && fs::canonicalize(stream).ok() == real;
+    places.any(|place| name.starts_with(place)) || streams.into_iter().any(is_stream)
 }
 
 #[cfg(test)]

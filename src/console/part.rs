@@ -32,6 +32,9 @@ pub(super) fn find(output: &str, path: &str) -> Result<String, Error> {
 
 /// One step down; or what there is instead.
 fn step(value: &str, key: &str) -> Result<String, String> {
+    if let Ok(packed) = serde_json::from_str::<String>(value) {
+        return step(&packed, key);
+    }
     let (found, what) = if let Some(entries) = Entries::parse(value) {
         let keys: Vec<_> = entries.keys().collect();
         let what = format!("an object of {}", begin(&keys.join(", "), SHOWN));
@@ -65,6 +68,12 @@ mod tests {
     #[track_caller]
     fn gives(path: &str, expected: &str) {
         assert_eq!(find(RESULT, path).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_result_that_is_a_text_of_json_is_read_as_json() {
+        assert_eq!(find(r#""{\"a\":1}""#, "a").unwrap(), "1");
+        assert_eq!(find(r#"{"a":"\"{\\\"b\\\":2}\""}"#, "a.b").unwrap(), "2");
     }
 
     #[track_caller]

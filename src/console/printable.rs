@@ -52,19 +52,26 @@ pub(super) fn begin(text: &str, most: usize) -> String {
 pub(super) fn layout(text: &str) -> Option<String> {
     let is_collection = text.trim_start().starts_with(['{', '[']);
     let json = is_collection.then(|| serde_json::from_str(text).ok())??;
-    serde_json::to_string_pretty(&Layout(json)).ok()
+    serde_json::to_string_pretty(&Layout(json, DEEPEST)).ok()
 }
 
-struct Layout<'a>(&'a RawValue);
+/// What is deeper stays as it was written: blanks before it would fill the memory.
+const DEEPEST: usize = 50;
+
+/// A value, and how many levels of it are laid out.
+struct Layout<'a>(&'a RawValue, usize);
 
 impl Serialize for Layout<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(inside) = self.1.checked_sub(1) else {
+            return self.0.serialize(serializer);
+        };
         let json = self.0.get();
         if let Some(entries) = fields::entries(json) {
             let entries = entries.into_iter();
-            serializer.collect_map(entries.map(|(key, value)| (key, Layout(value))))
+            serializer.collect_map(entries.map(|(key, value)| (key, Layout(value, inside))))
         } else if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json) {
-            serializer.collect_seq(items.into_iter().map(Layout))
+            serializer.collect_seq(items.into_iter().map(|item| Layout(item, inside)))
         } else {
             self.0.serialize(serializer)
         }
@@ -96,6 +103,12 @@ mod tests {
         assert_eq!(json(&written), r#""a\u009b\u007f\u2066\u202e你""#);
         let again: String = serde_json::from_str(&json(&written)).unwrap();
         assert_eq!(again, value);
+    }
+
+    #[test]
+    fn what_is_very_deep_is_not_laid_out_to_its_end() {
+        let deep = "[".repeat(20_000) + &"]".repeat(20_000);
+        assert!(layout(&deep).is_none_or(|text| text.len() < 100_000));
     }
 
     #[test]

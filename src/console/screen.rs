@@ -1,7 +1,7 @@
 //! The two standard streams: what is on the terminal, the status line on it, one write for each thing,
 //! and patience with streams that take nothing more at the moment. Knows no response.
 
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, Write};
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,13 +10,10 @@ use std::time::Duration;
 use super::status_line::Status;
 use super::view::Live;
 use crate::platform::{self, StandardOutput};
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, Patient};
 
 /// Lines up to here are written at once.
 const LINE: usize = 64 << 10;
-
-/// How long a stream is left alone that takes nothing more at the moment.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// How often the status line is drawn anew.
 const TICK: Duration = Duration::from_millis(200);
@@ -127,26 +124,6 @@ pub(super) type Content<'a> = dyn FnMut(&mut dyn Write) -> io::Result<()> + 'a;
 
 /// Standard output.
 pub(super) type Out = BufWriter<Patient<StandardOutput>>;
-
-/// A stream that is waited for while it takes nothing more, as a non-blocking one may.
-pub(super) struct Patient<W>(W);
-
-impl<W: Write> Write for Patient<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.0.write(bytes) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    SystemClock::default().sleep(PAUSE);
-                }
-                done => return done,
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
 
 pub(super) fn standard_output() -> io::Result<Out> {
     let out = platform::standard_output()?;

@@ -43,7 +43,7 @@ pub(crate) fn meaning(code: Option<i64>, status: u16) -> Meaning {
         4013 => Meaning::Unclear,
         4000..=4999 | 6003 => Meaning::Refused,
         // Bad tokens.
-        700_012_000..=700_012_099 => Meaning::Refused,
+        700_012_000..=700_012_999 => Meaning::Refused,
         // Coze Studio: a bad parameter, a workflow that is not published.
         720_702_001 | 720_702_002 | 720_702_011 => Meaning::Refused,
         // Coze Studio repeats the HTTP status; a timeout proves nothing.
@@ -56,7 +56,7 @@ pub(crate) fn meaning(code: Option<i64>, status: u16) -> Meaning {
 pub(crate) fn stops_everything(code: i64) -> bool {
     matches!(
         code,
-        401 | 4100 | 4011 | 4019 | 4027 | 4028 | 700_012_000..=700_012_099
+        401 | 4100 | 4011 | 4019 | 4027 | 4028 | 700_012_000..=700_012_999
     )
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
              service token (sat_) need not expire",
             "令牌无效或已过期：个人令牌（pat_）最多 30 天有效，服务令牌（sat_）可以长期有效",
         ),
-        (700_012_000..=700_012_099, _) => (
+        (700_012_000..=700_012_999, _) => (
             "the token is wrong, has expired, or is of another site: check COZE_API_KEY and \
              --base-url; a service token (sat_) need not expire",
             "令牌无效、已过期，或属于另一个站点：请检查 COZE_API_KEY 和 --base-url；\
@@ -199,7 +199,7 @@ mod tests {
             4999,
             6003,
             700_012_006,
-            700_012_099,
+            700_012_999,
             720_702_011,
         ] {
             assert_eq!(meaning(Some(code), 200), Meaning::Refused, "{code}");
@@ -209,7 +209,7 @@ mod tests {
             5000,
             3999,
             6000,
-            700_012_100,
+            700_013_000,
             720_701_013,
             720_702_003,
             0,

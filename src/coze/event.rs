@@ -36,7 +36,7 @@ pub(crate) enum EventKind<'a> {
     Ended(Ended),
     /// A Message or Interrupt that can't be understood: something is lost.
     Malformed {
-        /// It says that it is the End node's.
+        /// It is the End node's, or may be.
         is_end: bool,
     },
 }
@@ -160,8 +160,9 @@ fn kind<'a>(frame: &Frame<'_>, fields: Option<&Fields<'a>>) -> EventKind<'a> {
         // Whatever it is called, it may be a piece of text.
         content.is_none().then_some(EventKind::Other)
     };
+    // Of a Message without fields nobody knows whose it is.
     kind.unwrap_or_else(|| EventKind::Malformed {
-        is_end: fields.is_some_and(is_end),
+        is_end: fields.map_or(is("Message"), is_end),
     })
 }
 
@@ -184,13 +185,15 @@ impl Fields<'_> {
 /// A piece without content says nothing, which is a text as well.
 fn message<'a>(fields: &Fields<'a>) -> Option<Message<'a>> {
     let content = fields.content.unwrap_or(Json(r#""""#));
-    if !content.0.starts_with('"') || !has_text(content) {
+    let node_seq_id = fields::number(fields.node_seq_id);
+    let is_misnumbered = node_seq_id.is_none() && fields::nonempty(fields.node_seq_id).is_some();
+    if !content.0.starts_with('"') || !has_text(content) || is_misnumbered {
         return None;
     }
     Some(Message {
         content,
         node_title: fields.node_title,
-        node_seq_id: fields::number(fields.node_seq_id),
+        node_seq_id,
         node_is_finish: fields::flag(fields.node_is_finish),
         is_end: is_end(fields),
         node_id: fields.node_id,

@@ -76,7 +76,7 @@ pub(crate) struct Transcript {
     pub(crate) execute_id: Option<String>,
     pub(crate) debug_url: Option<String>,
     pub(crate) usage: Option<Box<RawValue>>,
-    /// An Error spoke of a run, whether or not its id could be read.
+    /// The Error that ended it speaks of a run, whether or not its id could be read.
     pub(crate) mentions_run: bool,
     /// The title of the node of which the last event was a message.
     pub(crate) speaker: Option<String>,
@@ -118,8 +118,7 @@ impl Transcript {
             EventKind::Ended(mut ended) => {
                 if let Ended::Error { is_first, .. } = &mut ended {
                     *is_first &= self.events == 1;
-                    self.mentions_run =
-                        fields::mentions_run(&frame.data) || self.debug_url.is_some();
+                    self.mentions_run = fields::mentions_run(&frame.data);
                 }
                 self.ended = Some(ended);
             }
@@ -129,17 +128,20 @@ impl Transcript {
 
     /// Takes from a frame after an Error what it tells of the run.
     pub(crate) fn push_after_error(&mut self, frame: &Frame<'_>, parse: Parse) -> AfterError {
-        self.mentions_run |= fields::mentions_run(&frame.data);
         let Some(mut event) = parse(frame) else {
             return AfterError::Other;
         };
         self.learn(&mut event);
-        self.mentions_run |= self.debug_url.is_some();
         match event.kind {
-            EventKind::Ended(Ended::Done) => AfterError::Done,
             EventKind::Ended(Ended::Error { .. }) => AfterError::Error,
+            EventKind::Ended(Ended::Done) if !fields::mentions_run(&frame.data) => AfterError::Done,
             _ => AfterError::Other,
         }
+    }
+
+    /// Whether a run was named: by its id, or by its page.
+    pub(crate) fn names_run(&self) -> bool {
+        self.execute_id.is_some() || self.debug_url.is_some()
     }
 
     /// How the stream ended; nothing while it goes on, or when it was cut.

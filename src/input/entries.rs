@@ -52,7 +52,13 @@ impl Entries<'_> {
 
     /// Writes the value of a key that Coze knows as Coze wants it, unless it is absent.
     pub(super) fn forward(&self, key: &str, body: &mut Object) -> Result<(), Error> {
-        let Some(Json(json)) = self.value(key) else {
+        // A program that found no parameters writes `null`; the run would be paid for without them.
+        let value = if key == "parameters" {
+            self.value_or_null(key)
+        } else {
+            self.value(key)
+        };
+        let Some(Json(json)) = value else {
             return Ok(());
         };
         let is_object = |json: &str| fields::object::<IgnoredAny>(json).is_some();

@@ -159,7 +159,7 @@ fn task(
     workflow_id: Result<Option<String>, Error>,
     options: &Options,
 ) -> Result<Task, Error> {
-    refuse_report(entries)?;
+    refuse_report(entries, options)?;
     let service = service::of(options.service);
     let refuse = |key| service.refuse(key).map_or(Ok(()), Err);
     if entries.has("resume_data") {
@@ -319,9 +319,13 @@ fn check_run_keys(entries: &Entries<'_>, options: &Options) -> Result<(), Error>
 }
 
 /// A report is about a workflow and looks like a request for it, which would be paid for.
-fn refuse_report(entries: &Entries<'_>) -> Result<(), Error> {
-    let workflow = entries.value("workflow").unwrap_or(Json(""));
-    if !entries.has("reachable") && !workflow.0.starts_with('{') {
+fn refuse_report(entries: &Entries<'_>, options: &Options) -> Result<(), Error> {
+    // Of a run it is an unknown key, and what it may have meant is said with those.
+    let is_run = !entries.has("execute_id") && !entries.has("resume_data");
+    let knows_keys = is_run && !options.allow_unknown_fields;
+    let is_unknown = |Json(json): Json<'_>| knows_keys && !json.starts_with('{');
+    let workflow = entries.value_or_null("workflow");
+    if !entries.has("reachable") && workflow.is_none_or(is_unknown) {
         return Ok(());
     }
     let error = Error::usage("this is a report of --check, not a request");

@@ -12,6 +12,7 @@ use super::reader::{Door, Requests};
 use crate::cli::{Options, help};
 use crate::error::{Error, Hint};
 use crate::service;
+use crate::time::Patient;
 
 /// So much is read twice, so that a person can be told how far the work is.
 const COUNTED: u64 = 64 << 20;
@@ -131,5 +132,5 @@ fn argument(text: String) -> Input {
 }
 
 fn stdin(name: Option<String>) -> Input {
-    Requests::new(Box::new(io::stdin()), name, Door::Stream)
+    Requests::new(Box::new(Patient(io::stdin())), name, Door::Stream)
 }

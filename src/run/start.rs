@@ -239,7 +239,7 @@ impl Attempt<'_> {
         if proof == Proof::Refused && code.is_none() && status >= 400 {
             error = error.with_hint(self.service().hint_without_code(status, has_words));
         }
-        self.stop_others(proof, post, status, &error);
+        self.stop_others(proof, status, &error);
         self.after(proof, error, response.retry_after)
     }
 
@@ -289,14 +289,14 @@ impl Attempt<'_> {
     }
 
     /// Sends no further run when each would be refused as this one was.
-    pub(super) fn stop_others(&self, proof: Proof, post: Post<'_>, status: u16, error: &Error) {
+    pub(super) fn stop_others(&self, proof: Proof, status: u16, error: &Error) {
         let is_of_all = match proof {
             Proof::Refused => status == 401 || error.has_code(code::stops_everything),
             // Refused as well, where an earlier try may have arrived.
             Proof::Unknown => status == 401,
             _ => false,
         };
-        if is_of_all && !post.is_resume {
+        if is_of_all {
             let why = "an earlier request was refused";
             self.runner.shared.stop(Kind::Refused, why, error);
         }

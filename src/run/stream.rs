@@ -63,7 +63,7 @@ impl Attempt<'_> {
         let has_dropped = events.has_dropped();
         let ended = transcript.ended().cloned();
         let mentions_run = transcript.mentions_run;
-        let names_run = transcript.execute_id.is_some();
+        let names_run = transcript.names_run();
         self.take(transcript);
         match (ended, stop) {
             (Some(Ended::Done), _) => self.done(),
@@ -85,7 +85,7 @@ impl Attempt<'_> {
                     ..Evidence::of(reply)
                 });
                 let error = self.coze_error(Kind::Unknown, post.about(), said);
-                self.stop_others(proof, post, response.status, &error);
+                self.stop_others(proof, response.status, &error);
                 self.after(proof, error, response.retry_after)
             }
             (Some(Ended::Broken { message }), _) => self.stream_broke(&message),
@@ -134,7 +134,7 @@ impl Attempt<'_> {
         source.0.hurry(TAIL);
         let (mut after, mut is_repeated) = (After::Nothing, false);
         loop {
-            if transcript.execute_id.is_some() || transcript.mentions_run {
+            if transcript.names_run() {
                 return After::More;
             }
             let has_ended = match events.next() {

@@ -382,6 +382,37 @@ fn a_bad_certificate_and_a_proxy_that_says_no_are_not_tried_again() {
 }
 
 #[test]
+fn a_lone_error_event_is_judged_as_the_same_words_in_json() {
+    let refused = r#"{"code":4000,"msg":"invalid event_id"}"#;
+    let event = format!("id: 0\nevent: Error\ndata: {refused}\n\n");
+    for reply in [refusal(200, refused), sse(&event)] {
+        let at = "/v1/workflow/stream_resume";
+        let outcome = Case::new()
+            .answer(RESUME, vec![reply.at(at)])
+            .is(4, "9", "");
+        assert!(outcome.response.interrupt.is_some());
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_read_may_be_the_end_nodes() {
+    let piece = r#""node_type":"End","node_seq_id":"#;
+    for broken in [
+        r#"{"content":"he said "no"","node_type":"End"}"#.to_owned(),
+        format!(r#"{{"content":"own","content":"x",{piece}"1"}}"#),
+        format!(r#"{{"content":"own",{piece}"-1"}}"#),
+        format!(r#"{{"content":"own",{piece}2.0}}"#),
+    ] {
+        let stream = format!(
+            "{}id: 1\nevent: Message\ndata: {broken}\n\n",
+            end("sub", 0, true)
+        );
+        let stream = stream + &DONE.replace("id: 1", "id: 2");
+        run(vec![sse(&stream), poll(200, SUCCEEDED)]).is(0, "9", "whole");
+    }
+}
+
+#[test]
 fn what_never_left_whole_but_was_answered_with_a_run_is_watched() {
     let early = |said: &str| {
         let mut early = no_answer("/v1/workflow/stream_run", Reach::NotSent, Cause::Cut);

@@ -200,6 +200,10 @@ fn the_key_is_masked_in_what_the_service_says_of_an_error() {
     let ended = play_with(&["-v"], vec![stream_run().json(401, body)]);
     assert_eq!(ended.responses()[0]["error"]["message"], "bad token ***");
     assert!(ended.stderr.contains("refused: bad token *** (code 4100"));
+    let event = format!("data: {{\"type\":\"error\",\"code\":\"X {KEY}\"}}\n\n");
+    let project = Exchange::post("/stream_run").sse(event);
+    let ended = play_with(&["--service", "site"], vec![project]);
+    assert_eq!(ended.responses()[0]["error"]["code"], "X ***");
 }
 
 #[test]
@@ -404,12 +408,17 @@ fn a_file_that_standard_output_goes_to_is_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "earlier\n").unwrap();
-    let append = File::options().append(true).open(&log).unwrap();
-    let program = Program::at(&nowhere()).args(&["-o", "/dev/stdout"]);
-    let ended = program.stdout_to(append).run(RUN);
-    assert_eq!(ended.code, 2);
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink("/dev/stdout", &link).unwrap();
+    for name in [Path::new("/dev/stdout"), &link, &log] {
+        let append = File::options().append(true).open(&log).unwrap();
+        let program = Program::at(&nowhere()).args(&["-o", name.to_str().unwrap()]);
+        let ended = program.stdout_to(append).run(RUN);
+        assert_eq!(ended.code, 2);
+    }
     let log = fs::read_to_string(&log).unwrap();
     assert!(log.starts_with("earlier\n{"), "{log}");
+    assert_eq!(log.lines().count(), 4);
 }
 
 #[test]

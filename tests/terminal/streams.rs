@@ -1,7 +1,7 @@
 //! The status line, and streams that are not what they seem: standard error a terminal and standard
 //! output none, and streams that take nothing more at the moment.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -111,6 +111,24 @@ fn an_error_at_a_terminal_is_one_line_in_the_readers_language() {
         let expected = format!("coze-workflow: {word}: no more today (code 4008; ");
         assert!(screen.starts_with(&expected), "{screen}");
     }
+}
+
+#[test]
+fn requests_that_do_not_come_at_the_moment_are_waited_for() {
+    let hello = message(0, "hello") + &done(1);
+    let server = Server::start([(); 2].map(|()| stream_run().sse(&hello)).into());
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
+    let mut running = Program::at(&server.url()).stdin_from(reader).start();
+    let (begun, rest) = RUN.split_at(9);
+    writer
+        .write_all(format!("{RUN}{begun}").as_bytes())
+        .unwrap();
+    running.line();
+    writer.write_all(rest.as_bytes()).unwrap();
+    drop(writer);
+    running.line();
+    assert_eq!(running.finish().code, 0);
 }
 
 #[test]

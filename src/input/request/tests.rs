@@ -289,6 +289,7 @@ fn not_to_wait_is_refused_where_waiting_is_all_there_is() {
 #[test]
 fn parameters_are_an_object_or_its_text() {
     for parameters in [
+        "null",
         "[1]",
         "7",
         "true",
@@ -311,7 +312,7 @@ fn parameters_are_an_object_or_its_text() {
 #[test]
 fn null_counts_as_absent_but_for_a_key_that_is_not_known() {
     assert_eq!(
-        body(r#"{"workflow_id":"7","parameters":null,"ext":null,"bot_id":null,"is_async":null}"#),
+        body(r#"{"workflow_id":"7","ext":null,"bot_id":null,"is_async":null}"#),
         r#"{"workflow_id":"7"}"#
     );
     assert!(parse(r#"{"id":null,"workflow_id":"7"}"#).id.is_none());
@@ -378,6 +379,13 @@ fn a_report_of_a_check_is_no_request_of_any_kind() {
             );
         }
     }
+    refused(r#"{"execute_id":"9","workflow":"7"}"#, sentence);
+    let options = Options {
+        allow_unknown_fields: true,
+        ..Options::default()
+    };
+    let error = Request::parse(r#"{"workflow_id":"7","workflow":null}"#, &options).task;
+    assert_eq!(error.unwrap_err().to_string(), sentence);
     refused(
         r#"{"workflow":"7"}"#,
         r#"unknown key "workflow" in a run (did you mean "workflow_id"?)"#,
