@@ -65,7 +65,7 @@ impl Evidence {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reply {
-    /// None.
+    /// None, or none to the whole request.
     Nothing {
         /// The request left whole, as far as can be told: a server can't act on less.
         may_have_left: bool,

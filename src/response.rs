@@ -113,8 +113,8 @@ impl Response {
         let asked = self.interrupt.as_ref().map(|Interrupt { event_id, .. }| {
             let message = format!("the run waits for an answer to {event_id}");
             let asked = Error::new(Kind::Interrupted, message).hint(
-                r#"feed the response back with an answer: jq -c '. + {resume_data: "…"}'"#,
-                r#"加上回答，把响应传回：jq -c '. + {resume_data: "…"}'"#,
+                "to answer it, add resume_data to the response and feed that back",
+                "请在响应中加上 resume_data 作为回答，再传回",
             );
             asked.translate(language)
         });

@@ -15,6 +15,7 @@ use crate::coze::code::Meaning;
 use crate::coze::description::{self, Workflow};
 use crate::coze::envelope::Envelope;
 use crate::coze::event::{self, Parse};
+use crate::coze::fields;
 use crate::coze::history::{Poll, Record};
 use crate::coze::transcript::Heard;
 use crate::error::{Error, Hint, Kind};
@@ -85,6 +86,11 @@ pub(crate) trait Service: fmt::Debug + Sync {
     /// What an answer of this code and HTTP status means that names no run. `has_studio_log_id`: below
     /// 500, Coze Studio itself has made it, and no gateway on the way.
     fn meaning(&self, code: Option<i64>, status: u16, has_studio_log_id: bool) -> Meaning;
+
+    /// Whether a text so much as speaks of a run, even where no id can be read out of it.
+    fn mentions_run(&self, text: &str) -> bool {
+        fields::mentions_run(text)
+    }
 
     /// Whether an answer says that there is no such path.
     fn has_no_such_path(&self, _code: Option<i64>, _status: u16) -> bool {

@@ -833,7 +833,7 @@ fn a_connection_serves_one_request_after_another() {
 }
 
 #[test]
-fn bulk_streams_as_much_as_it_is_reported() {
+fn bulk_streams_as_much_as_it_is_asked_for() {
     let coze = Coze::start(Options {
         bulk: (3, 100),
         ..Options::default()

@@ -154,6 +154,28 @@ mod tests {
         }
     }
 
+    /// A journal that was begun by an earlier version has them: under another name each would be run
+    /// once more.
+    #[test]
+    fn the_names_are_those_of_every_version() {
+        for (request, name) in [
+            (
+                r#"{"workflow_id":"7","parameters":{"a":"你","b":1.0}}"#,
+                "d630ecbf36ef6ae1b0784326a0ea04e2",
+            ),
+            (
+                r#"{"id":"row 1","workflow_id":"7"}"#,
+                "3a2465b3208afcffd5ce4bad316d5896",
+            ),
+            (
+                r#"{"workflow_id":"7","event_id":"9/1","interrupt_type":2,"resume_data":"x"}"#,
+                "379c2247093ad9af0ddb3e5e594a1018",
+            ),
+        ] {
+            assert_eq!(identity(request).name.to_string(), name);
+        }
+    }
+
     #[test]
     fn another_value_of_anything_that_is_asked_is_another_request() {
         let all = [

@@ -166,17 +166,7 @@ pub(super) fn sum(totals: &Totals, language: Language) -> String {
         format!("{all} requests: {succeeded} succeeded"),
         format!("{all} 个请求：{succeeded} 个成功"),
     );
-    for kind in TOLD.into_iter().filter(|&kind| totals.of(kind) > 0) {
-        let (count, label) = (totals.of(kind), kind.label(language));
-        let word = match kind {
-            Kind::Running => "still running",
-            Kind::Usage => "not valid",
-            Kind::Config => "not configured",
-            Kind::Io => "not written",
-            _ => label,
-        };
-        line += &language.pick(format!(", {count} {word}"), format!("，{count} 个{label}"));
-    }
+    line += &kinds(totals, language);
     if totals.from_journal > 0 {
         let count = totals.from_journal;
         line += &language.pick(
@@ -190,11 +180,28 @@ pub(super) fn sum(totals: &Totals, language: Language) -> String {
 /// What many requests would come to, of which nothing was run.
 pub(super) fn sum_of_check(totals: &Totals, language: Language) -> String {
     let (all, passed) = (totals.all(), totals.succeeded());
-    let failed = all - passed;
-    language.pick(
-        format!("{all} requests checked: {passed} would pass, {failed} would fail"),
-        format!("已检查 {all} 个请求：{passed} 个可以通过，{failed} 个会失败"),
-    )
+    let line = language.pick(
+        format!("{all} requests checked: {passed} in order"),
+        format!("已检查 {all} 个请求：{passed} 个没有问题"),
+    );
+    line + &kinds(totals, language)
+}
+
+/// How many ended in each kind that there was.
+fn kinds(totals: &Totals, language: Language) -> String {
+    let mut line = String::new();
+    for kind in TOLD.into_iter().filter(|&kind| totals.of(kind) > 0) {
+        let (count, label) = (totals.of(kind), kind.label(language));
+        let word = match kind {
+            Kind::Running => "still running",
+            Kind::Usage => "not valid",
+            Kind::Config => "not configured",
+            Kind::Io => "not written",
+            _ => label,
+        };
+        line += &language.pick(format!(", {count} {word}"), format!("，{count} 个{label}"));
+    }
+    line
 }
 
 fn clock(time: Duration) -> String {
@@ -330,11 +337,11 @@ mod tests {
         }
         assert_eq!(
             sum_of_check(&totals, Language::English),
-            "4 requests checked: 2 would pass, 2 would fail"
+            "4 requests checked: 2 in order, 1 refused, 1 not valid"
         );
         assert_eq!(
             sum_of_check(&totals, Language::Chinese),
-            "已检查 4 个请求：2 个可以通过，2 个会失败"
+            "已检查 4 个请求：2 个没有问题，1 个被拒绝，1 个用法有误"
         );
     }
 

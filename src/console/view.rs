@@ -162,7 +162,8 @@ impl View {
             (Some(error), _) => error.line(self.language),
             (None, Some(_)) => {
                 let label = Kind::Interrupted.label(self.language);
-                format!("{label}: {output}")
+                let colon = if output.is_empty() { "" } else { ": " };
+                format!("{label}{colon}{output}")
             }
             (None, None) => output,
         };
@@ -178,7 +179,7 @@ impl View {
     }
 
     /// How it ended, in one line: the mark, the kind, the seconds, the run. Of one of many its `id`
-    /// instead of the kind: what is said of it begins so.
+    /// instead of the kind, which begins what is said of it.
     fn headline(&self, response: &Response, elapsed: Duration, id: Option<&str>) -> String {
         let (mark, colour, word) = match response.kind() {
             None => ("✓", GREEN, self.language.pick("success", "成功")),

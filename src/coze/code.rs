@@ -81,6 +81,7 @@ pub(crate) enum About {
 }
 
 /// What to do about a code, when that is known.
+#[expect(clippy::too_many_lines, reason = "a list, an arm a hint")]
 pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
     let (english, chinese) = match (code, about) {
         (4000 | 4200 | 720_702_001 | 720_702_002 | 720_702_004 | 777_777_778, About::Resume) => (
@@ -101,10 +102,15 @@ pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
             "check the file: its type, and that it has at most 512 MB",
             "请检查文件的类型，以及大小是否不超过 512 MB",
         ),
-        (4000 | 720_702_001 | 720_702_002, _) => (
+        (4000, _) => (
             "check workflow_id and the parameters: coze-workflow --check -w ID, or the Start node, \
              says what the workflow takes",
-            "请检查 workflow_id 和各参数：coze-workflow --check -w ID 或开始节点会说明工作流需要什么",
+            "请检查 workflow_id 和各参数；工作流需要哪些参数，可用 coze-workflow --check -w ID 查看，或看开始节点",
+        ),
+        // Of Coze Studio, which does not say what a workflow takes.
+        (720_702_001 | 720_702_002, _) => (
+            "check the names and types of the parameters against the Start node",
+            "请对照开始节点，检查各参数的名称和类型",
         ),
         (4008, _) => (
             "the daily limit is used up; try again tomorrow",

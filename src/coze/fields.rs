@@ -268,7 +268,10 @@ pub(crate) fn names_a_run(id: &str) -> bool {
 
 /// The `execute_id` in the query of a `debug_url`.
 pub(crate) fn execute_id_of_url(debug_url: &str) -> Option<&str> {
-    of_query(debug_url, "execute_id").filter(|id| names_a_run(id))
+    let (_, query) = debug_url.split_once('?')?;
+    let pairs = query.split(['&', '#']);
+    let mut ids = pairs.filter_map(|pair| pair.strip_prefix("execute_id="));
+    ids.find(|id| names_a_run(id))
 }
 
 /// What the query of an address gives a name, if anything.

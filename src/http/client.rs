@@ -30,8 +30,9 @@ pub(super) const MAX_HEADER: usize = 64 * 1024;
 /// large; of the other, more than a TLS record gains nothing.
 const IN_BUFFER: usize = MAX_HEADER + OUT_BUFFER;
 const OUT_BUFFER: usize = 16 << 10;
-/// The most that is read of an answer that comes before the whole request has left.
-const EARLY_LIMIT: u64 = 1 << 20;
+/// The most that is read of an answer that comes before the whole request has left: whatever it is, it
+/// may name a run.
+const EARLY_LIMIT: u64 = 8 << 20;
 const JSON: &str = "application/json";
 /// ureq adds a timeout to an `Instant`, which panics on overflow; 30 years are for ever.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);

@@ -52,8 +52,8 @@ impl CallContext {
         }
     }
 
-    /// What ureq's error means. The stage alone decides whether something may have been started:
-    /// a server can't act on a request that it does not have whole.
+    /// What ureq's error means, and by its stage how far the request came: a server can't act on one
+    /// that it does not have whole.
     pub(super) fn failure(&self, error: Error, stage: Stage) -> Failure {
         let host = &self.host;
         let cut = match stage {

@@ -18,6 +18,7 @@ use crate::http::{Body, Failure, HttpResponse, Reach};
 use crate::proof::{self, Evidence, Proof, Reply};
 use crate::response::Outcome;
 use crate::service::{self, Service};
+use crate::sse::Frames;
 
 /// The most that is read of an answer that is neither a stream nor a history. A refusal is short, but
 /// whatever the answer is, it may name a run.
@@ -155,15 +156,15 @@ impl Attempt<'_> {
     }
 
     /// What a reply in so many words proves; the run that they name is known from now on.
-    fn judge_words(&mut self, reply: Reply, words: &str, execute_id: Option<String>) -> Proof {
-        // A body that was cut, or is no good JSON, may name the run all the same.
-        let execute_id = execute_id.or_else(|| fields::execute_id_of_tail(words.as_bytes()));
+    fn judge_words(&mut self, reply: Reply, words: &str) -> Proof {
+        let service = self.service();
+        let execute_id = named_run(service, words);
         // So it does wherever it repeats an id of ours.
         let own = self.progress.unconfirmed.as_ref();
         let names_own = own.is_some_and(|own| words.contains(&own.execute_id));
         let proof = self.judge(Evidence {
             names_run: execute_id.is_some() || names_own,
-            mentions_run: fields::mentions_run(words),
+            mentions_run: service.mentions_run(words),
             ..Evidence::of(reply)
         });
         if let Some(execute_id) = execute_id {
@@ -189,13 +190,13 @@ impl Attempt<'_> {
         }
     }
 
-    /// No answer came: what that proves depends on whether the request left.
+    /// No answer came, or not to the whole request: what that proves depends on whether it left.
     fn not_answered(&mut self, failure: &Failure) -> AfterPost {
         let reply = Reply::Nothing {
             may_have_left: failure.reach == Reach::MaybeSent,
             may_pass: failure.is_transient() && !self.deadline_is_over(),
         };
-        let proof = self.judge_words(reply, &failure.said, None);
+        let proof = self.judge_words(reply, &failure.said);
         let error = match proof {
             Proof::NotSent { .. } => unreachable(failure),
             _ => Error::new(Kind::Unknown, &failure.detail),
@@ -225,7 +226,7 @@ impl Attempt<'_> {
             has_debug_url: envelope.debug_url().is_some(),
             is_of_missing_path: is_elsewhere && service.has_no_such_path(code, status),
         };
-        let proof = self.judge_words(reply, &document.text, envelope.execute_id());
+        let proof = self.judge_words(reply, &document.text);
         let progress = &mut self.progress;
         progress.debug_url = envelope.debug_url().or(progress.debug_url.take());
         if let (Proof::Started, Some(interrupt)) = (proof, self.next_question(&envelope)) {
@@ -322,6 +323,18 @@ impl Attempt<'_> {
         });
         self.after(proof, Error::new(Kind::Unknown, why), None)
     }
+}
+
+/// The run that an answer names: a JSON object, a stream, or what there is of either. A body that was
+/// cut, or is no good JSON, may name it all the same.
+fn named_run(service: &dyn Service, words: &str) -> Option<String> {
+    let envelope = service.envelope(words);
+    let mut named = envelope.and_then(|envelope| envelope.execute_id());
+    let mut frames = Frames::new(words.as_bytes());
+    while let (None, Ok(Some(frame))) = (&named, frames.next()) {
+        named = service.events()(&frame).and_then(|event| event.execute_id);
+    }
+    named.or_else(|| fields::execute_id_of_tail(words.as_bytes()))
 }
 
 /// Nobody can tell what became of the run.

@@ -419,8 +419,13 @@ fn what_never_left_whole_but_was_answered_with_a_run_is_watched() {
         early.answer.as_mut().unwrap_err().said = said.to_owned();
         early
     };
-    let named = early(r#"{"execute_id":"9","x"#);
-    run(vec![named, poll(200, SUCCEEDED)]).is(0, "9", "whole");
+    for named in [
+        r#"{"execute_id":"9","x"#,
+        r#"{"code":0,"data":{"execute_id":"9"}}"#,
+        "id: 0\nevent: PING\ndata: {\"x\":\"\\\"\",\"debug_url\":\"https://w/?execute_id=9\"}\n\n",
+    ] {
+        run(vec![early(named), poll(200, SUCCEEDED)]).is(0, "9", "whole");
+    }
     run(vec![early(r#"{"interrupt_data":{"event_id""#)])
         .is(8, "", "")
         .says("cut of the script");
@@ -545,7 +550,7 @@ fn retry_after_is_obeyed_or_given_up_at_once() {
 }
 
 #[test]
-fn a_refusal_is_shown_by_its_code() {
+fn a_refusal_is_known_by_its_code() {
     for code in [4000, 4100, 4101, 4200, 6003, 700_012_006, 720_702_011] {
         let body = format!(r#"{{"code":{code},"msg":"Coze's words"}}"#);
         run(vec![refusal(200, &body)])
@@ -1539,7 +1544,7 @@ fn where_a_404_cannot_be_trusted_it_is_looked_for_ten_times_and_unknown() {
 }
 
 #[test]
-fn what_may_have_arrived_is_never_called_not_started_whatever_the_next_try_is_reported() {
+fn what_may_have_arrived_is_never_called_not_started_whatever_the_next_try_meets() {
     let no_way = || no_answer("/async_run", Reach::NotSent, Cause::Connect);
     let refused = || async_run(400, r#"{"detail":"Invalid JSON format"}"#);
     let busy = || async_run(429, "");
@@ -1609,6 +1614,20 @@ fn an_error_event_is_of_a_run_that_failed_whatever_its_code_is() {
         let script = vec![reply("/stream_run", 200, "text/event-stream", &event)];
         let outcome = Case::of_project(true).answer(r#"{"parameters":{}}"#, script);
         outcome.is(1, OWN, "").says("failed: no");
+    }
+}
+
+#[test]
+fn an_early_answer_of_a_project_may_name_the_run_too() {
+    for said in [
+        r#"{"task_id":"theirs","status":"pending"}"#,
+        r#"{"task_id":"th"#,
+    ] {
+        let mut early = no_answer("/stream_run", Reach::NotSent, Cause::Cut);
+        early.answer.as_mut().unwrap_err().said = said.to_owned();
+        let outcome = Case::of_project(true).answer(r#"{"parameters":{}}"#, vec![early]);
+        let id = if said.ends_with('}') { "theirs" } else { OWN };
+        outcome.is(8, id, "");
     }
 }
 

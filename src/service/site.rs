@@ -110,7 +110,12 @@ impl Service for Site {
             Some("failed") => failed("the run failed; Coze gives no reason"),
             Some("cancelled") => failed("the run was cancelled"),
             Some("timeout") => failed("the run took too long"),
-            _ if status == 404 && answer.text("detail").as_deref() == Some(ABSENT) => {
+            // What says more of a task is no word that there is none.
+            _ if status == 404
+                && answer.is_clear()
+                && !["task_id", "status"].into_iter().any(|key| answer.has(key))
+                && answer.text("detail").as_deref() == Some(ABSENT) =>
+            {
                 Poll::Absent(said(ABSENT))
             }
             _ => {
@@ -145,6 +150,10 @@ impl Service for Site {
         }
     }
 
+    fn mentions_run(&self, text: &str) -> bool {
+        text.contains("task_id") || text.contains("run_id")
+    }
+
     /// Only a workflow that ran has a code.
     fn meaning(&self, code: Option<i64>, status: u16, _: bool) -> Meaning {
         code.map_or_else(|| code::meaning(None, status), |_| Meaning::Failed)
@@ -160,9 +169,8 @@ fn event<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     let data = data.unwrap_or_default();
     let word = data.text("type").unwrap_or_default();
     let kind = match (&*word, data.value_or_null("output")) {
-        ("workflow_end" | "done", Some(output)) if !frame.replaced && data.is_clear() => {
-            EventKind::Result(output)
-        }
+        _ if !data.is_clear() => EventKind::Other,
+        ("workflow_end" | "done", Some(output)) if !frame.replaced => EventKind::Result(output),
         ("error", _) => {
             let message = data.text("error_msg").or(data.text("message"));
             let said = Said::ours(message.unwrap_or_default()).with_code(data.value("code"));

@@ -150,7 +150,7 @@ fn every_workflow_is_looked_up_once_and_every_request_reported() {
     assert_eq!(is_right.collect::<Vec<_>>(), [true, false, true, true]);
     assert_eq!(ended.code, 2);
     assert_eq!(coze.counts().describes, 2);
-    let sum = "coze-workflow: 4 requests checked: 3 would pass, 1 would fail\n";
+    let sum = "coze-workflow: 4 requests checked: 3 in order, 1 not valid\n";
     assert!(ended.stderr.ends_with(sum), "{}", ended.stderr);
 }
 
@@ -219,7 +219,7 @@ fn a_missing_permission_is_named_in_both_languages() {
 }
 
 #[test]
-fn a_chinese_reader_is_reported_in_chinese() {
+fn a_chinese_reader_reads_chinese() {
     let coze = Coze::start(Options::default());
     let program = Program::at(&coze.url()).env("LANG", CHINESE).arg("--check");
     let report = program.run(typed("{}")).responses().remove(0);

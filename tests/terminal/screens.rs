@@ -208,7 +208,7 @@ fn a_choice_of_one_of_many_is_shown_with_its_options_as_well() {
     let [english, _] = show_both(&["-q"], script, &RUN.repeat(2));
     english.is(
         7,
-        r#"✗ 0  T s  9  interrupted:
+        r#"✗ 0  T s  9  interrupted
   Which
   one?
     red
@@ -329,7 +329,7 @@ fn a_line_of_many_keeps_the_way_back() {
     let [english, _] = show_both(&["-q"], script, requests);
     english.is(
         7,
-        r#"✗ 0  T s  9  interrupted:
+        r#"✗ 0  T s  9  interrupted
   → coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'
 ✓ 1  T s  9  b"#,
     );
