@@ -20,9 +20,9 @@ pub(super) fn find(output: &str, path: &str) -> Result<String, Error> {
         value = step(&value, &key).map_err(|what| {
             let message = format!("there is no {key:?}: {place} is {what}");
             Error::new(Kind::Io, message).hint(
-                "correct the PATH of -g; the run succeeded, and the whole output is in the response on \
-                 standard error",
-                "请改正 -g 的路径；运行已成功，完整的 output 在标准错误上的响应中",
+                "a PATH is such as data.images.0.url; the run succeeded, and its whole output is in the \
+                 response on standard error",
+                "路径的写法如 data.images.0.url；运行已成功，完整的 output 在标准错误上的响应中",
             )
         })?;
         place = key;

@@ -107,6 +107,11 @@ pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
              says what the workflow takes",
             "请检查 workflow_id 和各参数；工作流需要哪些参数，可用 coze-workflow --check -w ID 查看，或看开始节点",
         ),
+        // Of a deployed project.
+        (201_001, _) => (
+            "coze-workflow --check says what the workflow takes",
+            "coze-workflow --check 会说明工作流需要哪些参数",
+        ),
         // Of Coze Studio, which does not say what a workflow takes.
         (720_702_001 | 720_702_002, _) => (
             "check the names and types of the parameters against the Start node",

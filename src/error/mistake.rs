@@ -15,6 +15,7 @@ pub(crate) fn find(before: &[u8], found: &[u8]) -> Option<Mistake> {
         '/' | '#' => Some(COMMENT),
         _ if matches!(word, b"True" | b"False" | b"None") => Some(PYTHON),
         '\'' => Some(LACKS_QUOTES),
+        '\\' => Some(SHELLS_QUOTES),
         'a'..='z' | 'A'..='Z' if before.trim_ascii_start().starts_with(b"{") => Some(LACKS_QUOTES),
         _ => None,
     }
@@ -24,6 +25,11 @@ pub(crate) fn find(before: &[u8], found: &[u8]) -> Option<Mistake> {
 pub(crate) const LACKS_QUOTES: Mistake = (
     "names and texts are written in double quotes",
     "键和字符串要用双引号",
+);
+/// `{\"a\":1}`, for a shell that takes one kind of quotes away and left the backslashes.
+pub(crate) const SHELLS_QUOTES: Mistake = (
+    "a name takes no backslash before its quotes: a shell has left it there",
+    "键的引号前不能有反斜杠，这是命令行转义留下的",
 );
 /// Those of an input method or a word processor.
 const OTHER_PUNCTUATION: Mistake = (

@@ -14,7 +14,7 @@ use serde_json::Deserializer;
 
 use self::fault::Fault;
 use crate::error::Error;
-use crate::error::mistake::{LACKS_QUOTES, Mistake, UTF_16};
+use crate::error::mistake::{LACKS_QUOTES, Mistake, SHELLS_QUOTES, UTF_16};
 
 /// The largest request, in bytes: Coze takes no more than 20 MB.
 pub(crate) const REQUEST_LIMIT: usize = 20 << 20;
@@ -27,8 +27,8 @@ const ENDS_INPUT: Mistake = (
 );
 
 const IN_A_SHELL: Mistake = (
-    r#"in a shell, put the whole in single quotes: '{"a":"b"}'"#,
-    r#"在 shell 中，整个请求再用单引号括起：'{"a":"b"}'"#,
+    r#"in a shell, put the whole in single quotes: '{"a":"b"}'; in cmd and PowerShell use -w and -p, or a file"#,
+    r#"在 shell 中，整个请求再用单引号括起：'{"a":"b"}'；在 cmd 和 PowerShell 中请用 -w 和 -p，或写在文件里"#,
 );
 
 /// How much is read at a time.
@@ -164,7 +164,8 @@ impl<R: Read> Requests<R> {
         if !self.ended {
             self.skip_line();
         }
-        let in_a_shell = (fault.mistake == Some(LACKS_QUOTES)).then_some(IN_A_SHELL);
+        let in_a_shell =
+            matches!(fault.mistake, Some(LACKS_QUOTES | SHELLS_QUOTES)).then_some(IN_A_SHELL);
         let ends = began_before.then_some(ENDS_INPUT);
         let hints = fault.mistake.into_iter().chain(in_a_shell).chain(ends);
         let (english, chinese): (Vec<_>, Vec<_>) = hints.unzip();

@@ -80,12 +80,12 @@ fn a_part_that_is_not_there_is_io_and_the_response_is_on_standard_error() {
         assert_eq!(response["error"]["kind"], "io");
         assert_eq!(response["error"]["message"], message);
         assert_ne!(response["output"], "");
-        let begins = format!("coze-workflow: io: {message} (the run succeeded");
+        let begins =
+            format!("coze-workflow: io: {message} (a PATH is such as data.images.0.url; the run");
         assert!(complaint.starts_with(&begins), "{complaint}");
     }
 }
 
-/// The hint says so.
 #[test]
 fn a_response_that_lacks_a_part_is_fed_back_with_another_path_and_starts_nothing() {
     let coze = Coze::start(Options::default());

@@ -53,7 +53,7 @@ fn a_byte_order_mark_is_skipped() {
 
 #[test]
 fn what_lacks_its_double_quotes_is_named() {
-    let hint = r#"(names and texts are written in double quotes; in a shell, put the whole in single quotes: '{"a":"b"}')"#;
+    let hint = r#"(names and texts are written in double quotes; in a shell, put the whole in single quotes: '{"a":"b"}'; in cmd and PowerShell use -w and -p, or a file)"#;
     for input in ["{'a':1}", "{a:1}", "{\"a\":'b'}", "{\"a\":b}", "'{}'"] {
         let said = read(input.as_bytes(), usize::MAX).remove(0).unwrap_err();
         assert!(said.ends_with(hint), "{input}: {said}");
@@ -330,8 +330,13 @@ fn what_python_prints_is_named() {
 fn single_quotes_are_named() {
     hints(
         b"{'a':1}",
-        r#"names and texts are written in double quotes; in a shell, put the whole in single quotes: '{"a":"b"}'"#,
-        r#"键和字符串要用双引号；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'"#,
+        r#"names and texts are written in double quotes; in a shell, put the whole in single quotes: '{"a":"b"}'; in cmd and PowerShell use -w and -p, or a file"#,
+        r#"键和字符串要用双引号；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'；在 cmd 和 PowerShell 中请用 -w 和 -p，或写在文件里"#,
+    );
+    hints(
+        br#"{\"a\":1}"#,
+        r#"a name takes no backslash before its quotes: a shell has left it there; in a shell, put the whole in single quotes: '{"a":"b"}'; in cmd and PowerShell use -w and -p, or a file"#,
+        r#"键的引号前不能有反斜杠，这是命令行转义留下的；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'；在 cmd 和 PowerShell 中请用 -w 和 -p，或写在文件里"#,
     );
 }
 
