@@ -57,9 +57,9 @@ pub(crate) trait Service: fmt::Debug + Sync {
         Call::resume(Mode::Stream, body)
     }
 
-    /// Understands an answer that is no stream.
-    fn envelope<'a>(&self, body: &'a str) -> Option<Envelope<'a>> {
-        Envelope::parse(body)
+    /// Understands an answer that is no stream; an empty one where it is no JSON object.
+    fn envelope<'a>(&self, body: &'a str) -> Envelope<'a> {
+        Envelope::parse(body).unwrap_or_default()
     }
 
     /// Understands the frames of a stream.
@@ -80,7 +80,7 @@ pub(crate) trait Service: fmt::Debug + Sync {
 
     /// Understands the answer to it.
     fn read_description(&self, status: u16, body: &str) -> Result<Workflow, Meaning> {
-        description::read(&Envelope::parse(body).unwrap_or_default(), status)
+        description::read(&self.envelope(body), status)
     }
 
     /// What an answer of this code and HTTP status means that names no run. `has_studio_log_id`: below

@@ -198,7 +198,7 @@ impl Attempt<'_> {
         let document = Document::read(response.body.as_mut(), Vec::new());
         // By the service as this very answer shows it: they all are asked alike.
         let service = self.service();
-        let envelope = service.envelope(&document.text).unwrap_or_default();
+        let envelope = service.envelope(&document.text);
         let read = service.read_description(status, &document.text);
         read.map_err(|meaning| {
             let has_words = envelope.msg.is_some();

@@ -214,7 +214,7 @@ impl Attempt<'_> {
         is_elsewhere: bool,
     ) -> AfterPost {
         let service = self.service();
-        let envelope = service.envelope(&document.text).unwrap_or_default();
+        let envelope = service.envelope(&document.text);
         let (code, status) = (envelope.code(), response.status);
         let has_studio_log_id = service::is_studio_log_id(response.x_log_id());
         let reply = Reply::Document {
@@ -328,8 +328,7 @@ impl Attempt<'_> {
 /// The run that an answer names: a JSON object, a stream, or what there is of either. A body that was
 /// cut, or is no good JSON, may name it all the same.
 fn named_run(service: &dyn Service, words: &str) -> Option<String> {
-    let envelope = service.envelope(words);
-    let mut named = envelope.and_then(|envelope| envelope.execute_id());
+    let mut named = service.envelope(words).execute_id();
     let mut frames = Frames::new(words.as_bytes());
     while let (None, Ok(Some(frame))) = (&named, frames.next()) {
         named = service.events()(&frame).and_then(|event| event.execute_id);

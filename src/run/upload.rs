@@ -11,7 +11,6 @@ use super::start::{Document, http_message};
 use super::{Attempt, unreachable};
 use crate::coze::call::{Call, UploadBody};
 use crate::coze::code::{About, Meaning};
-use crate::coze::envelope::Envelope;
 use crate::error::{Error, Kind};
 use crate::input::params::FileParameter;
 
@@ -68,7 +67,7 @@ impl Attempt<'_> {
             }
         };
         let document = Document::read(response.body.as_mut(), Vec::new());
-        let envelope = Envelope::parse(&document.text).unwrap_or_default();
+        let envelope = self.service().envelope(&document.text);
         let (code, status) = (envelope.code(), response.status);
         let is_good = code.is_none() && (200..300).contains(&status);
         if let Some(id) = envelope.id().filter(|_| is_good) {

@@ -187,7 +187,7 @@ impl Attempt<'_> {
             let hint = match &poll {
                 Poll::Refused(said) if said.code.is_none() => {
                     let text = String::from_utf8_lossy(&body);
-                    let envelope = service.envelope(&text).unwrap_or_default();
+                    let envelope = service.envelope(&text);
                     service.hint_without_code(response.status, envelope.msg.is_some())
                 }
                 _ => None,

@@ -62,15 +62,15 @@ impl Service for Site {
         Call::start(path, fields::parameters(body), mode)
     }
 
-    fn envelope<'a>(&self, body: &'a str) -> Option<Envelope<'a>> {
-        let answer = Entries::parse(body)?;
+    fn envelope<'a>(&self, body: &'a str) -> Envelope<'a> {
+        let answer = Entries::parse(body).unwrap_or_default();
         let (detail, fault) = (answer.value("detail"), answer.object("detail"));
-        Some(Envelope {
+        Envelope {
             code: fault.value("error_code"),
             msg: (fault.value("error_message").or(detail)).or(answer.value("msg")),
             execute_id: answer.value("task_id"),
             ..Envelope::default()
-        })
+        }
     }
 
     fn events(&self) -> Parse {

@@ -7,7 +7,6 @@ use super::Service;
 use crate::coze::call::{Call, RunRef};
 use crate::coze::code::{self, Meaning};
 use crate::coze::description::{self, Workflow};
-use crate::coze::envelope::Envelope;
 use crate::coze::envelope::Said;
 use crate::coze::fields;
 use crate::coze::history::{self, Dialect, Poll, Record};
@@ -54,7 +53,7 @@ impl Service for Studio {
 
     /// It tells only what chatflows take, and older ones do not tell that.
     fn read_description(&self, status: u16, body: &str) -> Result<Workflow, Meaning> {
-        let envelope = Envelope::parse(body).unwrap_or_default();
+        let envelope = self.envelope(body);
         match envelope.code() {
             Some(NO_CHATFLOW) => Ok(Workflow::default()),
             code if self.has_no_such_path(code, status) => Ok(Workflow::default()),

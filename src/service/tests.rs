@@ -560,7 +560,7 @@ fn an_answer_of_a_project_is_understood() {
     let site = ServiceName::Site.service();
     let understood = |call: &str| {
         let (status, body) = recorded(call);
-        let envelope = site.envelope(&body).unwrap();
+        let envelope = site.envelope(&body);
         let said = envelope.said(String::new);
         let meaning = site.meaning(envelope.code(), status, false);
         (envelope.execute_id(), said.number(), said.message, meaning)
