@@ -9,10 +9,10 @@ use crate::run::rehearse::Report;
 pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
     let mut lines = Vec::new();
     let told = |word| language.pick(word, chinese(word));
-    lines.extend(report.config.iter().map(|one| {
+    for one in report.config {
         let [field, value, source] = [one.field, &one.value, &one.source].map(told);
-        format!("{field} {value} ({source})")
-    }));
+        lines.push(format!("{field} {value} ({source})"));
+    }
     if let (Some(true), Some(time)) = (report.reachable, report.milliseconds) {
         lines.push(language.pick(
             format!("✓ the server answers ({time} ms); the token was not tried"),
@@ -86,12 +86,12 @@ fn aligned(rows: &[Row]) -> impl Iterator<Item = String> {
     let widest = |column: usize| rows.iter().map(|row| width(&row[column])).max();
     let widths = [0, 1, 2, 3, 4].map(|column| widest(column).unwrap_or_default());
     rows.iter().map(move |row| {
-        let cells = row.iter().zip(widths);
-        let padded = cells.filter(|(_, width)| *width > 0).map(|(cell, most)| {
-            let padding = " ".repeat(most - width(cell));
-            format!("{cell}{padding}  ")
-        });
-        padded.collect::<String>().trim_end().to_owned()
+        let mut line = String::new();
+        for (cell, most) in row.iter().zip(widths).filter(|(_, most)| *most > 0) {
+            line += cell;
+            line += &" ".repeat(most + 2 - width(cell));
+        }
+        line.trim_end_matches(' ').to_owned()
     })
 }
 

@@ -1,8 +1,6 @@
 //! `-g PATH`: the part of a result at a path such as `data.images.0.url`. A string on the way that
 //! holds JSON is read as JSON, as Coze packs results. Gives text or an error, prints nothing.
 
-use serde_json::value::RawValue;
-
 use super::printable::begin;
 use crate::coze::fields::{self, Entries};
 use crate::error::{Error, Kind};
@@ -41,7 +39,7 @@ fn step(value: &str, key: &str) -> Result<String, String> {
         // As everywhere in JSON, the last of two counts.
         let found = entries.iter().rfind(|(name, _)| *name == key);
         (found.map(|(_, value)| value), what)
-    } else if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value) {
+    } else if let Some(items) = fields::items(value) {
         let place = key.parse().ok();
         let found = place.and_then(|place: usize| items.get(place).copied());
         (found, format!("an array of length {}", items.len()))

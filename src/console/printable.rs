@@ -70,7 +70,7 @@ impl Serialize for Layout<'_> {
         if let Some(entries) = fields::entries(json) {
             let entries = entries.into_iter();
             serializer.collect_map(entries.map(|(key, value)| (key, Layout(value, inside))))
-        } else if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json) {
+        } else if let Some(items) = fields::items(json) {
             serializer.collect_seq(items.into_iter().map(|item| Layout(item, inside)))
         } else {
             self.0.serialize(serializer)

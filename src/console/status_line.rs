@@ -104,28 +104,24 @@ impl Status {
             return Some(fit(&format!("{time}  {}", self.step)));
         }
         let mut facts = Vec::new();
-        let mut add = |english, chinese| facts.push(self.language.pick(english, chinese));
-        let total = self.total.map(|total| format!("/{total}"));
-        let total = total.unwrap_or_default();
-        add(
-            format!("{done}{total} done"),
-            format!("已完成 {done}{total}"),
-        );
-        add(format!("{running} running"), format!("运行中 {running}"));
+        // The number is where `#` is.
+        let mut add = |number: String, english, chinese| {
+            let words: &str = self.language.pick(english, chinese);
+            facts.push(words.replace('#', &number));
+        };
+        let total = self.total.map(|all| format!("/{all}")).unwrap_or_default();
+        add(format!("{done}{total}"), "# done", "已完成 #");
+        add(running.to_string(), "# running", "运行中 #");
         let failed = done - self.answered.succeeded();
-        add(
-            format!("{failed} without success"),
-            format!("未成功 {failed}"),
-        );
+        add(failed.to_string(), "# without success", "未成功 #");
         let each = elapsed.checked_div(u32::try_from(done).unwrap_or(u32::MAX));
         if let Some(each) = each {
             let each_micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX).max(1);
             let rate = (60_000_000 + each_micros / 2) / each_micros;
-            add(format!("{rate} a minute"), format!("每分钟 {rate} 个"));
+            add(rate.to_string(), "# a minute", "每分钟 # 个");
             if let Some(total) = self.total {
                 let left = u32::try_from(total.saturating_sub(done)).unwrap_or(u32::MAX);
-                let left = clock(each.saturating_mul(left));
-                add(format!("{left} left"), format!("还需 {left}"));
+                add(clock(each.saturating_mul(left)), "# left", "还需 #");
             }
         }
         let comma = self.language.pick(", ", "，");

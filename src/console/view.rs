@@ -106,13 +106,15 @@ impl View {
             ("--cacert", path(&options.cacert)),
             ("--journal", path(&options.journal)),
         ];
-        let given = given.into_iter();
-        let words =
-            given.filter_map(|(option, value)| Some(format!(" {option} {}", shell_word(&value?))));
+        let mut command = "coze-workflow".to_owned();
+        for (option, value) in given {
+            let word = value.map(|value| format!(" {option} {}", shell_word(&value)));
+            command += &word.unwrap_or_default();
+        }
         Self {
             language,
             has_colours,
-            command: "coze-workflow".to_owned() + &words.collect::<String>(),
+            command,
         }
     }
 
@@ -148,7 +150,7 @@ impl View {
             let logid = error.logid.iter();
             page.extend(logid.map(|logid| printable::line(&format!("logid {logid}"))));
         }
-        page.extend(question.into_iter().flat_map(|question| question.lines));
+        page.extend(question.map(|question| question.lines).unwrap_or_default());
         page.extend(next);
         page.join("\n") + "\n"
     }
@@ -169,13 +171,14 @@ impl View {
         };
         let end = self.headline(response, elapsed, Some(&id));
         let row = format!("{end}  {}", printable::line(&what));
+        let mut row = row.trim_end().to_owned();
         let question = response.interrupt.as_ref().map(Question::read);
         let next = self.next_command(response, question.as_ref());
-        let asked = question.into_iter().flat_map(|question| question.lines);
-        let more = asked
-            .chain(next)
-            .map(|line| format!("\n{line}").replace('\n', "\n  "));
-        format!("{}{}\n", row.trim_end(), more.collect::<String>())
+        let asked = question.map(|question| question.lines).unwrap_or_default();
+        for line in asked.iter().chain(&next) {
+            row = row + "\n  " + &line.replace('\n', "\n  ");
+        }
+        row + "\n"
     }
 
     /// How it ended, in one line: the mark, the kind, the seconds, the run. Of one of many its `id`
@@ -211,13 +214,11 @@ impl View {
         match (response.kind()?, &response.interrupt) {
             // Also where the journal could not take it.
             (Kind::Interrupted | Kind::Io, Some(interrupt)) => {
-                let asked = Interrupt {
-                    event_id: interrupt.event_id.clone(),
-                    r#type: interrupt.r#type,
-                    mode: interrupt.mode.or(Some(Mode::Stream)),
-                    ..Interrupt::default()
-                };
-                request.push("interrupt", &serde_json::to_string(&asked).ok()?);
+                let (id, kind) = (quoted(&interrupt.event_id), interrupt.r#type);
+                let is_async = interrupt.mode == Some(Mode::Async);
+                let mode = if is_async { "async" } else { "stream" };
+                let asked = format!(r#"{{"event_id":{id},"type":{kind},"mode":"{mode}"}}"#);
+                request.push("interrupt", &asked);
                 request.push("resume_data", &question?.answer);
             }
             (Kind::Running, _) if !response.execute_id.is_empty() => {

@@ -138,19 +138,21 @@ fn plain(raw: Raw<'_>) -> String {
 /// `required`: the list of those that are, which JSON Schema has beside them. Coze says it of each.
 fn parameters(declared: Raw<'_>, required: Raw<'_>, depth: usize) -> Option<Vec<Parameter>> {
     let entries = fields::entries(declared?.0)?;
-    let required = required.and_then(|Json(list)| serde_json::from_str::<Vec<String>>(list).ok());
+    let required = required.and_then(|Json(list)| fields::items(list));
     let required = required.unwrap_or_default();
-    let parameters = entries.into_iter().map(|(name, raw)| {
+    let mut parameters = Vec::new();
+    for (name, raw) in entries {
         let declared = Some(raw.into());
-        Parameter {
-            is_required: fields::flag(member(declared, "required")) || required.contains(&name),
+        let is_this = |one: &&RawValue| fields::unwrapped(one.get()) == name;
+        parameters.push(Parameter {
+            is_required: required.iter().any(is_this) || fields::flag(member(declared, "required")),
             name,
             takes: Type::read(declared, depth),
             default: plain(member(declared, "default_value").or(member(declared, "default"))),
             description: plain(member(declared, "description")),
-        }
-    });
-    Some(parameters.collect())
+        });
+    }
+    Some(parameters)
 }
 
 impl Type {
@@ -158,9 +160,8 @@ impl Type {
         // What is deeper is of no type that is known.
         let inner = |key| member(declared, key).filter(|_| depth > 0);
         // JSON Schema's way to say that a value may be `null`, which passes everywhere.
-        let choices = inner("anyOf").and_then(|Json(list)| serde_json::from_str(list).ok());
-        let choices: Vec<&RawValue> = choices.unwrap_or_default();
-        if let [one, null] = choices[..]
+        let choices = inner("anyOf").and_then(|Json(list)| fields::items(list));
+        if let Some(&[one, null]) = choices.as_deref()
             && plain(member(Some(null.into()), "type")) == "null"
         {
             return Self::read(Some(one.into()), depth - 1);
@@ -191,13 +192,13 @@ impl Type {
             None => return Vec::new(),
         };
         let is_fraction = self.word == "integer" && noun_of(json) == "a number";
-        let fits = !is_fraction && json.starts_with(|first| starts.contains(first));
+        let fits = !is_fraction && starts.as_bytes().contains(&json.as_bytes()[0]);
         match &self.items {
             _ if json == "null" => Vec::new(),
             _ if !fits => vec![format!("{path:?} must be {noun}, not {}", noun_of(json))],
             // The first item that is wrong: the others may be wrong alike.
             Some(takes) if self.word == "array" => {
-                let items: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+                let items = fields::items(json).unwrap_or_default();
                 let items = items.iter().enumerate();
                 let mut faults =
                     items.map(|(n, item)| takes.faults(item.get(), &format!("{path}[{n}]")));
@@ -238,7 +239,7 @@ pub(crate) fn faults(declared: &[Parameter], json: &str, within: &str) -> Vec<St
     for (name, value) in given {
         let path = format!("{within}{name}");
         match declared.iter().find(|one| one.name == name) {
-            Some(parameter) => faults.extend(parameter.takes.faults(value.get(), &path)),
+            Some(parameter) => faults.append(&mut parameter.takes.faults(value.get(), &path)),
             None => faults.push(match nearest(&name, &names) {
                 Some(near) => format!("{path:?} is unknown, the nearest is {near:?}"),
                 None => format!("{path:?} is unknown"),
@@ -253,7 +254,7 @@ fn noun_of(json: &str) -> &'static str {
     let number = serde_json::from_str::<f64>(json);
     let is_whole = number.is_ok_and(|number| number.fract() == 0.0);
     let mut types = TYPES.iter().skip(usize::from(!is_whole));
-    let found = types.find(|(.., starts)| json.starts_with(|first| starts.contains(first)));
+    let found = types.find(|(.., starts)| starts.as_bytes().contains(&json.as_bytes()[0]));
     found.map_or("null", |(_, noun, _)| noun)
 }
 

@@ -189,6 +189,11 @@ pub(crate) fn entries(json: &str) -> Option<Vec<(String, &RawValue)>> {
     json.end().ok().map(|()| entries)
 }
 
+/// An array's items; nothing for anything else.
+pub(crate) fn items(json: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(json).ok()
+}
+
 pub(crate) fn has_key_twice(entries: &[(String, &RawValue)]) -> bool {
     let mut keys: Vec<_> = entries.iter().map(|(key, _)| key).collect();
     keys.sort();

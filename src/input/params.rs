@@ -25,8 +25,8 @@ pub(crate) fn request(
     let mut parameters = Object::default();
     for argument in params {
         // The first of `:=`, `=`, `@` ends the NAME.
-        let place = argument.find(['=', '@']).unwrap_or_default();
-        let (before, signed) = argument.split_at(place);
+        let place = argument.bytes().position(|byte| b"=@".contains(&byte));
+        let (before, signed) = argument.split_at(place.unwrap_or_default());
         let json_name = before.strip_suffix(':').filter(|_| signed.starts_with('='));
         let name = json_name.unwrap_or(before);
         if name.is_empty() {
@@ -154,13 +154,13 @@ impl FileParameter {
 
     /// Whether a run's body still lacks its id.
     pub(crate) fn is_awaited_in(&self, body: &str) -> bool {
-        body.contains(&self.placeholder())
+        body.contains(&*self.placeholder())
     }
 
     /// The body with its id, also where other parameters are the same file.
     pub(crate) fn with_id(&self, id: &str, body: &str) -> String {
         let reference = quoted(&format!(r#"{{"file_id":{}}}"#, quoted(id)));
-        body.replace(&self.placeholder(), &reference)
+        body.replace(&*self.placeholder(), &reference)
     }
 
     /// What is in its place, as JSON, until it has an id. A journal knows it by its bytes.
