@@ -449,7 +449,7 @@ fn what_failed_is_run_again_when_asked_to_once_for_all_equal_rows() {
 #[test]
 fn a_background_run_that_was_started_is_polled() {
     let coze = Coze::start(Options {
-        slow_looks: 20,
+        slow_polls: 20,
         ..Options::default()
     });
     let desk = Desk::new(coze.url());
@@ -463,7 +463,7 @@ fn a_background_run_that_was_started_is_polled() {
 #[test]
 fn what_still_runs_is_polled_again() {
     let coze = Coze::start(Options {
-        slow_looks: 3,
+        slow_polls: 3,
         ..Options::default()
     });
     let desk = Desk::new(coze.url());
@@ -689,7 +689,7 @@ fn rows_that_are_not_sent_leave_nothing_in_the_journal() {
 #[test]
 fn what_another_process_works_on_is_running_at_the_deadline() {
     let coze = Coze::start(Options {
-        slow_looks: 100_000,
+        slow_polls: 100_000,
         ..Options::default()
     });
     let desk = Desk::new(coze.url());

@@ -155,10 +155,10 @@ struct Stage<'c> {
     patience: Patience,
 }
 
-/// How looks at a run that goes on are brought to an end.
+/// How polls of a run that goes on are brought to an end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patience {
-    /// After a few looks the history can't be had any more: given up after ten in a row.
+    /// After a few polls the history can't be had any more: given up after ten in a row.
     GivesUp,
     /// The deadline comes.
     Deadline,
@@ -506,7 +506,7 @@ fn mishaps(session: &Session) -> Vec<Case<'_>> {
     cases
 }
 
-/// So many at a time, looks in quick succession, and deadlines that never come.
+/// So many at a time, polls in quick succession, and deadlines that never come.
 const HASTY: [&str; 3] = ["--jobs=8", "--poll-interval=0.002", "--timeout=0"];
 
 /// The sessions of each service by a program of their own: which it is, is told or found out once.

@@ -394,7 +394,7 @@ fn studio_says_nothing_before_its_first_event_and_never_a_ping() {
     let coze = Coze::start(Options {
         site: Site::Studio,
         delay: Duration::from_millis(200),
-        slow_looks: 2,
+        slow_polls: 2,
         ..Options::default()
     });
     let mut stream = TcpStream::connect(coze.address()).unwrap();

@@ -40,10 +40,10 @@ impl Stage {
 
     pub(crate) fn with(rows: &[&'static str], options: Options) -> Self {
         // The second look at a run that was slow finds its end.
-        let slow_looks = 1;
+        let slow_polls = 1;
         let stage = Self {
             coze: Coze::start(Options {
-                slow_looks,
+                slow_polls,
                 ..options
             }),
             directory: TempDir::new().unwrap(),
@@ -233,7 +233,7 @@ wait $program"#
         );
         write!(
             sum,
-            ", none twice; {} starts sent, {} looks",
+            ", none twice; {} starts sent, {} polls",
             counts.run, counts.polls
         )
         .unwrap();

@@ -290,7 +290,7 @@ fn texts_that_the_history_trimmed_are_fetched_one_by_one() {
         ended.responses()[0]["messages"][0]["content"],
         "正在处理，请稍候……"
     );
-    assert_eq!((coze.counts().run, coze.counts().node_looks), (1, 1));
+    assert_eq!((coze.counts().run, coze.counts().node_polls), (1, 1));
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn arguments_and_exit_code_are_the_programs() {
 fn the_program_takes_its_place_so_that_a_signal_reaches_it() {
     for shell in shells() {
         let coze = Coze::start(Options {
-            slow_looks: 1000,
+            slow_polls: 1000,
             ..Options::default()
         });
         let copy = Copy::new();

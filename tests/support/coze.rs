@@ -46,7 +46,7 @@ pub struct Options {
     pub delay: Duration,
     /// How many looks see `SLOW` still running. In its stream: so many PINGs, or on Studio so many
     /// pauses before anything comes.
-    pub slow_looks: u32,
+    pub slow_polls: u32,
     /// How many times each request of `RATE_LIMITED` is refused.
     pub rate_refusals: u32,
     /// The `Retry-After` of such a refusal; `None` leaves it out.
@@ -82,7 +82,7 @@ impl Default for Options {
             key: None,
             may_look: true,
             delay: Duration::ZERO,
-            slow_looks: 2,
+            slow_polls: 2,
             rate_refusals: 1,
             retry_after: Some("1".to_owned()),
             trimmed: false,
@@ -176,7 +176,7 @@ pub struct Counts {
     /// GETs of a history, of either kind.
     pub polls: u64,
     /// GETs of an Output node's text.
-    pub node_looks: u64,
+    pub node_polls: u64,
     /// GETs of what a workflow takes.
     pub describes: u64,
     /// Files uploaded, refused ones included.
@@ -543,7 +543,7 @@ impl State {
             Route::History { node: None, .. }
             | Route::StudioHistory { .. }
             | Route::Project(Door::Task(_)) => counts.polls += 1,
-            Route::History { node: Some(_), .. } => counts.node_looks += 1,
+            Route::History { node: Some(_), .. } => counts.node_polls += 1,
             Route::Describe { .. } | Route::Project(Door::GraphParameter) => {
                 counts.describes += 1;
             }
@@ -601,7 +601,7 @@ impl State {
             answered: None,
             phase: match mode {
                 Mode::Background if workflow == Workflow::Slow => Phase::Running {
-                    polls: options.slow_looks,
+                    polls: options.slow_polls,
                 },
                 Mode::Background => Phase::Running { polls: 0 },
                 Mode::Stream | Mode::Foreground => Phase::Streaming,

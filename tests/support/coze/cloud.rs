@@ -85,7 +85,7 @@ impl Dialect for Cloud {
             events.push(ping());
         }
         if run.workflow == Workflow::Slow {
-            (0..options.slow_looks).for_each(|_| events.push(ping()));
+            (0..options.slow_polls).for_each(|_| events.push(ping()));
         }
         match story.ending {
             Ending::Asks(question) => {

@@ -86,7 +86,7 @@ impl Dialect for Studio {
             pieces: HashMap::new(),
         };
         if run.workflow == Workflow::Slow {
-            (0..options.slow_looks).for_each(|_| telling.events.push(Event::silence()));
+            (0..options.slow_polls).for_each(|_| telling.events.push(Event::silence()));
         }
         for speech in story.said {
             let node = match speech.speaker {
