@@ -178,5 +178,10 @@ fn machine() -> Outcome<String> {
         .map_or("an unnamed processor", |(_, name)| name);
     let cores = thread::available_parallelism()?;
     let system = said(Command::new("uname").args(["-srm"]))?;
-    Ok(format!("{day}, {processor}, {cores} cores, {system}"))
+    // What follows the first two numbers of a kernel is its distributor's.
+    let kernel = system.split('.').take(2).collect::<Vec<_>>().join(".");
+    let architecture = system.rsplit(' ').next().unwrap_or_default();
+    Ok(format!(
+        "{day}, {processor}, {cores} cores, {kernel} {architecture}"
+    ))
 }
