@@ -97,7 +97,7 @@ impl<'a> Console<'a> {
 
     /// Under `-v`: every setting and where it comes from, and warnings.
     pub(crate) fn explain_config(&self, config: &Config) {
-        // Not a sentence is made where nobody is told.
+        // No sentence is made where nobody reads it.
         for one in config.origins.iter().filter(|_| self.options.verbose) {
             self.explain(&format!("{} {} ({})", one.field, one.value, one.source));
         }

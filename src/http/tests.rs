@@ -630,6 +630,23 @@ fn large(client: &Client) -> [Result<HttpResponse, Failure>; 2] {
     ]
 }
 
+/// What comes of both where the server answers so and does not read, plain and over TLS, each with the
+/// server's address.
+fn answered_unread(
+    answer: impl Fn(Exchange) -> Exchange,
+) -> Vec<(String, Result<HttpResponse, Failure>)> {
+    let authority = Authority::new();
+    let script = || vec![answer(post().unread()), answer(upload().unread())];
+    let plain = Server::start(script());
+    let secure = Server::start_tls(&authority.local(), script());
+    let servers = [plain, secure].into_iter();
+    let both = servers.flat_map(|server| {
+        let answered = large(&client(&trusting(&server, &authority)));
+        answered.map(|answered| (server.address().clone(), answered))
+    });
+    both.collect()
+}
+
 #[test]
 fn a_server_that_stops_reading_has_started_nothing() {
     let answers: [fn(Exchange) -> Exchange; 5] = [
@@ -639,55 +656,35 @@ fn a_server_that_stops_reading_has_started_nothing() {
         |server| server.json(413, "{").claiming(2).fin(),
         |server| server.answer(413, "text/html", "no").close_delimited(),
     ];
-    let authority = Authority::new();
     for (number, answer) in answers.into_iter().enumerate() {
-        let script = || vec![answer(post().unread()), answer(upload().unread())];
-        let plain = Server::start(script());
-        let secure = Server::start_tls(&authority.local(), script());
-        for server in [plain, secure] {
-            for answered in large(&client(&trusting(&server, &authority))) {
-                let failure = answered.expect_err("a failure");
-                let (reach, cause) = (failure.reach, failure.cause);
-                assert_eq!((reach, cause), (Reach::NotSent, Cause::Stopped), "{number}");
-                let start = format!("{} stopped reading the request: ", server.address());
-                assert_start(&failure.detail, &start);
-            }
+        for (host, answered) in answered_unread(answer) {
+            let failure = answered.expect_err("a failure");
+            let (reach, cause) = (failure.reach, failure.cause);
+            assert_eq!((reach, cause), (Reach::NotSent, Cause::Stopped), "{number}");
+            let start = format!("{host} stopped reading the request: ");
+            assert_start(&failure.detail, &start);
         }
     }
 }
 
 #[test]
 fn a_refusal_of_a_server_that_stops_reading_is_an_answer() {
-    let authority = Authority::new();
     let refusal = r#"{"code":4000,"msg":"too large"}"#;
-    let answered = |server: Exchange| server.unread().json(413, refusal);
-    let script = || vec![answered(post()), answered(upload())];
-    let plain = Server::start(script());
-    let secure = Server::start_tls(&authority.local(), script());
-    for server in [plain, secure] {
-        for answered in large(&client(&trusting(&server, &authority))) {
-            let mut answer = answered.expect("an answer");
-            assert_eq!((answer.status, answer.is_framed), (413, true));
-            assert_eq!(read(&mut answer).as_deref(), Ok(refusal));
-        }
+    for (_, answered) in answered_unread(|server| server.json(413, refusal)) {
+        let mut answer = answered.expect("an answer");
+        assert_eq!((answer.status, answer.is_framed), (413, true));
+        assert_eq!(read(&mut answer).as_deref(), Ok(refusal));
     }
 }
 
 #[test]
 fn what_a_server_that_stops_reading_says_of_a_run_is_kept() {
-    let authority = Authority::new();
     let said = r#"{"execute_id":"7"}"#;
-    let answered = |server: Exchange| server.unread().json(200, said);
-    let script = || vec![answered(post()), answered(upload())];
-    let plain = Server::start(script());
-    let secure = Server::start_tls(&authority.local(), script());
-    for server in [plain, secure] {
-        for answered in large(&client(&trusting(&server, &authority))) {
-            let failure = answered.expect_err("a failure");
-            let (reach, cause) = (failure.reach, failure.cause);
-            assert_eq!((reach, cause), (Reach::NotSent, Cause::Stopped));
-            assert_eq!(failure.said, said);
-        }
+    for (_, answered) in answered_unread(|server| server.json(200, said)) {
+        let failure = answered.expect_err("a failure");
+        let (reach, cause) = (failure.reach, failure.cause);
+        assert_eq!((reach, cause), (Reach::NotSent, Cause::Stopped));
+        assert_eq!(failure.said, said);
     }
 }
 

@@ -159,7 +159,7 @@ impl Attempt<'_> {
     fn judge_words(&mut self, reply: Reply, words: &str) -> Proof {
         let service = self.service();
         let execute_id = named_run(service, words);
-        // So it does wherever it repeats an id of ours.
+        // A reply that repeats an id of ours names the run as well.
         let own = self.progress.unconfirmed.as_ref();
         let names_own = own.is_some_and(|own| words.contains(&own.execute_id));
         let proof = self.judge(Evidence {

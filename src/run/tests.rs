@@ -382,6 +382,16 @@ fn a_bad_certificate_and_a_proxy_that_says_no_are_not_tried_again() {
 }
 
 #[test]
+fn a_refused_answer_to_an_interrupt_stops_what_would_be_refused_too() {
+    let refused = refusal(200, r#"{"code":4100,"msg":"bad token"}"#);
+    let script = vec![refused.at("/v1/workflow/stream_resume")];
+    let outcome = Case::new().observed(&[RESUME, RUN], script, &Notes::default());
+    outcome
+        .is(4, "", "")
+        .says("not sent, because an earlier request was refused: bad token");
+}
+
+#[test]
 fn a_lone_error_event_is_judged_as_the_same_words_in_json() {
     let refused = r#"{"code":4000,"msg":"invalid event_id"}"#;
     let event = format!("id: 0\nevent: Error\ndata: {refused}\n\n");
