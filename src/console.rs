@@ -180,6 +180,13 @@ impl<'a> Console<'a> {
         tell(&line);
     }
 
+    /// Whatever could not be written, after exit 9 the response is on standard error.
+    fn print_again(&self, written: bool, response: &mut Response) {
+        if written && response.kind() == Some(Kind::Io) {
+            self.print_aside(response);
+        }
+    }
+
     /// For a person at the terminal. False when it can't be written.
     fn show(&self, view: &View, response: &mut Response, elapsed: Duration) -> bool {
         let mut screen = self.screen.cleared();
@@ -192,10 +199,8 @@ impl<'a> Console<'a> {
         };
         let written = screen.write(&mut |out| out.write_all(shown.as_bytes()));
         drop(screen);
-        // A row has no room for a text that nothing else holds.
-        if written && live.is_none() && response.kind() == Some(Kind::Io) {
-            self.print_aside(response);
-        }
+        // A page has all of it, a row has no room for a text that nothing else holds.
+        self.print_again(written && live.is_none(), response);
         written
     }
 
@@ -206,7 +211,9 @@ impl<'a> Console<'a> {
         }
         let options = self.options;
         if !options.raw_output && options.get.is_none() {
-            return self.print_line(printable::json, &mut |line| response.write(line));
+            let written = self.print_line(printable::json, &mut |line| response.write(line));
+            self.print_again(written, response);
+            return written;
         }
         if response.kind().is_none() {
             let output = response.output.plain();

@@ -322,15 +322,14 @@ fn a_file_that_cannot_be_made_is_reported_before_anything_is_sent() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_keeps_the_output_in_the_response() {
-    play_with(&["-o", "/dev/full"], vec![stream_run().sse(HELLO)]).is(
-        9,
-        &SAID_HELLO.replace(
-            r#""7"}"#,
-            r#""7","error":{"kind":"io","message":"cannot write /dev/full: No space left on device (os error 28)","hint":"output holds the text"}}"#,
-        ),
-        "coze-workflow: io: cannot write /dev/full: No space left on device (os error 28) (output holds the text) [execute_id 9]",
+fn a_file_that_cannot_be_written_keeps_the_output_in_the_response_on_both_streams() {
+    let response = SAID_HELLO.replace(
+        r#""7"}"#,
+        r#""7","error":{"kind":"io","message":"cannot write /dev/full: No space left on device (os error 28)","hint":"output holds the text"}}"#,
     );
+    let line = "coze-workflow: io: cannot write /dev/full: No space left on device (os error 28) (output holds the text) [execute_id 9]";
+    let ended = play_with(&["-o", "/dev/full"], vec![stream_run().sse(HELLO)]);
+    ended.is(9, &response, &format!("{response}\n{line}"));
 }
 
 #[test]
