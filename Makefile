@@ -86,7 +86,9 @@ stand-in: build
 TESTED = $(CARGO_TARGET_DIR)/tested
 test: tools
 	@mkdir -p $(CARGO_TARGET_DIR)
-	@{ cargo test --locked --no-fail-fast 2>&1; echo $$? > $(TESTED).code; } | tee $(TESTED).txt
+	@# They wait more than they work: six at a time, also where there are fewer cores.
+	@[ "$$(getconf _NPROCESSORS_ONLN)" -ge 6 ] || export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6}; \
+	  { cargo test --locked --no-fail-fast 2>&1; echo $$? > $(TESTED).code; } | tee $(TESTED).txt
 	@awk 'match($$0, /skipped: .*/) && !seen[$$0 = substr($$0, RSTART)]++ { print } \
 	  /^test result:/ { passed += $$4; failed += $$6 } \
 	  END { print passed + 0 " passed, " failed + 0 " failed" }' $(TESTED).txt; exit $$(cat $(TESTED).code)

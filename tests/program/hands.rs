@@ -311,23 +311,31 @@ fn a_token_that_is_refused_is_refused_before_the_run() {
 
 #[test]
 fn an_upload_is_repeated_whatever_became_of_the_one_before() {
-    let server = Server::start(vec![
-        upload().answer(503, "text/html", "<html>"),
-        upload().hangs_up(),
-        upload()
-            .json(200, "{\"data\":{\"id\":\"7")
-            .claiming(99)
-            .fin(),
-        upload().json(200, r#"{"code":5000,"msg":"internal"}"#),
-        upload().json(429, "{}").header("Retry-After", "1"),
-        upload().json(200, UPLOADED),
-        stream_run().sse(HELLO),
-    ]);
-    let program = program(&server.url(), &["image@cat.png", "n:=1"]).args(&["--retries", "5"]);
-    with_files(program).run("").is(0, SAID_HELLO, "");
-    let seen = server.finish();
-    for seen in &seen[..6] {
-        is_form(&seen.request, "cat.png", PNG);
+    // Two of them at most, so that no pause grows long.
+    let mishaps = [
+        vec![upload().answer(503, "text/html", "<html>")],
+        vec![
+            upload().hangs_up(),
+            upload().json(429, "{}").header("Retry-After", "1"),
+        ],
+        vec![
+            upload()
+                .json(200, "{\"data\":{\"id\":\"7")
+                .claiming(99)
+                .fin(),
+            upload().json(200, r#"{"code":5000,"msg":"internal"}"#),
+        ],
+    ];
+    for mut exchanges in mishaps {
+        exchanges.push(upload().json(200, UPLOADED));
+        let uploads = exchanges.len();
+        exchanges.push(stream_run().sse(HELLO));
+        let server = Server::start(exchanges);
+        let program = program(&server.url(), &["image@cat.png", "n:=1"]);
+        with_files(program).run("").is(0, SAID_HELLO, "");
+        for seen in &server.finish()[..uploads] {
+            is_form(&seen.request, "cat.png", PNG);
+        }
     }
 }
 
