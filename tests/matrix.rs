@@ -21,6 +21,7 @@ use socket2::SockRef;
 use support::oracle::{self, Expected};
 use support::program::Program;
 use support::session::{History, Service, Session, sessions, told};
+use support::tally::Tally;
 use support::wire::{Request, read_request};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -337,25 +338,21 @@ fn stage<'c>(cases: &'c [Case<'c>], patience: Patience) -> Stage<'c> {
     }
 }
 
-/// Compares all responses, says to standard error what came of them, and fails on any fault.
-#[expect(
-    clippy::explicit_write,
-    reason = "eprintln is captured, and this is to be seen"
-)]
+/// Compares all responses.
 #[track_caller]
 fn judge(what: &str, stage: &Stage<'_>, responses: &BTreeMap<usize, Value>) {
-    let mut faults = stage.faults.lock().unwrap();
     let asked = stage.asked.lock().unwrap();
-    let mut by_kind: BTreeMap<String, u64> = BTreeMap::new();
+    let mut tally = Tally::default();
+    tally.faults.clone_from(&stage.faults.lock().unwrap());
     for (number, case) in stage.cases.iter().enumerate() {
         let asked = asked.get(&number).cloned().unwrap_or_default();
         let response = &responses[&number];
         let kind = response["error"]["kind"]
             .as_str()
             .or(response["status"].as_str());
-        *by_kind
-            .entry(kind.unwrap_or_default().to_lowercase())
-            .or_default() += 1;
+        tally.count(&kind.unwrap_or_default().to_lowercase());
+        tally.posts += asked.posts;
+        tally.polls += asked.polls;
         let mut expected = case.expected();
         if expected.execute_id.is_empty() {
             expected.execute_id = asked.own_id;
@@ -380,32 +377,11 @@ fn judge(what: &str, stage: &Stage<'_>, responses: &BTreeMap<usize, Value>) {
             expected.asks,
         ]);
         if seen != due {
-            faults.push(format!("{}: {seen} for {due}", case.name()));
+            let fault = format!("{}: {seen} for {due}", case.name());
+            tally.faults.push(fault);
         }
     }
-    let (mut posts, mut polls) = (0, 0);
-    for asked in asked.values() {
-        posts += asked.posts;
-        polls += asked.polls;
-    }
-    let kinds: Vec<_> = by_kind
-        .iter()
-        .map(|(kind, count)| format!("{count} {kind}"))
-        .collect();
-    let (cases, kinds) = (stage.cases.len(), kinds.join(", "));
-    let line = format!("matrix, {what}: {cases} cases, {posts} POSTs, {polls} polls: {kinds}");
-    writeln!(io::stderr(), "{line}").unwrap();
-    let some = faults
-        .iter()
-        .take(20)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join("\n");
-    assert!(
-        faults.is_empty(),
-        "{} cases went wrong:\n{some}",
-        faults.len()
-    );
+    tally.finish(what);
 }
 
 /// Every second byte by FIN, each in one of the framings; every tenth by RST, in all of them. (The

@@ -3,8 +3,6 @@
 //! must come of it is said by `support::oracle`, which shares nothing with the program.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::io::Write;
 
 use super::tests::{Notes, Pieces, failure};
 use super::*;
@@ -15,6 +13,7 @@ use crate::language::Language;
 use crate::service::ServiceName;
 use crate::support::oracle::{self, Story};
 use crate::support::session::{History, Session, sessions, told};
+use crate::support::tally::Tally;
 use crate::time::scripted::ScriptedClock;
 
 /// As it is read: each piece on its own; then the body ends well, or breaks off.
@@ -76,16 +75,6 @@ fn response(
         is_framed: true,
         body: Box::new(Pieces(pieces.into())),
     }
-}
-
-/// What came of the cases so far.
-#[derive(Default)]
-struct Tally {
-    cases: u64,
-    posts: u64,
-    polls: u64,
-    by_kind: BTreeMap<&'static str, u64>,
-    faults: Vec<String>,
 }
 
 impl Tally {
@@ -167,10 +156,9 @@ impl Tally {
         let kind = response
             .kind()
             .map_or("success", |kind| kind.label(Language::English));
-        self.cases += 1;
+        self.count(kind);
         self.posts += u64::from(posts);
         self.polls += u64::from(polls);
-        *self.by_kind.entry(kind).or_default() += 1;
         let output = response.output.plain();
         ensure(posts == 1, || format!("{posts} POSTs"))?;
         let is_result = oracle::is_result(session, &output);
@@ -179,48 +167,6 @@ impl Tally {
         })?;
         drop(output);
         Ok((response, polls, world.own_id.take()))
-    }
-
-    fn add(&mut self, other: Self) {
-        self.cases += other.cases;
-        self.posts += other.posts;
-        self.polls += other.polls;
-        for (kind, count) in other.by_kind {
-            *self.by_kind.entry(kind).or_default() += count;
-        }
-        self.faults.extend(other.faults);
-    }
-
-    /// Says what came of all, to standard error itself, so that it is seen.
-    #[track_caller]
-    fn finish(self) {
-        let Self {
-            cases,
-            posts,
-            polls,
-            ..
-        } = self;
-        let kinds: Vec<_> = self
-            .by_kind
-            .iter()
-            .map(|(kind, count)| format!("{count} {kind}"))
-            .collect();
-        let kinds = kinds.join(", ");
-        let line = format!("matrix: {cases} cases, {posts} POSTs, {polls} polls: {kinds}");
-        writeln!(std::io::stderr(), "{line}").unwrap();
-        let some = self
-            .faults
-            .iter()
-            .take(20)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join("\n");
-        assert!(
-            self.faults.is_empty(),
-            "{} cases went wrong:\n{some}",
-            self.faults.len()
-        );
-        assert_eq!(cases, posts);
     }
 }
 
@@ -306,7 +252,7 @@ fn no_cut_at_any_byte_starts_a_run_twice_or_calls_half_a_text_whole() {
             serve_both_ends(tally, session, &format!("cut at {cut}"), &[&stream[..cut]]);
         }
     })
-    .finish();
+    .finish("scripted, cut");
 }
 
 #[test]
@@ -326,7 +272,7 @@ fn the_pieces_that_a_stream_comes_in_make_no_difference() {
             }
         }
     })
-    .finish();
+    .finish("scripted, in pieces");
 }
 
 #[test]
@@ -338,7 +284,7 @@ fn an_event_that_is_dropped_doubled_or_swapped_is_noticed() {
             serve_both_ends(tally, session, &format!("{mishap}, byte by byte"), &bytes);
         }
     })
-    .finish();
+    .finish("scripted, mishaps");
 }
 
 /// Beyond what the oracle reads: any events of a session, any number of times, in any order.
@@ -362,7 +308,7 @@ fn no_mixture_of_events_calls_half_a_text_whole() {
             }
         }
     })
-    .finish();
+    .finish("scripted, mixtures");
 }
 
 fn with_one_more(mixtures: &[Vec<usize>], kinds: usize) -> Vec<Vec<usize>> {

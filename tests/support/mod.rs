@@ -8,6 +8,7 @@ pub mod proxy;
 pub mod server;
 pub mod session;
 pub mod stream;
+pub mod tally;
 pub mod terminal;
 pub mod tls;
 pub mod wire;

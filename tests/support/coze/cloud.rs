@@ -4,7 +4,7 @@
 use super::call::{Body, Event, Reply, Route, UPLOADED, Upload, go_escaped, request_key};
 use super::workflow::{
     END, Ending, Field, Mode, Node, OUTPUT, Output, Phase, Question, Run, SAID, Speaker, Workflow,
-    filled, quoted,
+    filled, quoted, written,
 };
 use super::{Dialect, Options, Request, State};
 
@@ -154,19 +154,10 @@ fn interrupt_data(event_id: &str, question: Question) -> String {
     let (data, required) = match question {
         Question::Text(_) | Question::Options(..) => (String::new(), String::new()),
         Question::Form(fields) => {
-            let form: Vec<String> = fields
-                .iter()
-                .map(
-                    |Field {
-                         name,
-                         kind,
-                         required,
-                     }| {
-                        format!(r#"{{"type":"{kind}","name":"{name}","required":{required}}}"#)
-                    },
-                )
-                .collect();
-            let form = quoted(&format!("[{}]", form.join(",")));
+            let form = written(fields, ",", |name, kind, required| {
+                format!(r#"{{"type":"{kind}","name":"{name}","required":{required}}}"#)
+            });
+            let form = quoted(&format!("[{form}]"));
             let data = format!(r#"{{"content_type":"text","content":{form}}}"#);
             let required = format!(r#","required_parameters":{{{}}}"#, parameters(fields));
             (data, required)
@@ -178,17 +169,9 @@ fn interrupt_data(event_id: &str, question: Question) -> String {
 
 /// The members of an object that declares them.
 fn parameters(fields: &[Field]) -> String {
-    let declared: Vec<String> = fields
-        .iter()
-        .map(
-            |Field {
-                 name,
-                 kind,
-                 required,
-             }| { format!(r#""{name}":{{"required":{required},"type":"{kind}"}}"#) },
-        )
-        .collect();
-    declared.join(",")
+    written(fields, ",", |name, kind, required| {
+        format!(r#""{name}":{{"required":{required},"type":"{kind}"}}"#)
+    })
 }
 
 fn debug_url(run: &Run) -> String {

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::call::{Body, Event, Reply, Route, UPLOADED, Upload, go_escaped, request_key};
 use super::workflow::{
-    END, Ending, Failure, Field, Mode, Node, OUTPUT, Output, Phase, Question, Run, Speaker,
-    Workflow, quoted,
+    END, Ending, Failure, Mode, Node, OUTPUT, Output, Phase, Question, Run, Speaker, Workflow,
+    quoted, written,
 };
 use super::{Dialect, Options, Request, State};
 
@@ -189,19 +189,10 @@ fn question_data(question: Question) -> String {
             )
         }
         Question::Form(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(
-                    |Field {
-                         name,
-                         kind,
-                         required,
-                     }| {
-                        format!(r#"{{"name": "{name}", "type": "{kind}", "required": {required}}}"#)
-                    },
-                )
-                .collect();
-            let form = quoted(&format!("[{}]", fields.join(", ")));
+            let fields = written(fields, ", ", |name, kind, required| {
+                format!(r#"{{"name": "{name}", "type": "{kind}", "required": {required}}}"#)
+            });
+            let form = quoted(&format!("[{fields}]"));
             format!(r#"{{"content":{form},"content_type":"form_schema"}}"#)
         }
     }

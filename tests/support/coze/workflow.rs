@@ -188,6 +188,19 @@ pub(super) struct Field {
     pub(super) required: bool,
 }
 
+/// All fields as JSON has them there: `one` writes a name, its kind and whether it is required.
+pub(super) fn written(
+    fields: &[Field],
+    separator: &str,
+    one: fn(&str, &str, bool) -> String,
+) -> String {
+    let all = fields.iter();
+    let all: Vec<_> = all
+        .map(|field| one(field.name, field.kind, field.required))
+        .collect();
+    all.join(separator)
+}
+
 impl Field {
     const fn required(name: &'static str) -> Self {
         Self {
