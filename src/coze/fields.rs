@@ -194,6 +194,16 @@ pub(crate) fn items(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).ok()
 }
 
+/// What is in an object, with the names, or in an array; nothing for anything else.
+pub(crate) fn members(json: &str) -> Option<Vec<(Option<String>, &RawValue)>> {
+    let named = |(name, value)| (Some(name), value);
+    let nameless = |value| (None, value);
+    Some(match entries(json) {
+        Some(entries) => entries.into_iter().map(named).collect(),
+        None => items(json)?.into_iter().map(nameless).collect(),
+    })
+}
+
 pub(crate) fn has_key_twice(entries: &[(String, &RawValue)]) -> bool {
     let mut keys: Vec<_> = entries.iter().map(|(key, _)| key).collect();
     keys.sort();
@@ -273,21 +283,15 @@ pub(crate) fn names_a_run(id: &str) -> bool {
 
 /// The `execute_id` in the query of a `debug_url`.
 pub(crate) fn execute_id_of_url(debug_url: &str) -> Option<&str> {
-    let (_, query) = debug_url.split_once('?')?;
-    let pairs = query.split(['&', '#']);
-    let mut ids = pairs.filter_map(|pair| pair.strip_prefix("execute_id="));
-    ids.find(|id| names_a_run(id))
+    of_query(debug_url, "execute_id", names_a_run)
 }
 
-/// What the query of an address gives a name, if anything.
-pub(crate) fn of_query<'a>(address: &'a str, name: &str) -> Option<&'a str> {
-    let (_, query) = address.split_once('?')?;
-    let mut pairs = query.split('#').next()?.split('&');
-    pairs.find_map(|pair| {
-        pair.strip_prefix(name)?
-            .strip_prefix('=')
-            .filter(|value| !value.is_empty())
-    })
+/// What the query of an address gives a name: the first value that fits.
+pub(crate) fn of_query<'a>(url: &'a str, name: &str, fits: fn(&str) -> bool) -> Option<&'a str> {
+    let (_, query) = url.split_once('?')?;
+    let value = |pair: &'a str| pair.strip_prefix(name)?.strip_prefix('=');
+    let mut values = query.split(['&', '#']).filter_map(value);
+    values.find(|value| fits(value))
 }
 
 /// The first half of an interrupt's `event_id`, `<execute_id>/<n>`.

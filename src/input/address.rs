@@ -19,7 +19,8 @@ pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
             "这样的地址是服务地址，请用 --base-url 或 COZE_BASE_URL 给出",
         ));
     }
-    let Some(id) = of_query(rest, "workflow_id") else {
+    let page = rest.split('#').next().unwrap_or_default();
+    let Some(id) = of_query(page, "workflow_id", |id| !id.is_empty()) else {
         if rest == text {
             return Ok(None);
         }
@@ -30,8 +31,8 @@ pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
         ));
     };
     plain_id("workflow_id", id)?;
-    let run = of_query(rest, "execute_id").filter(|id| id.bytes().any(|byte| byte != b'0'));
-    let Some(execute_id) = run else {
+    let is_run = |id: &str| id.bytes().any(|byte| byte != b'0');
+    let Some(execute_id) = of_query(page, "execute_id", is_run) else {
         return Ok(Some(id));
     };
     plain_id("execute_id", execute_id)?;

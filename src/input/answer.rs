@@ -107,17 +107,10 @@ pub(crate) fn inputs(interrupt: &Interrupt) -> Vec<Input> {
 /// nothing when it names nothing.
 fn of_collection(json: &str) -> Option<Vec<Input>> {
     let json = unwrapped(json);
-    let inputs: Vec<_> = if let Some(map) = fields::entries(&json) {
-        let named = map.into_iter();
-        named
-            .filter_map(|(name, one)| Input::parse(Some(name), one))
-            .collect()
-    } else {
-        let list: Vec<&RawValue> = serde_json::from_str(&json).ok()?;
-        list.into_iter()
-            .filter_map(|one| Input::parse(None, one))
-            .collect()
-    };
+    let members = fields::members(&json)?.into_iter();
+    let inputs: Vec<_> = members
+        .filter_map(|(name, one)| Input::parse(name, one))
+        .collect();
     (!inputs.is_empty()).then_some(inputs)
 }
 

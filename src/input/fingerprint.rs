@@ -3,7 +3,7 @@
 //! taken for new ones. Proof against accident, not against malice.
 //! <https://datatracker.ietf.org/doc/draft-eastlake-fnv/>
 
-use std::{fmt, io};
+use std::fmt;
 
 /// Of the bytes so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -25,17 +25,6 @@ impl Fingerprint {
         const PRIME: u128 = (1 << 88) + 0x13b;
         let add = |hash: u128, &byte: &u8| (hash ^ u128::from(byte)).wrapping_mul(PRIME);
         Self(bytes.iter().fold(self.0, add))
-    }
-}
-
-impl io::Write for Fingerprint {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        *self = self.then(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

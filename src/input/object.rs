@@ -4,6 +4,15 @@
 pub(crate) struct Object(String);
 
 impl Object {
+    /// One about a workflow: a deployed project has no id of it.
+    pub(crate) fn about(workflow_id: Option<&str>) -> Self {
+        let mut object = Self::default();
+        if let Some(workflow_id) = workflow_id {
+            object.push("workflow_id", &quoted(workflow_id));
+        }
+        object
+    }
+
     pub(crate) fn push(&mut self, key: &str, json: &str) {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         self.0.push_str(&quoted(key));

@@ -2,7 +2,6 @@
 //! and the files among its parameters, which are uploaded before it is sent. Sends nothing itself.
 //! Forms: <https://httpie.io/docs/cli/request-items>.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, Take};
@@ -47,20 +46,13 @@ pub(crate) fn request(
             files.push(file);
             continue;
         };
-        let text = match value.strip_prefix('@') {
-            Some(path) => read(name, path)?.into(),
-            None => Cow::Borrowed(value),
-        };
-        let json = match json_name {
-            Some(_) => json(name, &text)?,
-            None => quoted(&text),
-        };
-        parameters.push(name, &json);
+        let file = value.strip_prefix('@').map(|path| read(name, path));
+        let file = file.transpose()?;
+        let text = file.as_deref().unwrap_or(value);
+        let json = json_name.map_or_else(|| Ok(quoted(text)), |_| json(name, text));
+        parameters.push(name, &json?);
     }
-    let mut body = Object::default();
-    if let Some(workflow) = workflow {
-        body.push("workflow_id", &quoted(workflow));
-    }
+    let mut body = Object::about(workflow);
     if !params.is_empty() {
         body.push("parameters", &parameters.finish());
     }
@@ -135,8 +127,11 @@ impl FileParameter {
             ));
         }
         let mut file = File::open(path).map_err(cannot)?;
-        let mut hash = Fingerprint::EMPTY;
-        let length = io::copy(&mut file, &mut hash).map_err(cannot)?;
+        let (mut hash, mut length, mut buffer) = (Fingerprint::EMPTY, 0, [0; 8192]);
+        while let count @ 1.. = file.read(&mut buffer).map_err(cannot)? {
+            hash = hash.then(&buffer[..count]);
+            length += count as u64;
+        }
         Ok(Self {
             name: name.to_owned(),
             path: path.to_owned(),

@@ -8,7 +8,7 @@ mod tests;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::object::{Object, quoted};
+use super::object::Object;
 use super::{address, resume};
 use crate::cli::Options;
 use crate::coze::call::{Mode, RunRef};
@@ -191,10 +191,7 @@ fn run(
             "请在后台运行：--async",
         ));
     }
-    let mut body = Object::default();
-    if let Some(workflow_id) = workflow_id {
-        body.push("workflow_id", &quoted(workflow_id));
-    }
+    let mut body = Object::about(workflow_id);
     for (key, value) in entries.iter() {
         if matches!(key, "workflow_id" | "is_async" | "id") {
             continue;

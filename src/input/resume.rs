@@ -32,8 +32,7 @@ pub(super) fn resume(
             .hint("put the answer in the place of …", "请把 … 换成回答"));
     }
     answer::check(&interrupt, &resume_data)?;
-    let mut body = Object::default();
-    body.push("workflow_id", &quoted(workflow_id));
+    let mut body = Object::about(Some(workflow_id));
     body.push("event_id", &quoted(&interrupt.event_id));
     body.push("interrupt_type", &interrupt.r#type.to_string());
     body.push("resume_data", &quoted(&resume_data));

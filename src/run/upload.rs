@@ -58,13 +58,10 @@ impl Attempt<'_> {
         let mut response = match sent {
             _ if has_changed.get() => return Err(file.changed()),
             Ok(response) => response,
-            Err(failure) => {
-                let error = file.not_uploaded(unreachable(&failure));
-                if !failure.is_transient() {
-                    return Err(error);
-                }
-                return Ok(Err(error.into()));
+            Err(failure) if failure.is_transient() => {
+                return Ok(Err(file.not_uploaded(unreachable(&failure)).into()));
             }
+            Err(failure) => return Err(file.not_uploaded(unreachable(&failure))),
         };
         let document = Document::read(response.body.as_mut(), Vec::new());
         let envelope = self.service().envelope(&document.text);
