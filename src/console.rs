@@ -282,8 +282,8 @@ impl<'a> Console<'a> {
         let warnings = report.warnings.drain(..);
         report.warnings = warnings.map(|one| one.in_language(self.language)).collect();
         let written = if self.view.is_some() {
-            let lines = parameters::lines(report, self.language).join("\n");
-            lines.is_empty() || self.print_text(&lines)
+            let lines = parameters::lines(report, self.language);
+            lines.is_empty() || self.print_text(&lines[1..])
         } else {
             self.print_line(printable::json, &mut |line| {
                 line.write_all(&serde_json::to_vec(report)?)

@@ -1,20 +1,22 @@
 //! What `--check` found, for a person at a terminal: configuration and connection, or what a workflow
 //! takes, one parameter a line. Only the text of it; `console` escapes and prints it.
 
+use super::printable;
 use crate::coze::description::Parameter;
 use crate::language::Language;
 use crate::run::rehearse::Report;
 
-/// The lines of one report; none where nothing is known.
-pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
-    let mut lines = Vec::new();
+/// The lines of one report, each after its break; none where nothing is known.
+pub(super) fn lines(report: &Report<'_>, language: Language) -> String {
+    let mut lines = String::new();
+    let mut add = |line: &str| printable::add(&mut lines, line);
     let told = |word| language.pick(word, chinese(word));
     for one in report.config {
         let [field, value, source] = [one.field, &one.value, &one.source].map(told);
-        lines.push(format!("{field} {value} ({source})"));
+        add(&format!("{field} {value} ({source})"));
     }
     if let (Some(true), Some(time)) = (report.reachable, report.milliseconds) {
-        lines.push(language.pick(
+        add(&language.pick(
             format!("✓ the server answers ({time} ms); the token was not tried"),
             format!("✓ 服务器有应答（{time} 毫秒）；没有检验令牌"),
         ));
@@ -26,19 +28,28 @@ pub(super) fn lines(report: &Report<'_>, language: Language) -> Vec<String> {
         // A deployed project has neither.
         let workflow_id = report.workflow_id.unwrap_or_default();
         if !(name.is_empty() && workflow_id.is_empty()) {
-            lines.push(format!("{name} ({workflow_id})"));
+            add(&format!("{name} ({workflow_id})"));
         }
-        lines.push(one_line(&description));
+        add(&one_line(&description));
         let mut rows = Vec::new();
         add_rows(&mut rows, parameters, "  ", language);
-        lines.extend(aligned(&rows));
+        // In columns. The last one has no width, so that a narrow terminal wraps nothing else.
+        let widest = |column: usize| rows.iter().map(|row: &Row| width(&row[column])).max();
+        let widths = [0, 1, 2, 3, 4].map(|column| widest(column).unwrap_or_default());
+        for row in &rows {
+            let mut line = String::new();
+            for (cell, most) in row.iter().zip(widths).filter(|(_, most)| *most > 0) {
+                line = format!("{line}{cell}{:1$}", "", most + 2 - width(cell));
+            }
+            add(line.trim_end_matches(' '));
+        }
         if parameters.is_empty() {
-            lines.push(language.pick("  no parameters", "  没有参数").to_owned());
+            add(language.pick("  no parameters", "  没有参数"));
         }
     }
-    let warnings = report.warnings.iter().cloned().map(String::from);
-    lines.extend(warnings.map(|warning| format!("! {warning}")));
-    lines.retain(|line| !line.is_empty());
+    for warning in &report.warnings {
+        add(&format!("! {}", String::from(warning.clone())));
+    }
     lines
 }
 
@@ -60,11 +71,8 @@ type Row = [String; 5];
 
 fn add_rows(rows: &mut Vec<Row>, parameters: &[Parameter], indent: &str, language: Language) {
     for parameter in parameters {
-        let required = if parameter.is_required {
-            language.pick("required", "必填")
-        } else {
-            language.pick("optional", "选填")
-        };
+        let [yes, no] = language.pick(["required", "optional"], ["必填", "选填"]);
+        let required = if parameter.is_required { yes } else { no };
         let default = match one_line(&parameter.default) {
             none if none.is_empty() => none,
             default => format!("{} {default}", language.pick("default", "默认")),
@@ -81,22 +89,10 @@ fn add_rows(rows: &mut Vec<Row>, parameters: &[Parameter], indent: &str, languag
     }
 }
 
-/// In columns. The last one has no width, so that a narrow terminal wraps nothing else.
-fn aligned(rows: &[Row]) -> impl Iterator<Item = String> {
-    let widest = |column: usize| rows.iter().map(|row| width(&row[column])).max();
-    let widths = [0, 1, 2, 3, 4].map(|column| widest(column).unwrap_or_default());
-    rows.iter().map(move |row| {
-        let mut line = String::new();
-        for (cell, most) in row.iter().zip(widths).filter(|(_, most)| *most > 0) {
-            line += cell;
-            line += &" ".repeat(most + 2 - width(cell));
-        }
-        line.trim_end_matches(' ').to_owned()
-    })
-}
-
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let spaced = |line: String, word| line + " " + word;
+    let line = text.split_whitespace().fold(String::new(), spaced);
+    line.trim().to_owned()
 }
 
 /// In columns: Chinese letters, and their punctuation, are two wide.
@@ -125,7 +121,8 @@ mod tests {
         report.workflow_id = Some("7");
         report.warnings = warnings;
         report.workflow = Some(&workflow);
-        lines(&report, language)
+        let lines = lines(&report, language);
+        lines.lines().skip(1).map(str::to_owned).collect()
     }
 
     #[test]

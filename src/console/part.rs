@@ -40,8 +40,8 @@ fn step(value: &str, key: &str) -> Result<String, String> {
         let found = entries.iter().rfind(|(name, _)| *name == key);
         (found.map(|(_, value)| value), what)
     } else if let Some(items) = fields::items(value) {
-        let place = key.parse().ok();
-        let found = place.and_then(|place: usize| items.get(place).copied());
+        let place = |place: usize| items.get(place).copied();
+        let found = key.parse().ok().and_then(place);
         (found, format!("an array of length {}", items.len()))
     } else {
         (

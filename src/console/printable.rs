@@ -1,10 +1,10 @@
 //! Text for a terminal: nothing in it commands the terminal, and JSON is laid out for the eye. Gives
 //! text, prints nothing.
 
-use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::coze::fields;
+use crate::input::object::quoted;
 
 /// On one line.
 pub(super) fn line(text: &str) -> String {
@@ -40,6 +40,16 @@ fn escape(text: &str, kept: &str, escaped: fn(char) -> String) -> String {
     safe
 }
 
+/// One more line, after its break; an empty one is none. Not a part of each of the many places that
+/// call it: 2 KB less.
+#[inline(never)]
+pub(super) fn add(lines: &mut String, line: &str) {
+    if !line.is_empty() {
+        lines.push('\n');
+        lines.push_str(line);
+    }
+}
+
 /// So many of its letters, and whether it goes on.
 pub(super) fn begin(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
@@ -50,32 +60,32 @@ pub(super) fn begin(text: &str, most: usize) -> String {
 
 /// An object or array with one value a line, each as it was written; nothing for any other text.
 pub(super) fn layout(text: &str) -> Option<String> {
-    let is_collection = text.trim_start().starts_with(['{', '[']);
-    let json = is_collection.then(|| serde_json::from_str(text).ok())??;
-    serde_json::to_string_pretty(&Layout(json, DEEPEST)).ok()
+    let json: &RawValue = serde_json::from_str(text).ok()?;
+    let mut page = String::new();
+    lay_out(&mut page, json.get(), "\n");
+    json.get().starts_with(['{', '[']).then_some(page)
 }
 
 /// What is deeper stays as it was written: blanks before it would fill the memory.
 const DEEPEST: usize = 50;
 
-/// A value, and how many levels of it are laid out.
-struct Layout<'a>(&'a RawValue, usize);
-
-impl Serialize for Layout<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(inside) = self.1.checked_sub(1) else {
-            return self.0.serialize(serializer);
-        };
-        let json = self.0.get();
-        if let Some(entries) = fields::entries(json) {
-            let entries = entries.into_iter();
-            serializer.collect_map(entries.map(|(key, value)| (key, Layout(value, inside))))
-        } else if let Some(items) = fields::items(json) {
-            serializer.collect_seq(items.into_iter().map(|item| Layout(item, inside)))
-        } else {
-            self.0.serialize(serializer)
+/// `line`: the break before a closing bracket, and the blanks that go before it.
+fn lay_out(page: &mut String, json: &str, line: &str) {
+    let Some(members) = fields::members(json).filter(|_| line.len() <= 2 * DEEPEST) else {
+        return page.push_str(json);
+    };
+    let inner = format!("{line}  ");
+    page.push_str(&json[..1]);
+    for (n, (name, value)) in members.iter().enumerate() {
+        page.push_str(if n > 0 { "," } else { "" });
+        page.push_str(&inner);
+        if let Some(name) = name {
+            page.push_str(&(quoted(name) + ": "));
         }
+        lay_out(page, value.get(), &inner);
     }
+    page.push_str(if members.is_empty() { "" } else { line });
+    page.push_str(&json[json.len() - 1..]);
 }
 
 #[cfg(test)]

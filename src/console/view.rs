@@ -2,7 +2,7 @@
 //! ended and what to do; of many, a line each. Nothing depends on the width of the terminal. Gives
 //! text, whose foreign parts are escaped; prints nothing.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
 use crate::error::Kind;
-use crate::input::answer::{self, Input};
+use crate::input::answer;
 use crate::input::object::{Object, quoted};
 use crate::language::Language;
 use crate::response::Response;
@@ -50,7 +50,7 @@ impl Live {
         }
         let piece = text.slice(self.seen, text.len());
         let piece = piece.plain();
-        let start = piece.trim_start();
+        let start = piece.trim();
         self.is_held = self.shown.is_empty() && start.starts_with(['{', '[']);
         if self.is_held || self.shown.is_empty() && start.is_empty() {
             return String::new();
@@ -64,20 +64,20 @@ impl Live {
         !self.shown.is_empty() && !self.shown.ends_with('\n')
     }
 
-    /// What is left to be shown of the whole text, without the break of its last line.
-    fn rest(&self, output: &str) -> Option<String> {
+    /// What is left to be shown of the whole text, up to the end of its last line.
+    fn rest(&self, output: &str) -> String {
         let laid_out = printable::layout(output);
         let whole = laid_out.as_deref().unwrap_or(output);
-        let rest = if self.shown.is_empty() {
-            printable::text(whole)
-        } else if let Some(rest) = output.strip_prefix(&*self.shown) {
-            printable::text(rest)
-        } else {
+        let mut rest = match output.strip_prefix(&*self.shown) {
+            _ if self.shown.is_empty() => printable::text(whole),
+            Some(rest) => printable::text(rest),
             // What was shown turned out to be something else.
-            format!("\n\n{}", printable::text(whole))
+            None => format!("\n\n{}", printable::text(whole)),
         };
-        let is_line = self.is_in_line() || !rest.is_empty();
-        is_line.then(|| rest.strip_suffix('\n').unwrap_or(&rest).to_owned())
+        if !rest.ends_with('\n') && (self.is_in_line() || !rest.is_empty()) {
+            rest.push('\n');
+        }
+        rest
     }
 }
 
@@ -97,20 +97,20 @@ const RED: &str = "1;31";
 const GREEN: &str = "1;32";
 
 impl View {
-    pub(super) fn new<'a>(language: Language, has_colours: bool, options: &'a Options) -> Self {
-        let path = |path: &'a Option<PathBuf>| Some(path.as_ref()?.to_string_lossy());
-        let given = [
-            ("-c", path(&options.config)),
-            ("--base-url", options.base_url.as_deref().map(Into::into)),
-            ("--service", options.service.map(|name| name.word().into())),
-            ("--cacert", path(&options.cacert)),
-            ("--journal", path(&options.journal)),
-        ];
+    pub(super) fn new(language: Language, has_colours: bool, options: &Options) -> Self {
         let mut command = "coze-workflow".to_owned();
-        for (option, value) in given {
-            let word = value.map(|value| format!(" {option} {}", shell_word(&value)));
-            command += &word.unwrap_or_default();
-        }
+        let mut add = |option, value: Option<&OsStr>| {
+            if let Some(value) = value {
+                let value = shell_word(&value.to_string_lossy());
+                command = format!("{command} {option} {value}");
+            }
+        };
+        add("-c", options.config.as_ref().map(AsRef::as_ref));
+        add("--base-url", options.base_url.as_ref().map(AsRef::as_ref));
+        let service = options.service.map(|name| name.word().as_ref());
+        add("--service", service);
+        add("--cacert", options.cacert.as_ref().map(AsRef::as_ref));
+        add("--journal", options.journal.as_ref().map(AsRef::as_ref));
         Self {
             language,
             has_colours,
@@ -120,45 +120,47 @@ impl View {
 
     /// The rest of a run's page, of which `live` is there already.
     pub(super) fn page(&self, response: &Response, elapsed: Duration, live: &Live) -> String {
-        let question = response.interrupt.as_ref().map(Question::read);
+        let next = self.next(response);
         let output = response.output.plain();
         // Where the End node has said nothing, the output is what the others said.
-        let said = response.messages.iter();
-        let said: String = said.map(|message| message.content.plain()).collect();
+        let mut said = String::new();
+        for message in &response.messages {
+            said += &message.content.plain();
+        }
         let is_twice = !output.is_empty() && said == output;
-        let is_asked = is_twice && question.is_some();
-        let is_output = is_twice && question.is_none();
-        let mut page = Vec::from_iter(live.rest(if is_asked { "" } else { &output }));
+        let asks = response.interrupt.is_some();
+        let mut page = live.rest(if is_twice && asks { "" } else { &output });
         for message in &response.messages {
             let content = message.content.plain();
             // Coze Studio asks in a message as well.
-            let is_question = question.as_ref().is_some_and(|asked| asked.raw == content);
-            if !is_question && !is_output {
+            let is_question = asks && content == next.asked;
+            if !is_question && (asks || !is_twice) {
                 let title = self.paint(BOLD, &printable::line(&message.node_title));
-                page.push(format!("{title}: {}", printable::text(content.trim_end())));
+                let content = printable::text(content.trim_end());
+                let message = format!("{title}: {content}\n");
+                page += &message;
             }
         }
-        page.push(self.headline(response, elapsed, None));
+        page += &self.headline(response, elapsed, None);
+        let mut add = |line: &str| printable::add(&mut page, &printable::line(line));
         if let (Some(name), Some(bytes)) = (&response.output_file, response.output_bytes) {
-            page.push(printable::line(&format!("→ {name} ({bytes} bytes)")));
+            add(&format!("→ {name} ({bytes} bytes)"));
         }
-        let next = self.next_command(response, question.as_ref());
         if let Some(error) = &response.error {
-            let own_words = next.as_ref().map(|_| error.message.clone());
-            let advice = own_words.unwrap_or_else(|| error.advice());
-            page.push(printable::line(&advice));
-            let logid = error.logid.iter();
-            page.extend(logid.map(|logid| printable::line(&format!("logid {logid}"))));
+            let own_words = next.has_command.then(|| error.message.clone());
+            add(&own_words.unwrap_or_else(|| error.advice()));
+            if let Some(logid) = &error.logid {
+                add(&format!("logid {logid}"));
+            }
         }
-        page.extend(question.map(|question| question.lines).unwrap_or_default());
-        page.extend(next);
-        page.join("\n") + "\n"
+        page + &next.lines + "\n"
     }
 
     /// One of many runs, in one line.
     pub(super) fn row(&self, response: &Response, elapsed: Duration, number: u64) -> String {
         let id = response.id.as_deref().map(RawValue::get);
-        let id = id.map_or_else(|| number.to_string(), |id| id.trim_matches('"').to_owned());
+        let id = id.map_or_else(|| number.to_string(), ToOwned::to_owned);
+        let id = id.trim_start_matches('"').trim_end_matches('"');
         let output = printable::begin(&response.output.plain(), START);
         let what = match (&response.error, &response.interrupt) {
             (Some(error), _) => error.line(self.language),
@@ -169,16 +171,10 @@ impl View {
             }
             (None, None) => output,
         };
-        let end = self.headline(response, elapsed, Some(&id));
+        let end = self.headline(response, elapsed, Some(id));
         let row = format!("{end}  {}", printable::line(&what));
-        let mut row = row.trim_end().to_owned();
-        let question = response.interrupt.as_ref().map(Question::read);
-        let next = self.next_command(response, question.as_ref());
-        let asked = question.map(|question| question.lines).unwrap_or_default();
-        for line in asked.iter().chain(&next) {
-            row = row + "\n  " + &line.replace('\n', "\n  ");
-        }
-        row + "\n"
+        let next = self.next(response).lines.replace('\n', "\n  ");
+        row.trim().to_owned() + &next + "\n"
     }
 
     /// How it ended, in one line: the mark, the kind, the seconds, the run. Of one of many its `id`
@@ -191,44 +187,45 @@ impl View {
         let head = printable::line(&format!("{mark} {}", id.unwrap_or(word)));
         let tenths = elapsed.as_secs() * 10 + u64::from((elapsed.subsec_millis() + 50) / 100);
         let unit = self.language.pick("s", "秒");
-        let time = format!("{}.{} {unit}", tenths / 10, tenths % 10);
-        let mut facts = vec![&*time, &*response.execute_id];
-        if response.is_from_journal {
-            facts.push(self.language.pick("from the journal", "取自运行记录"));
+        let mut facts = format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        let kept = self.language.pick("from the journal", "取自运行记录");
+        let kept = if response.is_from_journal { kept } else { "" };
+        let debug_url = id.map_or(&*response.debug_url, |_| "");
+        for fact in [&*response.execute_id, kept, debug_url] {
+            if !fact.is_empty() {
+                facts = facts + "  " + fact;
+            }
         }
-        if id.is_none() {
-            facts.push(&response.debug_url);
-        }
-        facts.retain(|fact| !fact.is_empty());
-        let facts = printable::line(&facts.join("  "));
-        format!("{}  {}", self.paint(colour, &head), self.paint(DIM, &facts))
+        let facts = self.paint(DIM, &printable::line(&facts));
+        format!("{}  {facts}", self.paint(colour, &head))
     }
 
-    /// The line with the command that goes on with a run.
-    fn next_command(&self, response: &Response, question: Option<&Question>) -> Option<String> {
-        let mut request = Object::default();
-        // A deployed project has none.
-        if let Some(workflow_id) = &response.workflow_id {
-            request.push("workflow_id", &quoted(workflow_id));
-        }
-        match (response.kind()?, &response.interrupt) {
+    /// What a run waits for, and the command that goes on with it.
+    fn next(&self, response: &Response) -> Next {
+        let mut next = Next::default();
+        let asked = response.interrupt.as_ref();
+        let answer = asked.map(|interrupt| next.read(interrupt));
+        let mut request = Object::about(response.workflow_id.as_deref());
+        match (response.kind(), &response.interrupt) {
             // Also where the journal could not take it.
-            (Kind::Interrupted | Kind::Io, Some(interrupt)) => {
+            (Some(Kind::Interrupted | Kind::Io), Some(interrupt)) => {
                 let (id, kind) = (quoted(&interrupt.event_id), interrupt.r#type);
                 let is_async = interrupt.mode == Some(Mode::Async);
                 let mode = if is_async { "async" } else { "stream" };
                 let asked = format!(r#"{{"event_id":{id},"type":{kind},"mode":"{mode}"}}"#);
                 request.push("interrupt", &asked);
-                request.push("resume_data", &question?.answer);
+                request.push("resume_data", &answer.unwrap_or_default());
             }
-            (Kind::Running, _) if !response.execute_id.is_empty() => {
+            (Some(Kind::Running), _) if !response.execute_id.is_empty() => {
                 request.push("execute_id", &quoted(&response.execute_id));
             }
-            _ => return None,
+            _ => return next,
         }
         let request = shell_word(&request.finish());
-        let next = format!("→ {} --request {request}", self.command);
-        Some(printable::line(&next))
+        let command = format!("→ {} --request {request}", self.command);
+        printable::add(&mut next.lines, &printable::line(&command));
+        next.has_command = true;
+        next
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
@@ -245,39 +242,40 @@ fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// What a run asks.
-struct Question {
-    /// As it came.
-    raw: String,
-    /// As it is shown.
-    lines: Vec<String>,
-    /// An answer, as JSON, to be put right: as it is, it is refused.
-    answer: String,
+/// What a run waits for.
+#[derive(Default)]
+struct Next {
+    /// What it asks, as it came.
+    asked: String,
+    /// What it asks and the command that goes on with it: lines, each after its break.
+    lines: String,
+    has_command: bool,
 }
 
-impl Question {
-    fn read(interrupt: &Interrupt) -> Self {
+impl Next {
+    /// Gives an answer, as JSON, to be put right: as it is, it is refused.
+    fn read(&mut self, interrupt: &Interrupt) -> String {
         let data = interrupt.data.as_deref().map(Into::into);
-        let raw = fields::text(data).unwrap_or_default().into_owned();
-        let indented = |line: String| printable::line(&format!("  {line}"));
+        self.asked = fields::text(data).unwrap_or_default().into_owned();
+        let indented = |line: &str| printable::line(&format!("  {line}"));
+        let mut add = |line: &str| printable::add(&mut self.lines, line);
         let inputs = answer::inputs(interrupt);
-        let mut lines: Vec<_> = inputs.iter().map(Input::describe).map(indented).collect();
         if inputs.is_empty() {
-            let at = |path: &str| part::find(&raw, path).ok();
-            let asked = at("messages.0.content.question").or_else(|| at("messages.0.content"));
-            let asked = asked.unwrap_or_else(|| printable::layout(&raw).unwrap_or(raw.clone()));
-            lines.extend((!asked.is_empty()).then(|| printable::text(&asked)));
+            let at = |path: &str| part::find(&self.asked, path).ok();
+            let words = at("messages.0.content.question").or_else(|| at("messages.0.content"));
+            let words = words.or_else(|| printable::layout(&self.asked));
+            add(&printable::text(words.as_ref().unwrap_or(&self.asked)));
             let choice = |n: usize| at(&format!("messages.0.content.options.{n}.name"));
-            lines.extend((0..CHOICES).map_while(choice).map(indented));
-            let answer = quoted("…");
-            return Self { raw, lines, answer };
+            (0..CHOICES)
+                .map_while(choice)
+                .for_each(|choice| add(&indented(&choice)));
+            return quoted("…");
         }
         let mut form = Object::default();
         for input in &inputs {
-            let value = if input.is_text() { "\"…\"" } else { "…" };
-            form.push(&input.name, value);
+            add(&indented(&input.describe()));
+            form.push(&input.name, if input.is_text() { "\"…\"" } else { "…" });
         }
-        let answer = form.finish();
-        Self { raw, lines, answer }
+        form.finish()
     }
 }

@@ -263,12 +263,12 @@ pub(crate) fn signature(parameters: &[Parameter]) -> Hint {
     if parameters.is_empty() {
         return Hint::new("the workflow takes no parameters", "该工作流没有参数");
     }
-    let each = parameters.iter().map(|one| {
-        let Parameter { name, takes, .. } = one;
+    let mut all = Vec::new();
+    for one in parameters {
         let required = if one.is_required { ", required" } else { "" };
-        format!("{name} ({takes}{required})")
-    });
-    let all = each.collect::<Vec<_>>().join(", ");
+        all.push(format!("{} ({}{required})", one.name, one.takes));
+    }
+    let all = all.join(", ");
     Hint::new(
         format!("the workflow takes {all}"),
         format!("该工作流的参数：{all}"),
