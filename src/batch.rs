@@ -23,7 +23,7 @@ use self::output_file::OutputFile;
 use crate::cli::Options;
 use crate::config::Rules;
 use crate::console::Console;
-use crate::coze::call::Mode;
+use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Kind};
 use crate::http::Http;
 use crate::input::request::{Request, Task};
@@ -370,11 +370,11 @@ impl Observer for Witness<'_> {
         Ok(())
     }
 
-    fn started(&self, execute_id: &str, mode: Mode) {
+    fn started(&self, run: &RunRef) {
         // On the disk before anybody is told; and where the journal keeps it, nobody has to be.
         match self.ticket {
-            Some(ticket) => ticket.started(execute_id, mode),
-            None if mode == Mode::Async => self.console.started(execute_id),
+            Some(ticket) => ticket.started(run),
+            None if run.mode() == Mode::Async => self.console.started(run.execute_id()),
             None => {}
         }
     }
@@ -383,8 +383,8 @@ impl Observer for Witness<'_> {
         self.ticket.and_then(Ticket::earlier)
     }
 
-    fn confirmed(&self, execute_id: &str) {
-        self.ticket.inspect(|ticket| ticket.confirmed(execute_id));
+    fn confirmed(&self, run: &RunRef) {
+        self.ticket.inspect(|ticket| ticket.confirmed(run));
     }
 
     fn renamed(&self) {

@@ -22,7 +22,6 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use self::pace::{Gate, Host};
-use self::start::Post;
 use self::watch::Reason;
 use crate::config::Rules;
 use crate::coze::call::{Call, Mode, RunRef};
@@ -109,8 +108,7 @@ pub(crate) enum Note<'a> {
 /// A run of which the id is of our own making, as long as the server has not shown that it has it.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnRun {
-    pub(crate) execute_id: String,
-    pub(crate) mode: Mode,
+    pub(crate) run: RunRef,
     /// Seconds since 1970 when it was first sent, where that is known for sure.
     pub(crate) at: Option<u64>,
     /// It was sent, and may have arrived.
@@ -132,10 +130,10 @@ pub(crate) trait Observer {
     fn starting(&self) -> Result<(), Error>;
     /// It was refused for its rate, so nothing was started, and it will be sent again after a pause.
     fn rate_refused(&self, _why: &Error) {}
-    /// The run's id is known. Reported as soon as it is: where the id is ours, before it is sent.
-    fn started(&self, execute_id: &str, mode: Mode);
+    /// The run is known. Reported as soon as it is: where its id is ours, before it is sent.
+    fn started(&self, run: &RunRef);
     /// The server has the run, in the background, under the id that we gave it.
-    fn confirmed(&self, _execute_id: &str) {}
+    fn confirmed(&self, _run: &RunRef) {}
     /// The server has it under another id, so that it can't be relied on to keep ours.
     fn renamed(&self) {}
     fn note(&self, note: &Note<'_>);
@@ -172,19 +170,22 @@ impl<'a> Runner<'a> {
         task: &Result<Task, Error>,
         observer: &dyn Observer,
     ) -> Response {
+        let (task, facts) = (task.as_ref().map_err(Error::clone), &request.facts);
+        let mode = task.as_ref().map_or(Mode::default(), |task| task.mode());
+        let execute_id = facts.execute_id.clone();
         let mut attempt = Attempt {
             runner: self,
             observer,
             deadline: Deadline::after(self.clock, self.rules.timeout),
             progress: Progress {
                 workflow_id: request.workflow_id.clone(),
-                execute_id: request.facts.execute_id.clone(),
-                debug_url: request.facts.debug_url.clone(),
-                resumed: request.facts.interrupt.clone(),
+                mode,
+                run: execute_id.and_then(|id| RunRef::new(id, mode)),
+                debug_url: facts.debug_url.clone(),
+                resumed: facts.interrupt.clone(),
                 ..Progress::default()
             },
         };
-        let task = task.as_ref().map_err(Error::clone);
         let outcome = task.and_then(|task| attempt.carry_out(task));
         let outcome = outcome.unwrap_or_else(Outcome::Error);
         attempt.progress.respond(outcome, request.id.clone())
@@ -203,9 +204,9 @@ struct Attempt<'a> {
 #[derive(Debug, Default)]
 struct Progress {
     workflow_id: Option<String>,
-    execute_id: Option<String>,
-    /// How the run was started.
-    mode: Option<Mode>,
+    /// How the run is started, or was, by the last word on it.
+    mode: Mode,
+    run: Option<RunRef>,
     unconfirmed: Option<OwnRun>,
     debug_url: Option<String>,
     logid: Option<String>,
@@ -216,9 +217,14 @@ struct Progress {
 }
 
 impl Progress {
+    /// Empty where a server has one workflow only.
+    fn workflow_id(&self) -> &str {
+        self.workflow_id.as_deref().unwrap_or_default()
+    }
+
     fn respond(self, outcome: Outcome, id: Option<Box<RawValue>>) -> Response {
         let mut response = Response {
-            execute_id: self.execute_id.unwrap_or_default(),
+            execute_id: self.run.as_ref().map_or("", RunRef::execute_id).to_owned(),
             output: self.heard.output,
             debug_url: self.debug_url.unwrap_or_default(),
             workflow_id: self.workflow_id,
@@ -247,32 +253,19 @@ impl Attempt<'_> {
     fn carry_out(&mut self, task: &Task) -> Result<Outcome, Error> {
         match task {
             Task::Run(start) => {
-                self.progress.mode = Some(start.mode);
                 let body = self.upload_files(&start.body)?;
-                let outcome = self.start(Post {
-                    is_resume: false,
-                    mode: start.mode,
-                    body: &body,
-                    run_id: None,
-                });
+                let outcome = self.start(About::Start, &body);
                 Ok(hint_at_file_objects(outcome, task))
             }
             Task::Watch(run) => {
-                self.progress.mode = run.mode();
-                self.progress.execute_id = Some(run.execute_id().to_owned());
+                self.progress.run = Some(run.clone());
                 self.watch(run, &Reason::Request)
             }
             Task::Resume(resume) => {
-                self.progress.mode = Some(resume.mode);
                 if let Some(resumed) = &mut self.progress.resumed {
-                    resumed.mode = self.progress.mode;
+                    resumed.mode = Some(resume.mode);
                 }
-                Ok(self.start(Post {
-                    is_resume: true,
-                    mode: resume.mode,
-                    body: &resume.body,
-                    run_id: None,
-                }))
+                Ok(self.start(About::Resume, &resume.body))
             }
         }
     }
@@ -325,31 +318,32 @@ impl Attempt<'_> {
 
     /// The server names the run. Its first name for it counts, and before that our own.
     fn learn_execute_id(&mut self, execute_id: &str) {
-        let mode = self.progress.mode.unwrap_or(Mode::Stream);
-        let own = self.progress.unconfirmed.take();
-        if own.as_ref().is_some_and(|own| own.execute_id == execute_id) {
+        let progress = &mut self.progress;
+        let Some(run) = RunRef::new(execute_id, progress.mode) else {
+            return;
+        };
+        let keeps_ids = &self.runner.shared.keeps_ids;
+        let own = progress.unconfirmed.take();
+        if own.as_ref().is_some_and(|own| own.run == run) {
             // A stream leaves no trace there.
-            if mode == Mode::Async {
-                self.runner.shared.keeps_ids.store(true, Ordering::Relaxed);
-                self.observer.confirmed(execute_id);
+            if run.mode() == Mode::Async {
+                keeps_ids.store(true, Ordering::Relaxed);
+                self.observer.confirmed(&run);
             }
-        } else if own.is_some() || self.progress.execute_id.is_none() {
+        } else if own.is_some() || progress.run.is_none() {
             if own.is_some() {
-                self.runner.shared.keeps_ids.store(false, Ordering::Relaxed);
+                keeps_ids.store(false, Ordering::Relaxed);
                 self.observer.renamed();
             }
-            self.observer.started(execute_id, mode);
-            self.progress.execute_id = Some(execute_id.to_owned());
+            self.observer.started(&run);
+            progress.run = Some(run);
         }
     }
 
     /// The run, if it is known and can be watched.
     fn run(&self) -> Option<RunRef> {
-        let progress = &self.progress;
-        let mode = progress.mode;
-        let can_watch = mode.is_none_or(|mode| self.service().can_watch(mode));
-        let execute_id = progress.execute_id.as_deref().filter(|_| can_watch)?;
-        RunRef::new(progress.workflow_id.as_deref(), execute_id, mode)
+        let can_watch = |run: &RunRef| self.service().can_watch(run.mode());
+        self.progress.run.clone().filter(can_watch)
     }
 }
 

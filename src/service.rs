@@ -68,7 +68,7 @@ pub(crate) trait Service: fmt::Debug + Sync {
     }
 
     /// Asks for a run's history.
-    fn poll(&self, run: &RunRef) -> Call<'static>;
+    fn poll(&self, workflow_id: &str, run: &RunRef) -> Call<'static>;
 
     /// Understands the answer to it.
     fn read_poll(&self, run: &RunRef, status: u16, has_studio_log_id: bool, body: &[u8]) -> Poll;

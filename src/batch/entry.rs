@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::identity::Identity;
 use super::output_file::{Temporary, create_new};
-use crate::coze::call::Mode;
+use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Kind};
 use crate::input::fingerprint::Fingerprint;
 use crate::platform::{self, sync_directory};
@@ -75,6 +75,16 @@ pub(crate) enum Line<R = Box<Response>> {
     Ended { at: u64, response: R },
 }
 
+impl<R> Line<R> {
+    pub(crate) fn started(at: u64, run: &RunRef) -> Self {
+        Self::Started {
+            at,
+            execute_id: run.execute_id().to_owned(),
+            mode: run.mode(),
+        }
+    }
+}
+
 /// What is asked, and by whom.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
@@ -94,7 +104,7 @@ pub(crate) struct Start {
     pub(crate) asked: Option<Box<RawValue>>,
     /// The run, where its id is of our own making.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) run: Option<(String, Mode)>,
+    pub(crate) run: Option<RunRef>,
 }
 
 /// What a file says.
@@ -104,7 +114,7 @@ pub(crate) struct Record {
     /// Known unless the file is damaged at its beginning.
     pub(crate) start: Option<Start>,
     /// The run, once it was known, whatever came later.
-    pub(crate) run: Option<(String, Mode)>,
+    pub(crate) run: Option<RunRef>,
     /// Its id is of our own making, and the server has not shown that it has it.
     pub(crate) is_own: bool,
     /// Not all of it is as it was written.
@@ -397,7 +407,7 @@ impl Start {
         base_url: &str,
         id: Option<Box<RawValue>>,
         identity: &Identity,
-        run: Option<(String, Mode)>,
+        run: Option<RunRef>,
     ) -> Self {
         let asked = identity.asked.clone();
         Self {
@@ -433,7 +443,7 @@ impl Record {
             Line::Started {
                 execute_id, mode, ..
             } => {
-                self.run = Some((execute_id, mode));
+                self.run = RunRef::new(execute_id, mode);
                 self.is_own = false;
                 State::Started
             }

@@ -205,17 +205,16 @@ impl<'a> Journal<'a> {
         let known = match &record.state {
             State::Ended(_) if self.is_final(&record) => None,
             State::Ended(response) => {
-                let told = || (response.execute_id.clone(), task_mode(request));
-                Some(record.run.unwrap_or_else(told))
+                let mode = request.task.as_ref().map_or(Mode::default(), Task::mode);
+                let told = || RunRef::new(&*response.execute_id, mode);
+                record.run.or_else(told)
             }
             _ => record.run.or_else(|| run_of_resume(request)),
         };
         // Another service than the one that it was sent to does not know an id of ours.
         let is_alien = record.is_own && !self.service.takes_run_ids();
-        let watched = known.as_ref().and_then(|(id, mode)| {
-            let run = RunRef::new(request.workflow_id.as_deref(), id, Some(*mode));
-            run.filter(|_| self.service.can_watch(*mode) && !is_alien)
-        });
+        let can_watch = |run: &RunRef| self.service.can_watch(run.mode()) && !is_alien;
+        let watched = known.clone().filter(can_watch);
         let unknown = rerun.contains(&Kind::Unknown);
         let is_run = match &record.state {
             State::NotStarted => true,
@@ -256,8 +255,7 @@ impl<'a> Journal<'a> {
             file.modified().is_ok_and(is_near) && file.created().map_or(true, is_near)
         });
         let earlier = OwnRun {
-            execute_id: run.execute_id().to_owned(),
-            mode: run.mode().unwrap_or(Mode::Async),
+            run,
             at: record.start.map(|start| start.at).filter(|_| is_known),
             may_have_arrived: true,
         };
@@ -276,7 +274,11 @@ impl<'a> Journal<'a> {
             "请再次运行同一命令：另一方结束后即可得到结果",
         );
         Recall::Answer(Box::new(Response {
-            execute_id: record.run.map(|(id, _)| id).unwrap_or_default(),
+            execute_id: record
+                .run
+                .as_ref()
+                .map_or("", RunRef::execute_id)
+                .to_owned(),
             workflow_id: request.workflow_id.clone(),
             id: request.id.clone(),
             ..Response::new(Outcome::Error(error))
@@ -312,18 +314,10 @@ impl<'a> Journal<'a> {
 }
 
 /// The run that an interrupt belongs to is known before it is answered.
-fn run_of_resume(request: &Request) -> Option<(String, Mode)> {
+fn run_of_resume(request: &Request) -> Option<RunRef> {
     match &request.task {
-        Ok(Task::Resume(resume)) => Some((request.facts.execute_id.clone()?, resume.mode)),
+        Ok(Task::Resume(resume)) => RunRef::new(request.facts.execute_id.clone()?, resume.mode),
         _ => None,
-    }
-}
-
-fn task_mode(request: &Request) -> Mode {
-    match &request.task {
-        Ok(Task::Run(start)) => start.mode,
-        Ok(Task::Resume(resume)) => resume.mode,
-        Ok(Task::Watch(_)) | Err(_) => Mode::Stream,
     }
 }
 
@@ -349,7 +343,7 @@ fn look_or_rerun() -> Hint {
 }
 
 /// A run that can't be watched.
-fn lost(known: Option<(String, Mode)>) -> Response {
+fn lost(known: Option<RunRef>) -> Response {
     let why = if known.is_none() {
         "and left no execute_id"
     } else {
@@ -358,7 +352,7 @@ fn lost(known: Option<(String, Mode)>) -> Response {
     let message = format!("an earlier process was about to start the run, {why}");
     let error = Error::new(Kind::Unknown, message).with_hint(Some(look_or_rerun()));
     Response {
-        execute_id: known.map(|(id, _)| id).unwrap_or_default(),
+        execute_id: known.as_ref().map_or("", RunRef::execute_id).to_owned(),
         ..Response::new(Outcome::Error(error))
     }
 }

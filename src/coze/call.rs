@@ -83,10 +83,10 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The same start, of a run of this id.
-    pub(crate) fn naming(mut self, id: Option<&'a str>) -> Self {
+    /// The same start, of this run.
+    pub(crate) fn naming(mut self, run: Option<&'a RunRef>) -> Self {
         if let Purpose::Start { run_id, .. } = &mut self.purpose {
-            *run_id = id;
+            *run_id = run.map(RunRef::execute_id);
         }
         self
     }
@@ -100,22 +100,21 @@ impl<'a> Call<'a> {
     }
 
     /// The history of a run.
-    pub(crate) fn run_history(run: &RunRef) -> Self {
-        Self::get(history_path(run))
+    pub(crate) fn run_history(workflow_id: &str, run: &RunRef) -> Self {
+        Self::get(history_path(workflow_id, run))
     }
 
     /// The text of an Output node that the history trimmed.
-    pub(crate) fn execute_node(run: &RunRef, node_execute_uuid: &str) -> Self {
-        let history = history_path(run);
+    pub(crate) fn execute_node(workflow_id: &str, run: &RunRef, node_execute_uuid: &str) -> Self {
+        let history = history_path(workflow_id, run);
         Self::get(format!("{history}/execute_nodes/{node_execute_uuid}"))
     }
 
     /// The history of a run of Coze Studio.
-    pub(crate) fn get_run_history(run: &RunRef) -> Self {
+    pub(crate) fn get_run_history(workflow_id: &str, run: &RunRef) -> Self {
+        let execute_id = run.execute_id();
         Self::get(format!(
-            "/v1/workflow/get_run_history?workflow_id={}&execute_id={}",
-            run.workflow_id(),
-            run.execute_id
+            "/v1/workflow/get_run_history?workflow_id={workflow_id}&execute_id={execute_id}"
         ))
     }
 
@@ -165,52 +164,36 @@ impl fmt::Display for Call<'_> {
 
 /// Ids hold only `[A-Za-z0-9_-]`, so that nothing needs escaping; a `node_execute_uuid` comes from
 /// Coze and is checked by `history`.
-fn history_path(run: &RunRef) -> String {
-    let (workflow_id, execute_id) = (run.workflow_id(), &run.execute_id);
+fn history_path(workflow_id: &str, run: &RunRef) -> String {
+    let execute_id = run.execute_id();
     format!("/v1/workflows/{workflow_id}/run_histories/{execute_id}")
 }
 
-/// A run that is known, without which nothing can be watched. An id of zeros names none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RunRef {
-    /// None where a server has one workflow only.
-    workflow_id: Option<String>,
-    execute_id: String,
-    mode: Option<Mode>,
-}
+/// A run that is known, without which nothing can be watched: its `execute_id`, and how it was
+/// started, which is a stream where nobody says. An id of zeros names none. A journal has it as a pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunRef(String, Mode);
 
 impl RunRef {
-    pub(crate) fn new(
-        workflow_id: Option<&str>,
-        execute_id: impl Into<String>,
-        mode: Option<Mode>,
-    ) -> Option<Self> {
+    pub(crate) fn new(execute_id: impl Into<String>, mode: Mode) -> Option<Self> {
         let execute_id = execute_id.into();
-        fields::names_a_run(&execute_id).then(|| Self {
-            workflow_id: workflow_id.map(str::to_owned),
-            execute_id,
-            mode,
-        })
-    }
-
-    pub(crate) fn workflow_id(&self) -> &str {
-        self.workflow_id.as_deref().unwrap_or_default()
+        fields::names_a_run(&execute_id).then_some(Self(execute_id, mode))
     }
 
     pub(crate) fn execute_id(&self) -> &str {
-        &self.execute_id
+        &self.0
     }
 
-    /// How it was started, when that is known.
-    pub(crate) fn mode(&self) -> Option<Mode> {
-        self.mode
+    pub(crate) fn mode(&self) -> Mode {
+        self.1
     }
 }
 
 /// How a run was started, which decides how it is resumed: the word in a response's `interrupt.mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
+    #[default]
     Stream,
     Async,
 }
@@ -221,17 +204,17 @@ mod tests {
 
     #[test]
     fn the_paths_are_those_of_the_documentation() {
-        let run = RunRef::new(Some("7"), "9", None).unwrap();
+        let run = RunRef::new("9", Mode::Stream).unwrap();
         assert_eq!(
-            Call::run_history(&run).path,
+            Call::run_history("7", &run).path,
             "/v1/workflows/7/run_histories/9"
         );
         assert_eq!(
-            Call::execute_node(&run, "u").path,
+            Call::execute_node("7", &run, "u").path,
             "/v1/workflows/7/run_histories/9/execute_nodes/u"
         );
         assert_eq!(
-            Call::get_run_history(&run).path,
+            Call::get_run_history("7", &run).path,
             "/v1/workflow/get_run_history?workflow_id=7&execute_id=9"
         );
         assert_eq!(
@@ -273,8 +256,8 @@ mod tests {
     #[test]
     fn an_id_of_zeros_is_no_run() {
         for id in ["", "0", "000"] {
-            assert_eq!(RunRef::new(Some("7"), id, None), None, "{id:?}");
+            assert_eq!(RunRef::new(id, Mode::Stream), None, "{id:?}");
         }
-        assert!(RunRef::new(Some("7"), "10", None).is_some());
+        assert!(RunRef::new("10", Mode::Stream).is_some());
     }
 }

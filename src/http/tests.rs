@@ -62,7 +62,7 @@ impl Client {
 
     fn poll(&self, limits: Limits) -> Result<HttpResponse, Failure> {
         self.call(
-            &Call::run_history(&RunRef::new(Some("7"), "9", None).unwrap()),
+            &Call::run_history("7", &RunRef::new("9", Mode::Stream).unwrap()),
             limits,
         )
     }

@@ -124,6 +124,15 @@ impl Request {
 }
 
 impl Task {
+    /// How its run is, or was, started.
+    pub(crate) fn mode(&self) -> Mode {
+        match self {
+            Self::Run(start) => start.mode,
+            Self::Watch(run) => run.mode(),
+            Self::Resume(resume) => resume.mode,
+        }
+    }
+
     /// Whether a parameter of a run is a file's object. Coze wants its text, so this may be why it
     /// refused the parameters.
     pub(crate) fn looks_like_file_object(&self) -> bool {
@@ -236,12 +245,12 @@ fn watch(
             "它应与 interrupt 并列：jq -c '. + {resume_data: \"…\"}'",
         ));
     }
-    let mode = resume::mode(&interrupt)?;
+    let mode = resume::mode(&interrupt)?.unwrap_or_default();
     let execute_id = entries.id("execute_id")?;
     let execute_id = execute_id.ok_or_else(|| nothing_to_watch(entries))?;
-    let workflow_id = workflow_id?;
+    workflow_id?;
     let no_run = format!("execute_id {execute_id:?} names no run");
-    RunRef::new(workflow_id.as_deref(), execute_id, mode).ok_or_else(|| {
+    RunRef::new(execute_id, mode).ok_or_else(|| {
         Error::usage(no_run).hint(
             "Coze says 0 where no run was started; look at Coze before running it again",
             "没有开始运行时，扣子给出的是 0；重新运行之前，请先到扣子上查看",

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::pace::Setback;
 use super::watch::{self, Reason};
 use super::{Attempt, OwnRun, TAIL, pace, unreachable};
-use crate::coze::call::{Call, Mode, RunRef};
+use crate::coze::call::{Call, RunRef};
 use crate::coze::code::{self, About};
 use crate::coze::envelope::Envelope;
 use crate::coze::event::Interrupt;
@@ -27,28 +27,10 @@ const DOCUMENT_LIMIT: usize = 8 << 20;
 /// What is sent: a run, or the answer to an interrupt.
 #[derive(Clone, Copy)]
 pub(super) struct Post<'a> {
-    pub(super) is_resume: bool,
-    pub(super) mode: Mode,
-    pub(super) body: &'a str,
-    /// That the run is to have, where a start can say so.
-    pub(super) run_id: Option<&'a str>,
-}
-
-impl<'a> Post<'a> {
-    fn call(&self, service: &dyn Service) -> Call<'a> {
-        if self.is_resume {
-            return service.resume(self.mode, self.body);
-        }
-        service.start(self.mode, self.body).naming(self.run_id)
-    }
-
-    pub(super) fn about(&self) -> About {
-        if self.is_resume {
-            About::Resume
-        } else {
-            About::Start
-        }
-    }
+    pub(super) about: About,
+    body: &'a str,
+    /// What its run will be known by, where a start can say so.
+    run: Option<&'a RunRef>,
 }
 
 /// What comes after one POST.
@@ -63,8 +45,8 @@ pub(super) enum AfterPost {
 
 impl Attempt<'_> {
     /// Sends a POST until it is certain that it started something, or that it never will.
-    pub(super) fn start(&mut self, post: Post<'_>) -> Outcome {
-        self.try_to_start(post).unwrap_or_else(|mut error| {
+    pub(super) fn start(&mut self, about: About, body: &str) -> Outcome {
+        self.try_to_start(about, body).unwrap_or_else(|mut error| {
             if error.kind != Kind::Unknown && self.may_have_arrived() {
                 // What keeps it from being sent again says nothing of what was sent before.
                 error.message = format!("the run may have been started; then: {}", error.message);
@@ -76,18 +58,18 @@ impl Attempt<'_> {
     }
 
     /// An error is what keeps it from being sent, or sent again.
-    fn try_to_start(&mut self, post: Post<'_>) -> Result<Outcome, Error> {
+    fn try_to_start(&mut self, about: About, body: &str) -> Result<Outcome, Error> {
         let mut retries = pace::Retries::new(self.runner.rules.retries);
         let earlier = self.observer.earlier();
         // What may have been sent is looked for, whatever keeps others from being sent.
         if earlier.is_none() {
             self.wait_at_gate(&mut retries)?;
         }
-        let own = self.name_run(post.mode, earlier);
+        let own = self.name_run(earlier);
         let post = Post {
-            run_id: own.as_ref().map(|own| &*own.execute_id),
-            mode: own.as_ref().map_or(post.mode, |own| own.mode),
-            ..post
+            about,
+            body,
+            run: own.as_ref(),
         };
         // It is looked for before it is sent again.
         let mut sent = self.run().filter(|_| self.may_have_arrived());
@@ -122,24 +104,27 @@ impl Attempt<'_> {
 
     /// The id that a start carries, where one may: reported and remembered before it is sent. What an
     /// earlier process may have sent keeps its own, so that it can't be started twice.
-    fn name_run(&mut self, mode: Mode, earlier: Option<OwnRun>) -> Option<OwnRun> {
+    fn name_run(&mut self, earlier: Option<OwnRun>) -> Option<RunRef> {
         if !self.service().takes_run_ids() {
             return None;
         }
-        let clock = self.runner.clock;
-        let own = earlier.unwrap_or_else(|| OwnRun {
-            execute_id: format!("{:016x}{:016x}", clock.random(), clock.random()),
-            mode,
-            at: Some(clock.unix()),
-            may_have_arrived: false,
-        });
+        let (clock, progress) = (self.runner.clock, &mut self.progress);
+        let own = earlier.or_else(|| {
+            let id = format!("{:016x}{:016x}", clock.random(), clock.random());
+            Some(OwnRun {
+                run: RunRef::new(id, progress.mode)?,
+                at: Some(clock.unix()),
+                may_have_arrived: false,
+            })
+        })?;
+        let run = own.run.clone();
         if !own.may_have_arrived {
-            self.observer.started(&own.execute_id, mode);
+            self.observer.started(&run);
         }
-        self.progress.mode = Some(own.mode);
-        self.progress.execute_id = Some(own.execute_id.clone());
-        self.progress.unconfirmed = Some(own.clone());
-        Some(own)
+        progress.mode = run.mode();
+        progress.run = Some(run.clone());
+        progress.unconfirmed = Some(own);
+        Some(run)
     }
 
     fn may_have_arrived(&self) -> bool {
@@ -161,7 +146,7 @@ impl Attempt<'_> {
         let execute_id = named_run(service, words);
         // A reply that repeats an id of ours names the run as well.
         let own = self.progress.unconfirmed.as_ref();
-        let names_own = own.is_some_and(|own| words.contains(&own.execute_id));
+        let names_own = own.is_some_and(|own| words.contains(own.run.execute_id()));
         let proof = self.judge(Evidence {
             names_run: execute_id.is_some() || names_own,
             mentions_run: service.mentions_run(words),
@@ -173,8 +158,17 @@ impl Attempt<'_> {
         proof
     }
 
+    /// For this, on the server as it is known now.
+    fn call_for<'a>(&self, post: Post<'a>) -> Call<'a> {
+        let (service, mode) = (self.service(), self.progress.mode);
+        if post.about == About::Resume {
+            return service.resume(mode, post.body);
+        }
+        service.start(mode, post.body).naming(post.run)
+    }
+
     fn post(&mut self, post: Post<'_>) -> AfterPost {
-        let call = post.call(self.service());
+        let call = self.call_for(post);
         let mut response = match self.call(&call) {
             Ok(response) => response,
             Err(failure) => return self.not_answered(&failure),
@@ -184,7 +178,7 @@ impl Attempt<'_> {
             Ok(first) if is_stream(&response, &first) => self.stream(post, response, first),
             Ok(first) => {
                 let document = Document::read(response.body.as_mut(), first);
-                let is_elsewhere = post.call(self.service()).path != call.path;
+                let is_elsewhere = self.call_for(post).path != call.path;
                 self.document(post, response, &document, is_elsewhere)
             }
         }
@@ -236,7 +230,7 @@ impl Attempt<'_> {
         let said = envelope.said(|| http_message(status));
         let progress = &mut self.progress;
         progress.logid = progress.logid.take().or(said.logid.clone());
-        let mut error = self.coze_error(Kind::Unknown, post.about(), said);
+        let mut error = self.coze_error(Kind::Unknown, post.about, said);
         if proof == Proof::Refused && code.is_none() && status >= 400 {
             error = error.with_hint(self.service().hint_without_code(status, has_words));
         }
@@ -248,7 +242,7 @@ impl Attempt<'_> {
     fn next_question(&self, envelope: &Envelope<'_>) -> Option<Interrupt> {
         let interrupt = envelope.interrupt()?;
         (!self.is_resumed(&interrupt)).then_some(Interrupt {
-            mode: self.progress.mode,
+            mode: Some(self.progress.mode),
             ..interrupt
         })
     }
@@ -317,10 +311,7 @@ impl Attempt<'_> {
 
     /// Something may have been started, and its end did not come.
     pub(super) fn stream_broke(&mut self, why: &str) -> AfterPost {
-        let proof = self.judge(Evidence {
-            names_run: self.progress.execute_id.is_some(),
-            ..Evidence::of(Reply::Broken)
-        });
+        let proof = self.judge(Evidence::of(Reply::Broken));
         self.after(proof, Error::new(Kind::Unknown, why), None)
     }
 }

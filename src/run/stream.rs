@@ -68,7 +68,7 @@ impl Attempt<'_> {
         match (ended, stop) {
             (Some(Ended::Done), _) => self.done(),
             (Some(Ended::Interrupt(mut interrupt)), _) => {
-                interrupt.mode = self.progress.mode;
+                interrupt.mode = Some(self.progress.mode);
                 AfterPost::Finish(Outcome::Interrupted(interrupt))
             }
             (Some(Ended::Error { said, is_first }), _) => {
@@ -84,7 +84,7 @@ impl Attempt<'_> {
                     mentions_run,
                     ..Evidence::of(reply)
                 });
-                let error = self.coze_error(Kind::Unknown, post.about(), said);
+                let error = self.coze_error(Kind::Unknown, post.about, said);
                 self.stop_others(proof, response.status, &error);
                 self.after(proof, error, response.retry_after)
             }

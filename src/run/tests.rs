@@ -191,8 +191,8 @@ impl Observer for Notes {
         Ok(())
     }
 
-    fn started(&self, execute_id: &str, mode: Mode) {
-        lock(&self.0).push(format!("started {execute_id} {mode:?}"));
+    fn started(&self, run: &RunRef) {
+        lock(&self.0).push(format!("started {} {:?}", run.execute_id(), run.mode()));
     }
 
     fn note(&self, _: &Note<'_>) {}
@@ -520,8 +520,8 @@ fn an_id_is_reported_as_soon_as_an_event_names_it() {
         fn starting(&self) -> Result<(), Error> {
             Ok(())
         }
-        fn started(&self, execute_id: &str, _: Mode) {
-            *lock(&self.0) = Some(execute_id.to_owned());
+        fn started(&self, run: &RunRef) {
+            *lock(&self.0) = Some(run.execute_id().to_owned());
         }
         fn note(&self, note: &Note<'_>) {
             if let Note::Event(frame) = note
@@ -1270,7 +1270,7 @@ fn whoever_watches_can_keep_a_run_from_being_sent() {
         fn starting(&self) -> Result<(), Error> {
             Err(Error::new(Kind::Io, "the journal can't be written"))
         }
-        fn started(&self, _: &str, _: Mode) {}
+        fn started(&self, _: &RunRef) {}
         fn note(&self, _: &Note<'_>) {}
     }
     let outcome = Case::new().observed(&[RUN], Vec::new(), &Veto);
@@ -1716,8 +1716,7 @@ fn what_an_earlier_process_may_have_sent_is_looked_for_before_it_is_sent_again()
     impl Observer for Earlier {
         fn earlier(&self) -> Option<OwnRun> {
             Some(OwnRun {
-                execute_id: OWN.to_owned(),
-                mode: Mode::Async,
+                run: RunRef::new(OWN, Mode::Async).unwrap(),
                 at: self.0,
                 may_have_arrived: true,
             })
@@ -1725,8 +1724,8 @@ fn what_an_earlier_process_may_have_sent_is_looked_for_before_it_is_sent_again()
         fn starting(&self) -> Result<(), Error> {
             Ok(())
         }
-        fn started(&self, execute_id: &str, _: Mode) {
-            panic!("{execute_id} is known already");
+        fn started(&self, run: &RunRef) {
+            panic!("{run:?} is known already");
         }
         fn note(&self, _: &Note<'_>) {}
     }

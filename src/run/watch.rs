@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::start::unknown;
 use super::{Attempt, Note, Runner, pace};
-use crate::coze::call::{Call, Mode, RunRef};
+use crate::coze::call::{Call, RunRef};
 use crate::coze::code::About;
 use crate::coze::envelope::Said;
 use crate::coze::event::Interrupt;
@@ -176,7 +176,7 @@ impl Attempt<'_> {
     fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<Hint>, Option<String>), Failure> {
         loop {
             let service = self.service();
-            let mut response = self.call(&service.poll(run))?;
+            let mut response = self.call(&service.poll(self.progress.workflow_id(), run))?;
             if self.service().word() != service.word() {
                 continue;
             }
@@ -239,7 +239,7 @@ impl Attempt<'_> {
             return AfterPoll::Again("the answer is not seen yet".to_owned(), None);
         }
         self.take_record(record);
-        interrupt.mode = Some(self.progress.mode.unwrap_or(Mode::Stream));
+        interrupt.mode = Some(self.progress.mode);
         AfterPoll::Finish(Outcome::Interrupted(interrupt))
     }
 
@@ -298,7 +298,8 @@ impl Attempt<'_> {
         let mut messages = Vec::new();
         let mut held = self.progress.heard.output.len();
         for node in trimmed {
-            let response = self.call(&Call::execute_node(run, &node.node_execute_uuid));
+            let (workflow_id, uuid) = (self.progress.workflow_id(), &node.node_execute_uuid);
+            let response = self.call(&Call::execute_node(workflow_id, run, uuid));
             let content = response.ok().and_then(|mut response| {
                 let room = TEXT_LIMIT.saturating_sub(held);
                 let (body, is_whole) = read_up_to(response.body.as_mut(), room).ok()?;
@@ -365,7 +366,7 @@ impl Attempt<'_> {
         progress.debug_url = record.debug_url.or(progress.debug_url.take());
         progress.logid = record.logid.or(progress.logid.take());
         progress.usage = record.usage.or(progress.usage.take());
-        progress.mode = record.mode.or(progress.mode);
+        progress.mode = record.mode.unwrap_or(progress.mode);
     }
 
     /// Waits, but not beyond the deadline.

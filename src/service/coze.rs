@@ -22,8 +22,8 @@ impl Service for Coze {
         Call::resume(mode, body)
     }
 
-    fn poll(&self, run: &RunRef) -> Call<'static> {
-        Call::run_history(run)
+    fn poll(&self, workflow_id: &str, run: &RunRef) -> Call<'static> {
+        Call::run_history(workflow_id, run)
     }
 
     fn read_poll(&self, run: &RunRef, status: u16, _: bool, body: &[u8]) -> Poll {

@@ -77,7 +77,7 @@ impl Service for Site {
         event
     }
 
-    fn poll(&self, run: &RunRef) -> Call<'static> {
+    fn poll(&self, _: &str, run: &RunRef) -> Call<'static> {
         Call::get(format!("/task/{}", run.execute_id()))
     }
 

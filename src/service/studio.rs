@@ -24,8 +24,8 @@ impl Service for Studio {
         "studio"
     }
 
-    fn poll(&self, run: &RunRef) -> Call<'static> {
-        Call::get_run_history(run)
+    fn poll(&self, workflow_id: &str, run: &RunRef) -> Call<'static> {
+        Call::get_run_history(workflow_id, run)
     }
 
     fn read_poll(&self, run: &RunRef, status: u16, has_studio_log_id: bool, body: &[u8]) -> Poll {

@@ -19,7 +19,7 @@ const BAD_TOKEN: &[u8] = include_bytes!("../../tests/wire/envelope_700012006_htt
 
 /// A poll of the run of `VARIABLES`.
 fn read_poll(service: ServiceName, status: u16, body: &[u8]) -> Poll {
-    let run = RunRef::new(Some("7"), "7535298640308535332", None).unwrap();
+    let run = RunRef::new("7535298640308535332", Mode::Stream).unwrap();
     service.service().read_poll(&run, status, true, body)
 }
 
@@ -261,7 +261,7 @@ fn a_server_without_a_history_is_distinguished_from_one_that_refuses() {
 
 #[test]
 fn an_unsigned_answer_does_not_say_that_coze_studio_has_no_history() {
-    let run = RunRef::new(Some("7"), "9", None).unwrap();
+    let run = RunRef::new("9", Mode::Stream).unwrap();
     let studio = ServiceName::Studio.service();
     for (status, body) in [(401, STUDIO_401), (404, &b"404 page not found"[..])] {
         let poll = studio.read_poll(&run, status, false, body);
@@ -463,7 +463,7 @@ fn recorded(call: &str) -> (u16, String) {
 const TASK: &str = "0190c1f2aaaa4bbb8cccdddddddddddd";
 
 fn polled(id: &str, status: u16, body: &str) -> Poll {
-    let run = RunRef::new(None, id, Some(Mode::Async)).unwrap();
+    let run = RunRef::new(id, Mode::Async).unwrap();
     let site = ServiceName::Site.service();
     site.read_poll(&run, status, false, body.as_bytes())
 }

@@ -293,7 +293,7 @@ fn cut_at_any_byte_it_is_never_not_started_and_a_known_run_stays_known() {
             assert_eq!(!record.is_damaged, is_whole, "{length}");
             assert_ne!(word(&record.state), "not started", "{length}");
             if named.is_some_and(|place| length >= place) {
-                assert_eq!(record.run, Some(("9".to_owned(), Mode::Async)), "{length}");
+                assert_eq!(record.run, RunRef::new("9", Mode::Async), "{length}");
                 assert!(!matches!(record.state, State::Damaged(_)), "{length}");
             }
         }

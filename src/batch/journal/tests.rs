@@ -92,7 +92,7 @@ impl Bench {
     fn sent_to_project(&self, mode: Mode, then: impl FnOnce(&Ticket<'_>)) {
         let journal = self.open_for(PROJECT, RERUN);
         let ticket = runs(recall(&journal, RUN));
-        ticket.started(OWN, mode);
+        ticket.started(&known(OWN, mode));
         ticket.starting().unwrap();
         then(&ticket);
     }
@@ -131,6 +131,11 @@ impl Bench {
         files.sort();
         files
     }
+}
+
+#[track_caller]
+fn known(execute_id: &str, mode: Mode) -> RunRef {
+    RunRef::new(execute_id, mode).unwrap()
 }
 
 fn parse(request: &str) -> Request {
@@ -363,11 +368,11 @@ fn what_is_known_by_its_execute_id_is_watched_even_when_unknown_is_run_again() {
     for kind in [Kind::Running, Kind::Unknown] {
         let bench = Bench::new();
         bench.sent(RUN, |ticket| {
-            ticket.started("9", Mode::Async);
+            ticket.started(&known("9", Mode::Async));
             ticket.settle(&mut response(error(kind), "9")).unwrap();
         });
         bench.age();
-        let run = RunRef::new(Some("7"), "9", Some(Mode::Async)).unwrap();
+        let run = known("9", Mode::Async);
         assert_eq!(watches(recall(&bench.open_to(RERUN), RUN)).0, run);
     }
 }
@@ -375,7 +380,7 @@ fn what_is_known_by_its_execute_id_is_watched_even_when_unknown_is_run_again() {
 #[test]
 fn what_was_found_by_watching_is_answered_from_then_on() {
     let bench = Bench::new();
-    bench.sent(RUN, |ticket| ticket.started("9", Mode::Stream));
+    bench.sent(RUN, |ticket| ticket.started(&known("9", Mode::Stream)));
     let journal = bench.open();
     let (_, ticket) = watches(recall(&journal, RUN));
     ticket.settle(&mut response(Outcome::Success, "9")).unwrap();
@@ -387,7 +392,7 @@ fn what_was_found_by_watching_is_answered_from_then_on() {
 #[test]
 fn a_refused_poll_of_what_was_started_does_not_make_it_not_started() {
     let bench = Bench::new();
-    bench.sent(RUN, |ticket| ticket.started("9", Mode::Stream));
+    bench.sent(RUN, |ticket| ticket.started(&known("9", Mode::Stream)));
     let journal = bench.open();
     let (_, ticket) = watches(recall(&journal, RUN));
     let mut refused = response(error(Kind::Refused), "9");
@@ -400,7 +405,7 @@ fn a_refused_poll_of_what_was_started_does_not_make_it_not_started() {
 #[test]
 fn a_poll_that_ends_in_nothing_does_not_make_the_file_grow() {
     let bench = Bench::new();
-    bench.sent(RUN, |ticket| ticket.started("9", Mode::Stream));
+    bench.sent(RUN, |ticket| ticket.started(&known("9", Mode::Stream)));
     let length = || fs::metadata(&bench.files()[0]).unwrap().len();
     let before = length();
     for kind in [Kind::Running, Kind::Unknown, Kind::Unreachable] {
@@ -475,7 +480,7 @@ fn a_request_is_busy_until_its_row_is_done_with_it() {
     let journal = bench.open();
     let ticket = runs(recall(&journal, RUN));
     ticket.starting().unwrap();
-    ticket.started("9", Mode::Stream);
+    ticket.started(&known("9", Mode::Stream));
     assert_eq!(word(&recall(&journal, RUN)), "busy");
     drop(ticket);
     let (_, watching) = watches(recall(&journal, RUN));
@@ -490,7 +495,7 @@ fn what_is_waited_for_ends_running_at_its_deadline_with_the_id_that_is_known() {
     let one = bench.open();
     let ticket = runs(recall(&one, RUN));
     ticket.starting().unwrap();
-    ticket.started("9", Mode::Stream);
+    ticket.started(&known("9", Mode::Stream));
     let clock = TestClock::default();
     let other = Journal::open(&bench.path(), BASE, &options(None, NO_RERUN), &clock).unwrap();
     let deadline = Deadline::after(&clock, Some(Duration::from_secs(60)));
@@ -668,7 +673,7 @@ fn a_damaged_file_is_unknown_and_named_and_never_run_again() {
 fn at_any_cut_of_its_file_a_request_that_was_sent_is_not_run() {
     let bench = Bench::new();
     bench.sent(RUN, |ticket| {
-        ticket.started("9", Mode::Stream);
+        ticket.started(&known("9", Mode::Stream));
         ticket
             .settle(&mut response(error(Kind::Failed), "9"))
             .unwrap();
@@ -781,7 +786,7 @@ fn a_background_start_that_was_not_confirmed_is_looked_for_under_its_id() {
         let journal = bench.open_for(PROJECT, rerun);
         let ticket = runs(recall(&journal, RUN));
         let earlier = ticket.earlier().unwrap();
-        assert_eq!((&*earlier.execute_id, earlier.mode), (OWN, Mode::Async));
+        assert_eq!(earlier.run, known(OWN, Mode::Async));
         assert!(earlier.at.is_some() && earlier.may_have_arrived);
         // It may be sent again, as the same try.
         ticket.starting().unwrap();
@@ -794,7 +799,9 @@ fn a_background_start_that_was_not_confirmed_is_looked_for_under_its_id() {
 fn a_confirmed_start_is_watched_and_the_server_is_known_to_keep_ids() {
     let bench = Bench::new();
     assert!(!bench.open_for(PROJECT, RERUN).knows_kept_ids());
-    bench.sent_to_project(Mode::Async, |ticket| ticket.confirmed(OWN));
+    bench.sent_to_project(Mode::Async, |ticket| {
+        ticket.confirmed(&known(OWN, Mode::Async))
+    });
     bench.age();
     let journal = bench.open_for(PROJECT, RERUN);
     assert!(journal.knows_kept_ids());
@@ -852,7 +859,7 @@ fn a_refusal_after_a_pause_makes_a_try_of_its_own_under_the_same_id() {
     assert_eq!(bench.files().len(), 2);
     let journal = bench.open_for(PROJECT, NO_RERUN);
     let ticket = runs(recall(&journal, RUN));
-    assert_eq!(ticket.earlier().unwrap().execute_id, OWN);
+    assert_eq!(ticket.earlier().unwrap().run.execute_id(), OWN);
 }
 
 #[test]
@@ -866,7 +873,7 @@ fn a_damaged_start_is_looked_for_but_never_sent_again() {
     let journal = bench.open_for(PROJECT, RERUN);
     let earlier = runs(recall(&journal, RUN)).earlier().unwrap();
     // Nobody knows when, so that a server that does not know it is not trusted.
-    assert_eq!((&*earlier.execute_id, earlier.at), (OWN, None));
+    assert_eq!((earlier.run.execute_id(), earlier.at), (OWN, None));
 }
 
 #[test]
@@ -878,7 +885,7 @@ fn a_start_that_is_old_by_the_clock_of_the_file_system_is_looked_for_but_never_s
         let journal = bench.open_for(PROJECT, RERUN);
         let earlier = runs(recall(&journal, RUN)).earlier().unwrap();
         assert_eq!(
-            (&*earlier.execute_id, earlier.at.is_some()),
+            (earlier.run.execute_id(), earlier.at.is_some()),
             (OWN, is_recent)
         );
     }
@@ -887,13 +894,15 @@ fn a_start_that_is_old_by_the_clock_of_the_file_system_is_looked_for_but_never_s
 #[test]
 fn that_a_server_keeps_ids_is_trusted_for_a_day_after_it_was_last_seen() {
     let bench = Bench::new();
-    bench.sent_to_project(Mode::Async, |ticket| ticket.confirmed(OWN));
+    bench.sent_to_project(Mode::Async, |ticket| {
+        ticket.confirmed(&known(OWN, Mode::Async))
+    });
     for (age, is_known) in [(86_000, true), (87_000, false)] {
         bench.age_by(age);
         assert_eq!(bench.open_for(PROJECT, RERUN).knows_kept_ids(), is_known);
     }
     let journal = bench.open_for(PROJECT, RERUN);
-    runs(recall(&journal, NAMED)).confirmed(OWN);
+    runs(recall(&journal, NAMED)).confirmed(&known(OWN, Mode::Async));
     assert!(journal.knows_kept_ids());
 }
 

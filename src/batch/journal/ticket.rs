@@ -6,11 +6,11 @@ use std::fs::{self, File};
 
 use serde_json::value::RawValue;
 
-use super::{Journal, PAUSES, task_mode};
+use super::{Journal, PAUSES};
 use crate::batch::entry::{Entry, Line, Start};
 use crate::batch::identity::Identity;
 use crate::batch::output_file::create_new;
-use crate::coze::call::Mode;
+use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Kind};
 use crate::input::request::{Request, Task};
 use crate::response::Response;
@@ -47,7 +47,7 @@ struct Held {
     entry: Option<Entry>,
     stage: Stage,
     /// The run, where its id is of our own making.
-    run: Option<(String, Mode)>,
+    run: Option<RunRef>,
     /// Why the `execute_id` is not on the disk.
     fault: Option<Error>,
 }
@@ -86,7 +86,10 @@ impl<'j> Ticket<'j> {
                 Ok(Task::Resume(resume)) => Some(resume.event_id.clone()),
                 _ => None,
             },
-            mode: (earlier.as_ref()).map_or(task_mode(request), |earlier| earlier.mode),
+            mode: match (&earlier, &request.task) {
+                (Some(own), _) => own.run.mode(),
+                (None, task) => task.as_ref().map_or(Mode::default(), Task::mode),
+            },
             held: RefCell::new(Held {
                 number,
                 entry,
@@ -132,26 +135,22 @@ impl<'j> Ticket<'j> {
 
     /// The run is known by its id; before it is sent, if that is ours. That this can't be written is
     /// told at the end.
-    pub(crate) fn started(&self, execute_id: &str, mode: Mode) {
+    pub(crate) fn started(&self, run: &RunRef) {
         let mut held = self.held.borrow_mut();
         match held.stage {
-            Stage::Vacant => held.run = Some((execute_id.to_owned(), mode)),
+            Stage::Vacant => held.run = Some(run.clone()),
             Stage::Starting => {
                 held.stage = Stage::Started;
-                let written = held.append(&Line::Started {
-                    at: self.journal.clock.unix(),
-                    execute_id: execute_id.to_owned(),
-                    mode,
-                });
-                held.fault = written.err();
+                let at = self.journal.clock.unix();
+                held.fault = held.append(&Line::started(at, run)).err();
             }
             Stage::Lost | Stage::Started | Stage::Watching => {}
         }
     }
 
     /// The server has the run under our id, which shows that it keeps such ids.
-    pub(crate) fn confirmed(&self, execute_id: &str) {
-        self.started(execute_id, Mode::Async);
+    pub(crate) fn confirmed(&self, run: &RunRef) {
+        self.started(run);
         // What can't be remembered will be found out anew.
         let kept = &self.journal.kept;
         let _ = create_new(kept).or_else(|_| File::create(kept));
@@ -197,23 +196,21 @@ impl<'j> Ticket<'j> {
             return held.append(&Line::Unanswered { at });
         }
         let response = &*response;
-        let has_id = !response.execute_id.is_empty();
+        let run = RunRef::new(&*response.execute_id, self.mode);
         // What it waits for is told to nobody any more, so that only watching can bring its end.
         let goes_on = response.kind() == Some(Kind::Interrupted) && response.interrupt.is_none();
         let kind = response
             .kind()
             .map(|kind| if goes_on { Kind::Running } else { kind });
         let line = match kind {
-            // It will be watched by its id. That of a resumed run was known before, and is written
-            // only now that the answer was taken.
-            Some(Kind::Running) if has_id && held.stage == Stage::Starting => Line::Started {
-                at,
-                execute_id: response.execute_id.clone(),
-                mode: self.mode,
+            Some(Kind::Running) => match run.filter(|_| held.stage == Stage::Starting) {
+                // It will be watched by its id. That of a resumed run was known before, and is
+                // written only now that the answer was taken.
+                Some(run) => Line::started(at, &run),
+                None => return held.fault.take().map_or(Ok(()), Err),
             },
-            Some(Kind::Running) => return held.fault.take().map_or(Ok(()), Err),
             // The next one watches it again, and this poll has shown nothing.
-            Some(Kind::Unknown) if has_id && held.stage == Stage::Watching => return Ok(()),
+            Some(Kind::Unknown) if run.is_some() && held.stage == Stage::Watching => return Ok(()),
             None | Some(Kind::Failed | Kind::Interrupted | Kind::Unknown) => {
                 Line::Ended { at, response }
             }

@@ -164,10 +164,12 @@ fn unknown_fields_are_forwarded_verbatim_when_that_is_asked_for() {
 #[test]
 fn a_response_that_runs_is_watched() {
     let response = r#"{"execute_id":"9","status":"Running","output":"","debug_url":"","workflow_id":"7","error":{"kind":"running"},"usage":{},"logid":"x","id":1}"#;
-    let Ok(Task::Watch(watch)) = parse(response).task else {
+    let request = parse(response);
+    let Ok(Task::Watch(watch)) = &request.task else {
         panic!("no watch")
     };
-    assert_eq!((watch.workflow_id(), watch.execute_id()), ("7", "9"));
+    let named = (request.workflow_id.as_deref(), watch.execute_id());
+    assert_eq!(named, (Some("7"), "9"));
 }
 
 #[test]
