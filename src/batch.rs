@@ -5,19 +5,19 @@ mod entry;
 mod identity;
 mod intake;
 pub(crate) mod journal;
+mod new_file;
 pub(crate) mod output_file;
 pub(crate) mod rehearsal;
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Mutex;
-use std::sync::mpsc::RecvTimeoutError::{self, Disconnected, Timeout};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use self::intake::{Intake, Item, Items};
+use self::intake::{Intake, Item, Items, Next};
 use self::journal::{Journal, Patience, Recall, Ticket};
 use self::output_file::OutputFile;
 use crate::cli::Options;
@@ -77,6 +77,7 @@ struct Taken {
     id: Option<Box<RawValue>>,
     /// It is not the only one.
     is_one_of_many: bool,
+    /// Once it was put aside: how long it is waited for now.
     patience: Option<Patience>,
 }
 
@@ -159,17 +160,23 @@ impl Batch<'_> {
 
     /// The next request; or one that was put aside, when there are many of them, or no other one.
     fn next(&self) -> Option<Taken> {
+        let Settings { clock, rules, .. } = self.settings;
         loop {
             let aside = lock(&self.aside).len();
-            let may_wait = match self.take(aside) {
-                Ok(taken) => return Some(taken),
-                Err(Disconnected) if aside == 0 || self.settings.console.is_broken() => {
-                    return None;
-                }
-                Err(why) => why == Disconnected,
+            let is_full = aside >= ASIDE_LIMIT;
+            let next = if is_full {
+                Next::NotYet
+            } else {
+                self.take(aside > 0)
             };
+            let may_wait = is_full || matches!(next, Next::End);
+            match next {
+                _ if self.settings.console.is_broken() => return None,
+                Next::Item(item) => return Some(self.understand(item)),
+                Next::End if aside == 0 => return None,
+                Next::End | Next::NotYet => {}
+            }
             if let Some(mut taken) = lock(&self.aside).pop_front() {
-                let Settings { clock, rules, .. } = self.settings;
                 // Its time counts from when it is waited for.
                 let begun = taken.patience.map(|patience| patience.until);
                 let until = begun.unwrap_or_else(|| Deadline::after(clock, rules.timeout));
@@ -179,32 +186,24 @@ impl Batch<'_> {
         }
     }
 
-    /// The next request; the end (`Disconnected`) also when nothing more can be written, or too many are
-    /// put aside. With some put aside, it is not waited for long.
-    fn take(&self, aside: usize) -> Result<Taken, RecvTimeoutError> {
-        if aside >= ASIDE_LIMIT {
-            return Err(Disconnected);
-        }
-        let has_aside = aside > 0;
+    /// What the input has. With some put aside, it is not waited for long.
+    fn take(&self, has_aside: bool) -> Next {
         let Settings { clock, console, .. } = self.settings;
         let mut intake = match self.intake.try_lock() {
             Ok(intake) => intake,
             Err(_) if has_aside => {
                 clock.sleep(ASIDE_PAUSE);
-                return Err(Timeout);
+                return Next::NotYet;
             }
             Err(_) => lock(&self.intake),
         };
-        let item = intake.take(has_aside.then_some(ASIDE_PAUSE));
-        if console.is_broken() {
-            return Err(Disconnected);
+        let next = intake.take(has_aside.then_some(ASIDE_PAUSE));
+        match &next {
+            Next::Item(item) => console.taken(item.is_last),
+            Next::End => console.all_taken(),
+            Next::NotYet => {}
         }
-        match &item {
-            Ok(item) => console.taken(item.is_last),
-            Err(Disconnected) => console.all_taken(),
-            Err(Timeout) => {}
-        }
-        item.map(|item| self.understand(item))
+        next
     }
 
     fn understand(&self, item: Item) -> Taken {
@@ -230,41 +229,38 @@ impl Batch<'_> {
     /// The response; nothing while another process works on the request.
     fn answer(&self, http: &dyn Http, taken: &Taken) -> Option<Response> {
         let settings = &self.settings;
-        loop {
-            let (task, ticket) = match self.recall(taken) {
-                Recall::Unkept => (None, None),
-                Recall::Refuse(error) => (Some(Err(error)), None),
-                Recall::Run(ticket) => (None, Some(ticket)),
-                Recall::Watch(run, ticket) => (Some(Ok(Task::Watch(run))), Some(ticket)),
-                Recall::Answer(response) => return Some(*response),
-                Recall::Busy => return None,
-            };
-            let mut rules = settings.rules;
-            rules.batch |= taken.is_one_of_many;
-            if let Some(patience) = taken.patience {
-                rules.timeout = patience.until.left(settings.clock);
-            }
-            let runner = Runner::new(http, settings.clock, rules, settings.shared);
-            let witness = Witness {
-                console: settings.console,
-                request: taken.id.as_deref(),
-                ticket: ticket.as_ref(),
-            };
-            let task = task.as_ref().unwrap_or(&taken.request.task);
-            let mut response = runner.answer(&taken.request, task, &witness);
-            let Some(ticket) = ticket else {
-                return Some(response);
-            };
-            // Where another process began it in the meantime, nothing was sent.
+        let (task, ticket) = match self.recall(taken) {
+            Recall::Unkept => (None, None),
+            Recall::Refuse(error) => (Some(Err(error)), None),
+            Recall::Run(ticket) => (None, Some(ticket)),
+            Recall::Watch(run, ticket) => (Some(Ok(Task::Watch(run))), Some(ticket)),
+            Recall::Answer(response) => return Some(*response),
+            Recall::Busy => return None,
+        };
+        let mut rules = settings.rules;
+        rules.batch |= taken.is_one_of_many;
+        if let Some(patience) = taken.patience {
+            rules.timeout = patience.until.left(settings.clock);
+        }
+        let runner = Runner::new(http, settings.clock, rules, settings.shared);
+        let witness = Witness {
+            console: settings.console,
+            request: taken.id.as_deref(),
+            ticket: ticket.as_ref(),
+        };
+        let task = task.as_ref().unwrap_or(&taken.request.task);
+        let mut response = runner.answer(&taken.request, task, &witness);
+        if let Some(ticket) = ticket {
+            // Another process began it in the meantime, so nothing was sent.
             if ticket.is_lost() {
-                continue;
+                return None;
             }
             settings.console.mask(&mut response);
             if let Err(error) = ticket.settle(&mut response) {
                 add_fault(&mut response, error);
             }
-            return Some(response);
         }
+        Some(response)
     }
 
     fn recall(&self, taken: &Taken) -> Recall<'_> {

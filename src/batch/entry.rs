@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::identity::Identity;
-use super::output_file::{Temporary, create_new};
+use super::new_file::{Temporary, create_new};
 use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Kind};
 use crate::input::fingerprint::Fingerprint;
@@ -254,7 +254,7 @@ impl Entry {
         let (at, token) = (start.at, directory.next_token());
         start.token.clone_from(&token);
         let starting = Line::<&Response>::Starting(start);
-        let temporary = hidden(&directory.path, &token);
+        let temporary = Temporary::new(&directory.path, &token);
         let mut entry = Self::new(path, create_new(&temporary.0)?);
         entry.file.lock()?;
         entry.write(&starting)?;
@@ -463,8 +463,8 @@ fn seal(check: Fingerprint) -> String {
 
 /// Does once what every try needs. Gives the metadata of a file that was made just now.
 fn probe(path: &Path, process: &str) -> io::Result<Metadata> {
-    let temporary = hidden(path, &format!("{process}-probe"));
-    let linked = hidden(path, &format!("{process}-link"));
+    let temporary = Temporary::new(path, &format!("{process}-probe"));
+    let linked = Temporary::new(path, &format!("{process}-link"));
     let file = create_new(&temporary.0)?;
     file.lock()?;
     if try_lock(&open(&temporary.0)?)? {
@@ -473,10 +473,6 @@ fn probe(path: &Path, process: &str) -> io::Result<Metadata> {
     fs::hard_link(&temporary.0, &linked.0)?;
     sync_directory(path)?;
     file.metadata()
-}
-
-fn hidden(directory: &Path, token: &str) -> Temporary {
-    Temporary(directory.join(format!(".{token}.tmp")))
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -60,6 +60,15 @@ impl Iterator for Items {
     }
 }
 
+/// What there is to be taken.
+pub(super) enum Next {
+    Item(Item),
+    /// Nothing so far.
+    NotYet,
+    /// Nothing any more.
+    End,
+}
+
 pub(super) enum Intake {
     Direct(Items),
     /// The thread reads one request ahead, and waits until it is taken.
@@ -74,13 +83,16 @@ impl Intake {
         Ok(Self::Thread(receiver))
     }
 
-    /// The next one; `Disconnected` is the end. Waits for it, but no longer than that where another
-    /// thread reads.
-    pub(super) fn take(&mut self, most: Option<Duration>) -> Result<Item, RecvTimeoutError> {
-        match (self, most) {
-            (Self::Direct(items), _) => items.next().ok_or(RecvTimeoutError::Disconnected),
-            (Self::Thread(receiver), Some(most)) => receiver.recv_timeout(most),
-            (Self::Thread(receiver), None) => receiver.recv().map_err(Into::into),
-        }
+    /// Waits for the next one, but no longer than that where another thread reads.
+    pub(super) fn take(&mut self, most: Option<Duration>) -> Next {
+        let item = match (self, most) {
+            (Self::Direct(items), _) => items.next(),
+            (Self::Thread(receiver), None) => receiver.recv().ok(),
+            (Self::Thread(receiver), Some(most)) => match receiver.recv_timeout(most) {
+                Err(RecvTimeoutError::Timeout) => return Next::NotYet,
+                item => item.ok(),
+            },
+        };
+        item.map_or(Next::End, Next::Item)
     }
 }

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use super::new_file::{Temporary, create_new};
 use crate::error::Error;
 use crate::platform;
 
@@ -25,16 +26,6 @@ struct NewFile {
     file: File,
     path: Temporary,
     target: PathBuf,
-}
-
-/// A name that goes, when the file has its own by then and when it never got one.
-#[derive(Debug)]
-pub(super) struct Temporary(pub(super) PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 impl OutputFile {
@@ -120,13 +111,6 @@ impl NewFile {
             target,
         })
     }
-}
-
-/// A file of its owner's alone.
-pub(super) fn create_new(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let options = options.read(true).append(true).create_new(true);
-    platform::make_private(options).open(path)
 }
 
 /// Whether it is another name for what this process has open.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{Journal, PAUSES};
 use crate::batch::entry::{Entry, Line, Start};
 use crate::batch::identity::Identity;
-use crate::batch::output_file::create_new;
+use crate::batch::new_file::create_new;
 use crate::coze::call::{Mode, RunRef};
 use crate::error::{Error, Kind};
 use crate::input::request::{Request, Task};
