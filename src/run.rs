@@ -67,7 +67,7 @@ impl Shared {
 
     /// Nothing more is sent.
     fn stop(&self, kind: Kind, why: &str, error: &Error) {
-        let message = format!("not sent, because {why}: {}", error.message);
+        let message = format!("{why}: {}", error.message);
         let stopped = || error.clone().reworded(kind, message);
         lock(&self.stopped).get_or_insert_with(stopped);
     }
@@ -362,6 +362,11 @@ fn hint_at_file_objects(outcome: Outcome, task: &Task) -> Outcome {
         }
         other => other,
     }
+}
+
+/// Whether everything else would be refused as this was.
+fn stops_everything(error: &Error, status: u16) -> bool {
+    status == 401 || error.has_code(code::stops_everything)
 }
 
 /// What never reached Coze, and what to do about it.

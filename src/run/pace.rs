@@ -109,7 +109,8 @@ impl<'a> Attempt<'a> {
         let probe = retries.probe.as_ref();
         let has_time = probe.is_some_and(|probe| now < probe.until);
         if !has_time {
-            shared.stop(Kind::Unreachable, "the host could not be reached", error);
+            let why = "not sent, because the host could not be reached";
+            shared.stop(Kind::Unreachable, why, error);
         }
         has_time
     }

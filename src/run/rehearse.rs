@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use super::pace::Setback;
 use super::start::{Document, http_message};
-use super::{Attempt, Observer, Progress, Runner, pace, unreachable};
+use super::{Attempt, Observer, Progress, Runner, pace, stops_everything, unreachable};
 use crate::config::{Config, Origin};
 use crate::coze::call::Call;
-use crate::coze::code::{self, About, Meaning};
+use crate::coze::code::{About, Meaning};
 use crate::coze::description::{self, Workflow};
 use crate::coze::fields;
 use crate::error::{Error, Hint, Kind};
@@ -19,6 +19,9 @@ use crate::http::{HttpResponse, Limits};
 use crate::input::request::{Request, Start, Task};
 use crate::language::Language;
 use crate::time::Deadline;
+
+/// Why no further workflow is looked up.
+const LOOK_UP_FAILED: &str = "not looked up, because an earlier look-up failed";
 
 /// What `--check` found. It is no response: it has no `status`, and says nothing of a run. By
 /// `workflow`, be it empty, or `reachable` a report that is fed back is refused.
@@ -67,8 +70,6 @@ pub(crate) struct Rehearsal<'a> {
     config: &'a Config,
     /// What each workflow takes, asked once.
     looked_up: Vec<(String, Result<Workflow, Error>)>,
-    /// Why no further workflow is looked up.
-    stopped: Option<Error>,
 }
 
 impl<'a> Rehearsal<'a> {
@@ -79,7 +80,6 @@ impl<'a> Rehearsal<'a> {
             runner,
             config,
             looked_up: Vec::new(),
-            stopped: None,
         }
     }
 
@@ -145,16 +145,11 @@ impl<'a> Rehearsal<'a> {
     fn looked_up(&mut self, id: &str, observer: &dyn Observer) -> &Result<Workflow, Error> {
         let known = self.looked_up.iter().position(|(known, _)| known == id);
         if known.is_none() {
-            let found = match &self.stopped {
-                Some(error) => Err(error.clone()),
-                None => self.look_up(id, observer),
-            };
-            if let (Err(error), None) = (&found, &self.stopped) {
-                let is_of_all = error.has_code(code::stops_everything);
-                let why = &error.message;
-                let message = format!("not looked up, because an earlier look-up failed: {why}");
-                let stopped = || error.clone().reworded(error.kind, message);
-                self.stopped = (is_of_all || error.kind == Kind::Unreachable).then(stopped);
+            let found = self.look_up(id, observer);
+            if let Some(error) = found.as_ref().err()
+                && error.kind == Kind::Unreachable
+            {
+                self.runner.shared.stop(error.kind, LOOK_UP_FAILED, error);
             }
             self.looked_up.push((id.to_owned(), found));
         }
@@ -171,6 +166,7 @@ impl<'a> Rehearsal<'a> {
             progress: Progress::default(),
         };
         let mut retries = pace::Retries::new(runner.rules.retries);
+        attempt.wait_at_gate(&mut retries)?;
         loop {
             let call = attempt.service().describe(id);
             let setback = match attempt.call(&call) {
@@ -211,6 +207,9 @@ impl Attempt<'_> {
             }
             if meaning == Meaning::Refused {
                 error.kind = Kind::Refused;
+                if stops_everything(&error, status) {
+                    self.runner.shared.stop(error.kind, LOOK_UP_FAILED, &error);
+                }
             }
             error
         })

@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 
 use super::pace::Setback;
 use super::watch::{self, Reason};
-use super::{Attempt, OwnRun, TAIL, pace, unreachable};
+use super::{Attempt, OwnRun, TAIL, pace, stops_everything, unreachable};
 use crate::coze::call::{Call, RunRef};
-use crate::coze::code::{self, About};
+use crate::coze::code::About;
 use crate::coze::envelope::Envelope;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
@@ -285,14 +285,10 @@ impl Attempt<'_> {
 
     /// Sends no further run when each would be refused as this one was.
     pub(super) fn stop_others(&self, proof: Proof, status: u16, error: &Error) {
-        let is_of_all = match proof {
-            Proof::Refused => status == 401 || error.has_code(code::stops_everything),
-            // Refused as well, where an earlier try may have arrived.
-            Proof::Unknown => status == 401,
-            _ => false,
-        };
-        if is_of_all {
-            let why = "an earlier request was refused";
+        // Unknown is refused as well, where an earlier try may have arrived.
+        let is_refused = matches!(proof, Proof::Refused | Proof::Unknown);
+        if is_refused && stops_everything(error, status) {
+            let why = "not sent, because an earlier request was refused";
             self.runner.shared.stop(Kind::Refused, why, error);
         }
     }

@@ -27,18 +27,6 @@ impl Read for Source {
     }
 }
 
-/// Why no more events are read.
-enum Stop {
-    /// An event ended the stream.
-    Ended,
-    /// An event without its blank line ended it, and so did the input.
-    EndedCut,
-    /// It ended, or broke off, without such an event.
-    Broke(String),
-    /// Something in it is larger than can be held.
-    TooLarge(String),
-}
-
 impl Attempt<'_> {
     pub(super) fn stream(
         &mut self,
@@ -49,33 +37,34 @@ impl Attempt<'_> {
         let input = Cursor::new(first).chain(Source(response.body));
         let mut events = Frames::new(BufReader::with_capacity(READ_SIZE, input));
         let mut transcript = Transcript::default();
-        let stop = self.read_events(&mut events, &mut transcript);
-        let after = match (transcript.ended(), &stop) {
-            (Some(Ended::Error { .. } | Ended::Broken { .. }), Stop::Ended) => {
-                self.read_on(&mut events, &mut transcript, response.is_framed)
-            }
-            // The stream ended inside this event, so that something after it may be missing.
-            _ => After::NotKnown,
-        };
+        let read = self.read_events(&mut events, &mut transcript, response.is_framed);
         if transcript.execute_id.is_none() {
             transcript.execute_id = fields::execute_id_of_tail(&events.unfinished());
         }
         let has_dropped = events.has_dropped();
-        let ended = transcript.ended().cloned();
         let mentions_run = transcript.mentions_run;
         let names_run = transcript.names_run();
         self.take(transcript);
-        match (ended, stop) {
-            (Some(Ended::Done), _) => self.done(),
-            (Some(Ended::Interrupt(mut interrupt)), _) => {
+        let (ended, after) = match read {
+            Ok(read) => read,
+            Err(too_large) => {
+                let error = unknown(Error::new(Kind::Unknown, too_large));
+                return AfterPost::Finish(Outcome::Error(error));
+            }
+        };
+        match ended {
+            Ended::Done => self.done(),
+            Ended::Broken { message } => self.stream_broke(&message),
+            Ended::Interrupt(mut interrupt) => {
                 interrupt.mode = Some(self.progress.mode);
                 AfterPost::Finish(Outcome::Interrupted(interrupt))
             }
-            (Some(Ended::Error { said, is_first }), _) => {
+            Ended::Error { said, is_first } => {
+                let meaning = self
+                    .service()
+                    .meaning(said.number(), response.status, false);
                 let reply = Reply::Error {
-                    meaning: self
-                        .service()
-                        .meaning(said.number(), response.status, false),
+                    meaning,
                     is_first,
                     after: if has_dropped { After::More } else { after },
                 };
@@ -88,42 +77,47 @@ impl Attempt<'_> {
                 self.stop_others(proof, response.status, &error);
                 self.after(proof, error, response.retry_after)
             }
-            (Some(Ended::Broken { message }), _) => self.stream_broke(&message),
-            (None, Stop::TooLarge(message)) => {
-                let error = unknown(Error::new(Kind::Unknown, message));
-                AfterPost::Finish(Outcome::Error(error))
-            }
-            (None, Stop::Broke(message)) => self.stream_broke(&message),
-            (None, Stop::Ended | Stop::EndedCut) => {
-                unreachable!("an event that ends the stream says how")
-            }
         }
     }
 
-    fn read_events(&mut self, events: &mut Events, transcript: &mut Transcript) -> Stop {
+    /// Reads until the stream ends or breaks off, and, after an Error, what comes after it. An error
+    /// is of something in it that is larger than can be held.
+    fn read_events(
+        &mut self,
+        events: &mut Events,
+        transcript: &mut Transcript,
+        is_framed: bool,
+    ) -> Result<(Ended, After), String> {
+        let broken = |message| Ok((Ended::Broken { message }, After::NotKnown));
         loop {
             let frame = match events.next() {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return Stop::Broke("the stream ended before the run did".to_owned()),
+                Ok(None) => return broken("the stream ended before the run did".to_owned()),
                 Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                    return Stop::TooLarge(error.to_string());
+                    return Err(error.to_string());
                 }
-                Err(error) => return Stop::Broke(failure(error)),
+                Err(error) => return broken(failure(error)),
             };
             self.observer.note(&Note::Event(&frame));
             let is_cut = !frame.terminated;
-            if let Err(error) = transcript.push(frame, self.service().events()) {
-                return Stop::TooLarge(error.to_string());
-            }
+            transcript.push(frame, self.service().events())?;
             let text = (!self.service().confirms_done()).then(|| transcript.end_text());
             let speaker = transcript.speaker.as_deref();
             self.observer.note(&Note::Heard { speaker, text });
             if let Some(execute_id) = &transcript.execute_id {
                 self.learn_execute_id(execute_id);
             }
-            if transcript.ended().is_some() {
-                return if is_cut { Stop::EndedCut } else { Stop::Ended };
-            }
+            let Some(ended) = transcript.ended().cloned() else {
+                continue;
+            };
+            let after = match ended {
+                Ended::Error { .. } | Ended::Broken { .. } if !is_cut => {
+                    self.read_on(events, transcript, is_framed)
+                }
+                // The stream ended inside this event, so that something after it may be missing.
+                _ => After::NotKnown,
+            };
+            return Ok((ended, after));
         }
     }
 

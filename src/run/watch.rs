@@ -26,9 +26,6 @@ const UNCLEAR_LIMIT: u32 = 10;
 /// Polls at which the interrupt that was just answered may still be shown.
 const RESUMED_LIMIT: u32 = 10;
 
-/// Polls in a row after which a run that has no status is taken to wait.
-const WAITING_LIMIT: u32 = 2;
-
 /// Why a run is watched.
 #[derive(Debug)]
 pub(super) enum Reason {
@@ -91,7 +88,7 @@ impl Attempt<'_> {
         loop {
             if self.deadline_is_over() {
                 let message = format!("the deadline came before the run's end{last}");
-                return Ok(self.unfinished(reason, &message));
+                return Ok(Outcome::Error(self.unfinished(reason, &message)));
             }
             let (why, retry_after) = match self.poll_once(run, reason, &mut polls) {
                 AfterPoll::Finish(outcome) => return Ok(outcome),
@@ -99,7 +96,8 @@ impl Attempt<'_> {
                 AfterPoll::Again(why, retry_after) => (why, retry_after),
             };
             if self.runner.rules.no_wait {
-                return Ok(self.unfinished(reason, &format!("polled once: {why}")));
+                let message = format!("polled once: {why}");
+                return Ok(Outcome::Error(self.unfinished(reason, &message)));
             }
             last = format!("; at the last poll: {why}");
             let unix = self.runner.clock.unix();
@@ -116,7 +114,8 @@ impl Attempt<'_> {
                 return AfterPoll::Finish(Outcome::Error(error));
             }
             Err(failure) if failure.cause == Cause::Deadline || !failure.is_transient() => {
-                return AfterPoll::Finish(self.unfinished(reason, &failure.detail));
+                let error = self.unfinished(reason, &failure.detail);
+                return AfterPoll::Finish(Outcome::Error(error));
             }
             Err(failure) => return AfterPoll::Again(failure.detail, None),
         };
@@ -152,7 +151,7 @@ impl Attempt<'_> {
             }
             Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
             Poll::Absent(said) if self.never_arrived() => {
-                AfterPoll::NotArrived(self.unfinished_error(reason, &said.message))
+                AfterPoll::NotArrived(self.unfinished(reason, &said.message))
             }
             // To a request that only watches, a run that stays absent was never there.
             Poll::Absent(said)
@@ -223,7 +222,7 @@ impl Attempt<'_> {
             1 => format!("polling failed: {}", said.message),
             times => format!("polling failed {times} times: {}", said.message),
         };
-        let mut error = self.unfinished_error(reason, &message);
+        let mut error = self.unfinished(reason, &message);
         error.code = said.code;
         AfterPoll::Finish(Outcome::Error(error))
     }
@@ -247,7 +246,8 @@ impl Attempt<'_> {
     fn waiting(&mut self, record: Record, polls: &mut Polls) -> AfterPoll {
         polls.waiting += 1;
         let resumed = self.progress.resumed.clone();
-        let limit = resumed.as_ref().map_or(WAITING_LIMIT, |_| RESUMED_LIMIT);
+        let waits_after = self.service().waits_after();
+        let limit = resumed.as_ref().map_or(waits_after, |_| RESUMED_LIMIT);
         if polls.waiting < limit {
             return AfterPoll::Again("the run has no status yet".to_owned(), None);
         }
@@ -335,18 +335,14 @@ impl Attempt<'_> {
             return Outcome::Error(error);
         }
         let message = format!("the run can't be watched: {}", error.message);
-        let mut unfinished = self.unfinished_error(reason, &message);
+        let mut unfinished = self.unfinished(reason, &message);
         unfinished.code = error.code.take();
         unfinished.logid = error.logid.take();
         Outcome::Error(unfinished.with_hint(error.hint.take()))
     }
 
-    fn unfinished(&self, reason: &Reason, message: &str) -> Outcome {
-        Outcome::Error(self.unfinished_error(reason, message))
-    }
-
     /// Polling ended before the run did; or, when Done was seen, before its text could be had.
-    fn unfinished_error(&self, reason: &Reason, message: &str) -> Error {
+    fn unfinished(&self, reason: &Reason, message: &str) -> Error {
         let message = match reason {
             Reason::Broke(why) => format!("{}; {message}", why.message),
             Reason::Request | Reason::Background => message.to_owned(),
