@@ -138,9 +138,12 @@ impl Error {
         self.with_hint(Some(Hint::new(english, chinese)))
     }
 
-    /// Whether its code is a number of this kind.
-    pub(crate) fn has_code(&self, is_such: fn(i64) -> bool) -> bool {
-        matches!(self.code, Some(Code::Number(number)) if is_such(number))
+    /// Its code, if that is a number.
+    pub(crate) fn number(&self) -> Option<i64> {
+        match self.code {
+            Some(Code::Number(number)) => Some(number),
+            _ => None,
+        }
     }
 
     /// Keeps the hint that it has when there is no other.

@@ -26,7 +26,6 @@ use self::watch::Reason;
 use crate::config::Rules;
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, About};
-use crate::coze::envelope::Said;
 use crate::coze::event::Interrupt;
 use crate::coze::transcript::Heard;
 use crate::error::{Error, Kind};
@@ -170,19 +169,17 @@ impl<'a> Runner<'a> {
         task: &Result<Task, Error>,
         observer: &dyn Observer,
     ) -> Response {
-        let (task, facts) = (task.as_ref().map_err(Error::clone), &request.facts);
-        let mode = task.as_ref().map_or(Mode::default(), |task| task.mode());
-        let execute_id = facts.execute_id.clone();
+        let task = task.as_ref().map_err(Error::clone);
         let mut attempt = Attempt {
             runner: self,
             observer,
             deadline: Deadline::after(self.clock, self.rules.timeout),
             progress: Progress {
                 workflow_id: request.workflow_id.clone(),
-                mode,
-                run: execute_id.and_then(|id| RunRef::new(id, mode)),
-                debug_url: facts.debug_url.clone(),
-                resumed: facts.interrupt.clone(),
+                mode: task.as_ref().map_or(request.mode(), |task| task.mode()),
+                run: request.run(),
+                debug_url: request.facts.debug_url.clone(),
+                resumed: request.facts.interrupt.clone(),
                 ..Progress::default()
             },
         };
@@ -270,16 +267,15 @@ impl Attempt<'_> {
         }
     }
 
-    /// Coze's own words on what went wrong.
-    fn coze_error(&self, kind: Kind, about: About, said: Said) -> Error {
-        let mut error = Error::new(kind, &said.message);
-        if error.message.is_empty() {
-            "Coze gives no reason".clone_into(&mut error.message);
+    /// What Coze said went wrong, and what to do about it.
+    fn coze_error(&self, kind: Kind, about: About, mut said: Error) -> Error {
+        said.kind = kind;
+        if said.message.is_empty() {
+            "Coze gives no reason".clone_into(&mut said.message);
         }
+        said.logid = said.logid.take().or(self.progress.logid.clone());
         let hint = said.number().and_then(|code| code::hint(code, about));
-        error.code = said.code;
-        error.logid = said.logid.or(self.progress.logid.clone());
-        error.with_hint(hint)
+        said.with_hint(hint)
     }
 
     /// Sends one call, with what is left of the time.
@@ -351,7 +347,7 @@ impl Attempt<'_> {
 fn hint_at_file_objects(outcome: Outcome, task: &Task) -> Outcome {
     match outcome {
         Outcome::Error(error)
-            if error.has_code(code::is_about_parameters)
+            if error.number().is_some_and(code::is_about_parameters)
                 && error.kind == Kind::Refused
                 && task.looks_like_file_object() =>
         {
@@ -366,7 +362,7 @@ fn hint_at_file_objects(outcome: Outcome, task: &Task) -> Outcome {
 
 /// Whether everything else would be refused as this was.
 fn stops_everything(error: &Error, status: u16) -> bool {
-    status == 401 || error.has_code(code::stops_everything)
+    status == 401 || error.number().is_some_and(code::stops_everything)
 }
 
 /// What never reached Coze, and what to do about it.

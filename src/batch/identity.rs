@@ -62,11 +62,6 @@ pub(super) fn of_answer(base_url: &str, event_id: &str) -> Fingerprint {
     Fingerprint::of(&["resume", base_url, event_id])
 }
 
-/// What a server is known by.
-pub(super) fn of_server(base_url: &str) -> Fingerprint {
-    Fingerprint::of(&[base_url])
-}
-
 /// The entries that count, in order; the object that `embedded` holds, perhaps as its text.
 fn content(body: &str, embedded: &str, counts: impl Fn(&str, &RawValue) -> bool) -> String {
     let mut entries = fields::entries(body).unwrap_or_default();

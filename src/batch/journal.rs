@@ -15,8 +15,9 @@ pub(crate) use self::ticket::Ticket;
 use super::entry::{Directory, Entry, Record, Start, State};
 use super::identity::{self, Identity};
 use crate::cli::Options;
-use crate::coze::call::{Mode, RunRef};
+use crate::coze::call::RunRef;
 use crate::error::{Error, Hint, Kind};
+use crate::input::fingerprint::Fingerprint;
 use crate::input::request::{Request, Task};
 use crate::response::{Outcome, Response};
 use crate::run::OwnRun;
@@ -91,7 +92,7 @@ impl<'a> Journal<'a> {
             directory: Directory::open(path, clock.random())?,
             base_url: base_url.to_owned(),
             service: service::of(options.service),
-            kept: path.join(format!("kept-{}", identity::of_server(base_url))),
+            kept: path.join(format!("kept-{}", Fingerprint::of(&[base_url]))),
             rerun: options.rerun.clone(),
             clock,
             met_equals: AtomicBool::new(false),
@@ -205,11 +206,11 @@ impl<'a> Journal<'a> {
         let known = match &record.state {
             State::Ended(_) if self.is_final(&record) => None,
             State::Ended(response) => {
-                let mode = request.task.as_ref().map_or(Mode::default(), Task::mode);
-                let told = || RunRef::new(&*response.execute_id, mode);
+                let told = || RunRef::new(&*response.execute_id, request.mode());
                 record.run.or_else(told)
             }
-            _ => record.run.or_else(|| run_of_resume(request)),
+            // That of an interrupt is known before it is answered.
+            _ => record.run.or_else(|| request.run()),
         };
         // Another service than the one that it was sent to does not know an id of ours.
         let is_alien = record.is_own && !self.service.takes_run_ids();
@@ -310,14 +311,6 @@ impl<'a> Journal<'a> {
     fn unusable(&self, error: &io::Error) -> Error {
         let name = self.directory.name();
         Error::config(format!("cannot use the journal {name}: {error}"))
-    }
-}
-
-/// The run that an interrupt belongs to is known before it is answered.
-fn run_of_resume(request: &Request) -> Option<RunRef> {
-    match &request.task {
-        Ok(Task::Resume(resume)) => RunRef::new(request.facts.execute_id.clone()?, resume.mode),
-        _ => None,
     }
 }
 

@@ -5,42 +5,7 @@
 use std::borrow::Cow;
 
 use crate::coze::fields::{self, Fields, Raw};
-use crate::error::Code;
-
-/// What Coze says of what went wrong, in its own words.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Said {
-    pub(crate) code: Option<Code>,
-    /// Empty when it gives no reason.
-    pub(crate) message: String,
-    /// What its support asks for.
-    pub(crate) logid: Option<String>,
-}
-
-impl Said {
-    /// Words of our own, where Coze has none.
-    pub(crate) fn ours(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            ..Self::default()
-        }
-    }
-
-    /// With a code that may be a number or a word.
-    pub(crate) fn with_code(mut self, code: Raw<'_>) -> Self {
-        let word = || Some(Code::Word(fields::nonempty(code)?.into_owned()));
-        self.code = fields::number(code).map(Code::Number).or_else(word);
-        self
-    }
-
-    /// Its code, if that is a number.
-    pub(crate) fn number(&self) -> Option<i64> {
-        match self.code {
-            Some(Code::Number(number)) => Some(number),
-            _ => None,
-        }
-    }
-}
+use crate::error::{Code, Error, Kind};
 
 /// The outermost object of an answer.
 pub(crate) type Envelope<'a> = Fields<'a>;
@@ -51,16 +16,16 @@ impl Envelope<'_> {
         number_of_fault(self.code)
     }
 
-    /// `otherwise`: the message when there is none.
-    pub(crate) fn said(&self, otherwise: impl FnOnce() -> String) -> Said {
+    /// What went wrong, in Coze's own words; what it means is not judged yet. `otherwise`: the message
+    /// when there is none.
+    pub(crate) fn said(&self, otherwise: impl FnOnce() -> String) -> Error {
         let mut messages = [self.error_message, self.error_msg, self.msg].into_iter();
         let message = messages.find_map(fields::nonempty).map(Cow::into_owned);
         let code = self.code().or_else(|| number_of_fault(self.error_code));
-        Said {
-            code: code.map(Code::Number),
-            message: message.unwrap_or_else(otherwise),
-            logid: self.logid(),
-        }
+        let mut error = Error::new(Kind::Unknown, message.unwrap_or_else(otherwise));
+        error.code = code.map(Code::Number);
+        error.logid = self.logid();
+        error
     }
 
     pub(crate) fn logid(&self) -> Option<String> {

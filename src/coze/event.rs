@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::coze::call::Mode;
-use crate::coze::envelope::Said;
 use crate::coze::fields::{self, Fields, Json, Raw};
+use crate::error::Error;
 use crate::sse::Frame;
 
 /// What one frame says.
@@ -47,7 +47,7 @@ pub(crate) enum Ended {
     Done,
     Interrupt(Interrupt),
     Error {
-        said: Said,
+        said: Error,
         /// No event came before it, not even a PING: it may be a refusal.
         is_first: bool,
     },
@@ -56,14 +56,6 @@ pub(crate) enum Ended {
     Broken {
         message: String,
     },
-}
-
-impl Ended {
-    /// As the frame alone can tell: an id above 0 tells of others that were lost.
-    pub(crate) fn of_error(frame: &Frame<'_>, said: Said) -> Self {
-        let is_first = matches!(frame.id.as_deref(), None | Some("" | "0"));
-        Self::Error { said, is_first }
-    }
 }
 
 /// A piece of what a node says.
@@ -146,7 +138,11 @@ fn kind<'a>(frame: &Frame<'_>, fields: Option<&Fields<'a>>) -> EventKind<'a> {
     } else if is("Error") {
         // Coze Studio sends plain text when it is its stream that broke, and not the run that ended.
         let broken = || broken(format!("the stream broke: {}", &*frame.data));
-        let error = fields.map(|fields| Ended::of_error(frame, fields.said(String::new)));
+        let error = fields.map(|fields| Ended::Error {
+            said: fields.said(String::new),
+            // An id above 0 tells of others that were lost.
+            is_first: matches!(frame.id.as_deref(), None | Some("" | "0")),
+        });
         Some(error.map_or_else(broken, EventKind::Ended))
     } else if is("Done") {
         // A content in it was a Message's, whose end was lost.
@@ -317,7 +313,7 @@ mod tests {
     #[test]
     fn an_error_is_read_from_its_fields() {
         let told = |data: &str| match parse(&frame("error", data)).unwrap().kind {
-            EventKind::Ended(Ended::Error { said, .. }) => (said.number(), said.message),
+            EventKind::Ended(Ended::Error { said, .. }) => (said.number(), said.message.clone()),
             other => panic!("{other:?}"),
         };
         let refusal = r#"{"error_code":4000,"error_message":"Request parameter error"}"#;

@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 
 use crate::coze::call::{Mode, RunRef};
 use crate::coze::code::{self, Meaning};
-use crate::coze::envelope::{Envelope, Said};
+use crate::coze::envelope::Envelope;
 use crate::coze::event::Interrupt;
 use crate::coze::fields::{self, Fields, Json, Raw};
 use crate::coze::transcript::NodeMessage;
+use crate::error::{Error, Kind};
 use crate::text::Text;
 
 /// What one poll showed.
@@ -20,17 +21,17 @@ pub(crate) enum Poll {
     Running(Record),
     Success(Record),
     /// The run ended in failure, or was cancelled.
-    Failed(Record, Said),
+    Failed(Record, Error),
     /// The run waits for an answer to this.
     Interrupted(Record, Interrupt),
     /// The run waits for an answer, and the history does not tell to what.
     Waiting(Record),
     /// There is no such run, or not yet.
-    Absent(Said),
+    Absent(Error),
     /// Nothing to be learned from it: a body that can't be understood, a server in trouble.
-    Unclear(Said),
+    Unclear(Error),
     /// The poll itself was refused.
-    Refused(Said),
+    Refused(Error),
     /// The server has no history of runs.
     NoHistory,
 }
@@ -93,7 +94,10 @@ pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) ->
     }
     let said = match envelope.filter(|_| code.is_some()) {
         Some(envelope) => envelope.said(|| format!("HTTP {status}")),
-        None => Said::ours(format!("HTTP {status}, and the body can't be understood")),
+        None => Error::new(
+            Kind::Unknown,
+            format!("HTTP {status}, and the body can't be understood"),
+        ),
     };
     if code == Some(dialect.absent) {
         return Poll::Absent(said);
@@ -136,7 +140,10 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
     let ours = objects(data).into_iter().filter(ours);
     // First those that say so.
     let Some(fields) = ours.min_by_key(|record| named_run(record).is_none()) else {
-        return Poll::Unclear(Said::ours("the history has no entry for the run"));
+        return Poll::Unclear(Error::new(
+            Kind::Unknown,
+            "the history has no entry for the run",
+        ));
     };
     let record = record(dialect, &fields);
     // First, for the status of a run that waits is not documented.
@@ -158,9 +165,10 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
             });
             Poll::Failed(record, said)
         }
-        other => Poll::Unclear(Said::ours(format!(
-            "the history says execute_status {other:?}"
-        ))),
+        other => Poll::Unclear(Error::new(
+            Kind::Unknown,
+            format!("the history says execute_status {other:?}"),
+        )),
     }
 }
 

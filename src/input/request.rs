@@ -112,6 +112,16 @@ impl Request {
         self.id.clone().or_else(number)
     }
 
+    /// How its run is, or was, started.
+    pub(crate) fn mode(&self) -> Mode {
+        self.task.as_ref().map_or(Mode::default(), Task::mode)
+    }
+
+    /// The run that it is about, where it names one.
+    pub(crate) fn run(&self) -> Option<RunRef> {
+        RunRef::new(self.facts.execute_id.clone()?, self.mode())
+    }
+
     /// A request of which nothing could be understood.
     pub(crate) fn refused(error: Error) -> Self {
         Self {

@@ -200,7 +200,7 @@ impl Attempt<'_> {
             let has_words = envelope.msg.is_some();
             let mut said = envelope.said(|| http_message(status));
             let code = said.number();
-            said.logid = response.logid.or(said.logid);
+            said.logid = response.logid.or(said.logid.take());
             let mut error = self.coze_error(Kind::Unreachable, About::Describe, said);
             if code.is_none() && meaning != Meaning::RateLimited {
                 error = error.with_hint(service.hint_without_code(status, has_words));

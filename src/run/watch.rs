@@ -10,7 +10,6 @@ use super::start::unknown;
 use super::{Attempt, Note, Runner, pace};
 use crate::coze::call::{Call, RunRef};
 use crate::coze::code::About;
-use crate::coze::envelope::Said;
 use crate::coze::event::Interrupt;
 use crate::coze::history::{self, Poll, Record, TrimmedNode};
 use crate::coze::transcript::{NodeMessage, TEXT_LIMIT};
@@ -40,6 +39,8 @@ pub(super) enum Reason {
 /// What is to be done after a poll.
 enum AfterPoll {
     Finish(Outcome),
+    /// It brought no end, or one in failure.
+    Fail(Error),
     /// What was to start it never arrived: it may be sent again.
     NotArrived(Error),
     /// Why, and what its `Retry-After` says.
@@ -51,10 +52,8 @@ enum AfterPoll {
 struct Polls {
     /// In a row, that brought nothing.
     unclear: u32,
-    /// In a row, that say that there is no such run.
-    absent: u32,
-    /// The run was there.
-    has_seen: bool,
+    /// Some said something else than that there is no such run.
+    has_other: bool,
     /// In a row, that say that the run waits, and not for what.
     waiting: u32,
     /// That show the interrupt which was just answered.
@@ -92,6 +91,7 @@ impl Attempt<'_> {
             }
             let (why, retry_after) = match self.poll_once(run, reason, &mut polls) {
                 AfterPoll::Finish(outcome) => return Ok(outcome),
+                AfterPoll::Fail(error) => return Ok(Outcome::Error(error)),
                 AfterPoll::NotArrived(error) => return Err(error),
                 AfterPoll::Again(why, retry_after) => (why, retry_after),
             };
@@ -110,21 +110,17 @@ impl Attempt<'_> {
         let (poll, hint, retry_after) = match self.poll(run) {
             Ok(polled) => polled,
             Err(failure) if failure.cause == Cause::TooLarge => {
-                let error = unknown(Error::new(Kind::Unknown, failure.detail));
-                return AfterPoll::Finish(Outcome::Error(error));
+                return AfterPoll::Fail(unknown(Error::new(Kind::Unknown, failure.detail)));
             }
             Err(failure) if failure.cause == Cause::Deadline || !failure.is_transient() => {
-                let error = self.unfinished(reason, &failure.detail);
-                return AfterPoll::Finish(Outcome::Error(error));
+                return AfterPoll::Fail(self.unfinished(reason, &failure.detail));
             }
             Err(failure) => return AfterPoll::Again(failure.detail, None),
         };
         if !matches!(poll, Poll::Waiting(_)) {
             polls.waiting = 0;
         }
-        if !matches!(poll, Poll::Absent(_)) {
-            polls.absent = 0;
-        }
+        polls.has_other |= !matches!(poll, Poll::Absent(_));
         if let Poll::Success(_) | Poll::Failed(..) | Poll::Running(_) = poll {
             self.progress.unconfirmed = None;
         }
@@ -132,13 +128,11 @@ impl Attempt<'_> {
             Poll::Success(record) => AfterPoll::Finish(self.succeeded(run, record)),
             Poll::Failed(record, said) => {
                 self.take_record(record);
-                let error = self.coze_error(Kind::Failed, About::Poll, said);
-                AfterPoll::Finish(Outcome::Error(error))
+                AfterPoll::Fail(self.coze_error(Kind::Failed, About::Poll, said))
             }
             Poll::Interrupted(record, interrupt) => self.interrupted(record, interrupt, polls),
             Poll::Running(record) => {
                 polls.unclear = 0;
-                polls.has_seen = true;
                 self.take_record(record);
                 AfterPoll::Again("running".to_owned(), None)
             }
@@ -147,7 +141,7 @@ impl Attempt<'_> {
                 let error = self.coze_error(Kind::Refused, About::Poll, said);
                 // A run that was started was started here: what is wrong is no base URL and no key.
                 let hint = hint.filter(|_| matches!(reason, Reason::Request));
-                AfterPoll::Finish(self.poll_refused(reason, error.with_hint(hint)))
+                AfterPoll::Fail(self.poll_refused(reason, error.with_hint(hint)))
             }
             Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
             Poll::Absent(said) if self.never_arrived() => {
@@ -156,14 +150,12 @@ impl Attempt<'_> {
             // To a request that only watches, a run that stays absent was never there.
             Poll::Absent(said)
                 if matches!(reason, Reason::Request)
-                    && polls.absent + 1 == UNCLEAR_LIMIT
-                    && !polls.has_seen =>
+                    && polls.unclear + 1 == UNCLEAR_LIMIT
+                    && !polls.has_other =>
             {
-                let error = self.coze_error(Kind::Refused, About::Poll, said);
-                AfterPoll::Finish(Outcome::Error(error))
+                AfterPoll::Fail(self.coze_error(Kind::Refused, About::Poll, said))
             }
             Poll::Absent(said) | Poll::Unclear(said) => {
-                polls.absent += 1;
                 polls.unclear += 1;
                 self.unclear(reason, said, retry_after, polls)
             }
@@ -211,20 +203,20 @@ impl Attempt<'_> {
     fn unclear(
         &self,
         reason: &Reason,
-        said: Said,
+        mut said: Error,
         retry_after: Option<String>,
         polls: &Polls,
     ) -> AfterPoll {
         if polls.unclear < UNCLEAR_LIMIT && !self.runner.rules.no_wait {
-            return AfterPoll::Again(said.message, retry_after);
+            return AfterPoll::Again(said.message.clone(), retry_after);
         }
         let message = match polls.unclear {
             1 => format!("polling failed: {}", said.message),
             times => format!("polling failed {times} times: {}", said.message),
         };
         let mut error = self.unfinished(reason, &message);
-        error.code = said.code;
-        AfterPoll::Finish(Outcome::Error(error))
+        error.code = said.code.take();
+        AfterPoll::Fail(error)
     }
 
     fn interrupted(
@@ -256,10 +248,10 @@ impl Attempt<'_> {
             return AfterPoll::Finish(Outcome::Interrupted(resumed));
         }
         let message = "the run waits for an answer, and what it asks was told to its stream only";
-        AfterPoll::Finish(Outcome::Error(Error::new(Kind::Interrupted, message).hint(
+        AfterPoll::Fail(Error::new(Kind::Interrupted, message).hint(
             "look at its debug_url for the question",
             "请打开 debug_url 查看它提出的问题",
-        )))
+        ))
     }
 
     /// The run succeeded. Its service knows which text is its output.
@@ -326,19 +318,19 @@ impl Attempt<'_> {
             return Outcome::Success;
         }
         let message = "this server has no history of runs";
-        self.poll_refused(reason, Error::new(Kind::Refused, message))
+        Outcome::Error(self.poll_refused(reason, Error::new(Kind::Refused, message)))
     }
 
     /// A request that only watches is refused with the poll; a run that was started goes on.
-    fn poll_refused(&mut self, reason: &Reason, mut error: Error) -> Outcome {
+    fn poll_refused(&mut self, reason: &Reason, mut error: Error) -> Error {
         if matches!(reason, Reason::Request) {
-            return Outcome::Error(error);
+            return error;
         }
         let message = format!("the run can't be watched: {}", error.message);
         let mut unfinished = self.unfinished(reason, &message);
         unfinished.code = error.code.take();
         unfinished.logid = error.logid.take();
-        Outcome::Error(unfinished.with_hint(error.hint.take()))
+        unfinished.with_hint(error.hint.take())
     }
 
     /// Polling ended before the run did; or, when Done was seen, before its text could be had.

@@ -8,11 +8,11 @@ use super::Service;
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, Meaning};
 use crate::coze::description::Workflow;
-use crate::coze::envelope::{Envelope, Said};
+use crate::coze::envelope::Envelope;
 use crate::coze::event::{Ended, Event, EventKind, Parse};
-use crate::coze::fields::{self, Entries, Json};
+use crate::coze::fields::{self, Entries, Json, Raw};
 use crate::coze::history::{Poll, Record};
-use crate::error::{Error, Hint};
+use crate::error::{Code, Error, Hint, Kind};
 use crate::sse::Frame;
 use crate::text::Text;
 
@@ -88,7 +88,7 @@ impl Service for Site {
         let said = |otherwise: &str| {
             let words = fault.text("message").or(answer.text("detail"));
             let words = words.or(answer.text("msg")).unwrap_or(otherwise.into());
-            Said::ours(words).with_code(fault.value("code"))
+            coded(words, fault.value("code"))
         };
         let failed = |otherwise| Poll::Failed(Record::default(), said(otherwise));
         let is_ours = answer.text("task_id").as_deref() == Some(run.execute_id());
@@ -160,6 +160,14 @@ impl Service for Site {
     }
 }
 
+/// What went wrong, with a code that may be a number or a word.
+fn coded(words: Cow<'_, str>, code: Raw<'_>) -> Error {
+    let mut error = Error::new(Kind::Unknown, words);
+    let word = || Some(Code::Word(fields::nonempty(code)?.into_owned()));
+    error.code = fields::number(code).map(Code::Number).or_else(word);
+    error
+}
+
 /// A frame as it is understood here. `None` for a last one that is not whole.
 fn event<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     let data = Entries::parse(&frame.data);
@@ -173,7 +181,7 @@ fn event<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
         ("workflow_end" | "done", Some(output)) if !frame.replaced => EventKind::Result(output),
         ("error", _) => {
             let message = data.text("error_msg").or(data.text("message"));
-            let said = Said::ours(message.unwrap_or_default()).with_code(data.value("code"));
+            let said = coded(message.unwrap_or_default(), data.value("code"));
             // Only a workflow that ran says it.
             let is_first = false;
             EventKind::Ended(Ended::Error { said, is_first })

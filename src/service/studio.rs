@@ -7,10 +7,10 @@ use super::Service;
 use crate::coze::call::{Call, RunRef};
 use crate::coze::code::{self, Meaning};
 use crate::coze::description::{self, Workflow};
-use crate::coze::envelope::Said;
 use crate::coze::fields;
 use crate::coze::history::{self, Dialect, Poll, Record};
 use crate::coze::transcript::Heard;
+use crate::error::{Error, Kind};
 use crate::text::Text;
 
 #[derive(Debug)]
@@ -44,9 +44,10 @@ impl Service for Studio {
         };
         match history::read(&DIALECT, run, status, body) {
             // Anything on the way can say 401 or 404.
-            Poll::NoHistory if !has_studio_log_id => Poll::Unclear(Said::ours(format!(
-                "HTTP {status}, which Coze Studio did not sign (see --service)"
-            ))),
+            Poll::NoHistory if !has_studio_log_id => Poll::Unclear(Error::new(
+                Kind::Unknown,
+                format!("HTTP {status}, which Coze Studio did not sign (see --service)"),
+            )),
             poll => poll,
         }
     }

@@ -563,7 +563,12 @@ fn an_answer_of_a_project_is_understood() {
         let envelope = site.envelope(&body);
         let said = envelope.said(String::new);
         let meaning = site.meaning(envelope.code(), status, false);
-        (envelope.execute_id(), said.number(), said.message, meaning)
+        (
+            envelope.execute_id(),
+            said.number(),
+            said.message.clone(),
+            meaning,
+        )
     };
     let started = understood("POST /async_run, x-run-id: 0190c1f2aaaa4bbb8cccdddddddddddd");
     assert_eq!(started.0.as_deref(), Some(TASK));

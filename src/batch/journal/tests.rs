@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::*;
+use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
 use crate::language::Language;
 use crate::response::Outcome;

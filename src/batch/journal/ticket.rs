@@ -86,10 +86,7 @@ impl<'j> Ticket<'j> {
                 Ok(Task::Resume(resume)) => Some(resume.event_id.clone()),
                 _ => None,
             },
-            mode: match (&earlier, &request.task) {
-                (Some(own), _) => own.run.mode(),
-                (None, task) => task.as_ref().map_or(Mode::default(), Task::mode),
-            },
+            mode: (earlier.as_ref()).map_or(request.mode(), |own| own.run.mode()),
             held: RefCell::new(Held {
                 number,
                 entry,
