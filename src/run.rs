@@ -232,6 +232,9 @@ impl Progress {
             id,
             ..Response::new(outcome)
         };
+        if let Some(asked) = &mut response.interrupt {
+            asked.mode.get_or_insert(self.mode);
+        }
         // The run still waits, so that a corrected answer can be fed back.
         if let Some(Kind::Usage | Kind::Config | Kind::Refused | Kind::Unreachable | Kind::Io) =
             response.kind()

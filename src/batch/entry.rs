@@ -41,7 +41,7 @@ pub(crate) struct Directory {
     made: AtomicU64,
     /// Of a file that was made when this process began, by the clock of the file system: that of
     /// another machine may differ.
-    began: Metadata,
+    began: FileTime,
 }
 
 /// A try, which is there under its name.
@@ -176,20 +176,14 @@ impl Directory {
 
     /// Whether a try was last written before this process began, and nothing of it is damaged.
     pub(crate) fn began_after(&self, record: &Record) -> bool {
-        let modified = |file: Option<&Metadata>| file?.modified().ok();
-        let (written, began) = (
-            modified(record.metadata.as_ref()),
-            modified(Some(&self.began)),
-        );
-        !record.is_damaged && written.is_some() && written < began
+        let written = (record.metadata.as_ref()).and_then(|file| file.modified().ok());
+        !record.is_damaged && written.is_some_and(|written| written < self.began)
     }
 
     /// Whether a time of a file is within a day of when this process began.
     pub(crate) fn began_near(&self, time: FileTime) -> bool {
-        self.began.modified().is_ok_and(|began| {
-            let later = time.duration_since(began);
-            later.unwrap_or_else(|earlier| earlier.duration()) < DAY
-        })
+        let later = time.duration_since(self.began);
+        later.unwrap_or_else(|earlier| earlier.duration()) < DAY
     }
 
     pub(crate) fn name(&self) -> std::path::Display<'_> {
@@ -461,8 +455,8 @@ fn seal(check: Fingerprint) -> String {
     format!(",\"check\":\"{check}\"}}\n")
 }
 
-/// Does once what every try needs. Gives the metadata of a file that was made just now.
-fn probe(path: &Path, process: &str) -> io::Result<Metadata> {
+/// Does once what every try needs. Gives the time of a file that was made just now.
+fn probe(path: &Path, process: &str) -> io::Result<FileTime> {
     let temporary = Temporary::new(path, &format!("{process}-probe"));
     let linked = Temporary::new(path, &format!("{process}-link"));
     let file = create_new(&temporary.0)?;
@@ -472,7 +466,7 @@ fn probe(path: &Path, process: &str) -> io::Result<Metadata> {
     }
     fs::hard_link(&temporary.0, &linked.0)?;
     sync_directory(path)?;
-    file.metadata()
+    file.metadata()?.modified()
 }
 
 fn open(path: &Path) -> io::Result<File> {

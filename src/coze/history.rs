@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::coze::call::{Mode, RunRef};
-use crate::coze::code::{self, Meaning};
+use crate::coze::code::Meaning;
 use crate::coze::envelope::Envelope;
 use crate::coze::event::Interrupt;
 use crate::coze::fields::{self, Fields, Json, Raw};
@@ -61,8 +61,8 @@ pub(crate) struct TrimmedNode {
 pub(crate) struct Dialect {
     /// The code of the answer when there is no such run.
     pub(crate) absent: i64,
-    /// What another code means, in an answer of this HTTP status.
-    pub(crate) meaning: fn(code: i64, status: u16) -> Meaning,
+    /// What another code means, or none, in an answer of this HTTP status.
+    pub(crate) meaning: fn(code: Option<i64>, status: u16) -> Meaning,
     /// Whether this answer says that the server has no history of runs.
     pub(crate) has_no_history: fn(code: Option<i64>, status: u16) -> bool,
     /// Takes apart the text that the history holds as `output`.
@@ -102,8 +102,7 @@ pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) ->
     if code == Some(dialect.absent) {
         return Poll::Absent(said);
     }
-    let coded = code.map(|code| (dialect.meaning)(code, status));
-    match coded.unwrap_or_else(|| code::meaning(None, status)) {
+    match (dialect.meaning)(code, status) {
         Meaning::Refused if status < 500 => Poll::Refused(said),
         Meaning::Unclear if code.is_some() && (300..500).contains(&status) => Poll::Refused(said),
         _ => Poll::Unclear(said),

@@ -203,21 +203,16 @@ fn unix_of_http_date(date: &str) -> Option<u64> {
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
     let (_, date) = date.split_once(", ")?;
-    let mut words = date.split([' ', ':']);
-    let number = |words: &mut dyn Iterator<Item = &str>| words.next()?.parse::<u64>().ok();
-    let day = number(&mut words)?;
-    let month_name = words.next()?;
-    let month = MONTHS.iter().position(|&name| name == month_name)? as u64 + 1;
-    let year = number(&mut words)?;
-    let time = [
-        number(&mut words)?,
-        number(&mut words)?,
-        number(&mut words)?,
-    ];
-    if time.iter().any(|&number| number > 60) {
+    let words: Vec<_> = date.split([' ', ':']).collect();
+    let [day, month, year, hour, minute, second, "GMT"] = words[..] else {
         return None;
-    }
-    if words.next() != Some("GMT") || !(1970..10_000).contains(&year) || !(1..=31).contains(&day) {
+    };
+    let number = |word: &str| word.parse::<u64>().ok();
+    let month = MONTHS.iter().position(|&name| name == month)? as u64 + 1;
+    let (day, year) = (number(day)?, number(year)?);
+    let (hour, minute, second) = (number(hour)?, number(minute)?, number(second)?);
+    let is_time = hour.max(minute).max(second) <= 60;
+    if !is_time || !(1970..10_000).contains(&year) || !(1..=31).contains(&day) {
         return None;
     }
     // The year begins in March, so that the leap day is its last.
@@ -226,7 +221,7 @@ fn unix_of_http_date(date: &str) -> Option<u64> {
         _ => (year, month - 3),
     };
     let days = 365 * years + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
-    let seconds = (time[0] * 60 + time[1]) * 60 + time[2];
+    let seconds = (hour * 60 + minute) * 60 + second;
     Some((days - DAYS_UNTIL_1970) * 86_400 + seconds)
 }
 

@@ -10,7 +10,6 @@ use super::watch::{self, Reason};
 use super::{Attempt, OwnRun, TAIL, pace, stops_everything, unreachable};
 use crate::coze::call::{Call, RunRef};
 use crate::coze::code::About;
-use crate::coze::envelope::Envelope;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
 use crate::error::{Error, Kind};
@@ -223,7 +222,9 @@ impl Attempt<'_> {
         let proof = self.judge_words(reply, &document.text);
         let progress = &mut self.progress;
         progress.debug_url = envelope.debug_url().or(progress.debug_url.take());
-        if let (Proof::Started, Some(interrupt)) = (proof, self.next_question(&envelope)) {
+        // The interrupt that was just answered is no question any more.
+        let asked = envelope.interrupt().filter(|asked| !self.is_resumed(asked));
+        if let (Proof::Started, Some(interrupt)) = (proof, asked) {
             return AfterPost::Finish(Outcome::Interrupted(interrupt));
         }
         let has_words = envelope.msg.is_some();
@@ -236,15 +237,6 @@ impl Attempt<'_> {
         }
         self.stop_others(proof, status, &error);
         self.after(proof, error, response.retry_after)
-    }
-
-    /// What the run asks next; the interrupt that was just answered is none.
-    fn next_question(&self, envelope: &Envelope<'_>) -> Option<Interrupt> {
-        let interrupt = envelope.interrupt()?;
-        (!self.is_resumed(&interrupt)).then_some(Interrupt {
-            mode: Some(self.progress.mode),
-            ..interrupt
-        })
     }
 
     pub(super) fn is_resumed(&self, interrupt: &Interrupt) -> bool {
@@ -264,13 +256,7 @@ impl Attempt<'_> {
             Proof::NoSuchPath => return AfterPost::OtherPath,
             Proof::Refused => Kind::Refused,
             Proof::Failed => Kind::Failed,
-            Proof::Started => {
-                return match self.run() {
-                    Some(run) => AfterPost::Watch(run, Reason::Background),
-                    None => self.watch_or_unknown(error),
-                };
-            }
-            Proof::Unknown => return self.watch_or_unknown(error),
+            Proof::Started | Proof::Unknown => return self.watch_or_unknown(proof, error),
         };
         error.kind = kind;
         if proof.may_be_sent_again() {
@@ -294,12 +280,13 @@ impl Attempt<'_> {
     }
 
     /// With an id the run can be watched; without one nobody can tell what became of it.
-    fn watch_or_unknown(&mut self, mut error: Error) -> AfterPost {
+    fn watch_or_unknown(&mut self, proof: Proof, mut error: Error) -> AfterPost {
         error.kind = Kind::Unknown;
         if let Some(own) = &mut self.progress.unconfirmed {
             own.may_have_arrived = true;
         }
         match self.run() {
+            Some(run) if proof == Proof::Started => AfterPost::Watch(run, Reason::Background),
             Some(run) => AfterPost::Watch(run, Reason::Broke(error)),
             None => AfterPost::Finish(Outcome::Error(unknown(error))),
         }

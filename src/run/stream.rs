@@ -55,10 +55,7 @@ impl Attempt<'_> {
         match ended {
             Ended::Done => self.done(),
             Ended::Broken { message } => self.stream_broke(&message),
-            Ended::Interrupt(mut interrupt) => {
-                interrupt.mode = Some(self.progress.mode);
-                AfterPost::Finish(Outcome::Interrupted(interrupt))
-            }
+            Ended::Interrupt(interrupt) => AfterPost::Finish(Outcome::Interrupted(interrupt)),
             Ended::Error { said, is_first } => {
                 let meaning = self
                     .service()

@@ -107,7 +107,7 @@ impl Attempt<'_> {
     }
 
     fn poll_once(&mut self, run: &RunRef, reason: &Reason, polls: &mut Polls) -> AfterPoll {
-        let (poll, hint, retry_after) = match self.poll(run) {
+        let (poll, retry_after) = match self.poll(run) {
             Ok(polled) => polled,
             Err(failure) if failure.cause == Cause::TooLarge => {
                 return AfterPoll::Fail(unknown(Error::new(Kind::Unknown, failure.detail)));
@@ -137,13 +137,23 @@ impl Attempt<'_> {
                 AfterPoll::Again("running".to_owned(), None)
             }
             Poll::Waiting(record) => self.waiting(record, polls),
-            Poll::Refused(said) => {
-                let error = self.coze_error(Kind::Refused, About::Poll, said);
+            Poll::Refused(mut said) => {
                 // A run that was started was started here: what is wrong is no base URL and no key.
-                let hint = hint.filter(|_| matches!(reason, Reason::Request));
-                AfterPoll::Fail(self.poll_refused(reason, error.with_hint(hint)))
+                said.hint = said
+                    .hint
+                    .take()
+                    .filter(|_| matches!(reason, Reason::Request));
+                let error = self.coze_error(Kind::Refused, About::Poll, said);
+                AfterPoll::Fail(self.poll_refused(reason, error))
             }
-            Poll::NoHistory => AfterPoll::Finish(self.no_history(reason)),
+            // A server without a history can't confirm what the stream proved, nor bring what it lacks.
+            Poll::NoHistory if self.progress.heard.is_done && self.progress.heard.is_whole => {
+                AfterPoll::Finish(Outcome::Success)
+            }
+            Poll::NoHistory => {
+                let error = Error::new(Kind::Refused, "this server has no history of runs");
+                AfterPoll::Fail(self.poll_refused(reason, error))
+            }
             Poll::Absent(said) if self.never_arrived() => {
                 AfterPoll::NotArrived(self.unfinished(reason, &said.message))
             }
@@ -162,9 +172,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// One poll; what to do about a refusal without a code; and its `Retry-After`. The answer may tell
-    /// which service this is: then the run is looked for where that one has it.
-    fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<Hint>, Option<String>), Failure> {
+    /// One poll, and its `Retry-After`. The answer may tell which service this is: then the run is looked for where that one has it.
+    fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<String>), Failure> {
         loop {
             let service = self.service();
             let mut response = self.call(&service.poll(self.progress.workflow_id(), run))?;
@@ -174,16 +183,15 @@ impl Attempt<'_> {
             let has_studio_log_id = service::is_studio_log_id(response.x_log_id());
             // A body that was cut is no JSON, so it can't be mistaken for a whole one.
             let (body, _) = read_up_to(response.body.as_mut(), TEXT_LIMIT)?;
-            let poll = service.read_poll(run, response.status, has_studio_log_id, &body);
-            let hint = match &poll {
-                Poll::Refused(said) if said.code.is_none() => {
-                    let text = String::from_utf8_lossy(&body);
-                    let envelope = service.envelope(&text);
-                    service.hint_without_code(response.status, envelope.msg.is_some())
-                }
-                _ => None,
-            };
-            return Ok((poll, hint, response.retry_after));
+            let mut poll = service.read_poll(run, response.status, has_studio_log_id, &body);
+            if let Poll::Refused(said) = &mut poll
+                && said.code.is_none()
+            {
+                let text = String::from_utf8_lossy(&body);
+                let has_words = service.envelope(&text).msg.is_some();
+                said.hint = service.hint_without_code(response.status, has_words);
+            }
+            return Ok((poll, response.retry_after));
         }
     }
 
@@ -222,7 +230,7 @@ impl Attempt<'_> {
     fn interrupted(
         &mut self,
         record: Record,
-        mut interrupt: Interrupt,
+        interrupt: Interrupt,
         polls: &mut Polls,
     ) -> AfterPoll {
         polls.resumed += 1;
@@ -230,7 +238,6 @@ impl Attempt<'_> {
             return AfterPoll::Again("the answer is not seen yet".to_owned(), None);
         }
         self.take_record(record);
-        interrupt.mode = Some(self.progress.mode);
         AfterPoll::Finish(Outcome::Interrupted(interrupt))
     }
 
@@ -309,16 +316,6 @@ impl Attempt<'_> {
             }
         }
         messages
-    }
-
-    /// A server without a history can't confirm what the stream proved, nor bring what it lacks.
-    fn no_history(&mut self, reason: &Reason) -> Outcome {
-        let heard = &self.progress.heard;
-        if heard.is_done && heard.is_whole {
-            return Outcome::Success;
-        }
-        let message = "this server has no history of runs";
-        Outcome::Error(self.poll_refused(reason, Error::new(Kind::Refused, message)))
     }
 
     /// A request that only watches is refused with the poll; a run that was started goes on.

@@ -29,7 +29,7 @@ impl Service for Coze {
     fn read_poll(&self, run: &RunRef, status: u16, _: bool, body: &[u8]) -> Poll {
         const DIALECT: Dialect = Dialect {
             absent: code::NO_SUCH_RUN,
-            meaning: |code, status| code::meaning(Some(code), status),
+            meaning: code::meaning,
             has_no_history: |code, status| code.is_none() && status == 404,
             unpack,
         };

@@ -31,7 +31,7 @@ impl Service for Studio {
     fn read_poll(&self, run: &RunRef, status: u16, has_studio_log_id: bool, body: &[u8]) -> Poll {
         const DIALECT: Dialect = Dialect {
             absent: code::STUDIO_NO_SUCH_RUN,
-            meaning: |code, status| Studio.meaning(Some(code), status, true),
+            meaning: |code, status| Studio.meaning(code, status, true),
             // Older ones have none.
             has_no_history: |code, status| {
                 Studio.has_no_such_path(code, status) || code.is_none() && status == 404
