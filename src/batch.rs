@@ -383,10 +383,6 @@ impl Observer for Witness<'_> {
         self.ticket.inspect(|ticket| ticket.confirmed(run));
     }
 
-    fn renamed(&self) {
-        self.ticket.inspect(|ticket| ticket.renamed());
-    }
-
     fn note(&self, note: &Note<'_>) {
         if let Note::Event(frame) = note {
             self.console.event(frame, self.request);

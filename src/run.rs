@@ -129,12 +129,11 @@ pub(crate) trait Observer {
     fn starting(&self) -> Result<(), Error>;
     /// It was refused for its rate, so nothing was started, and it will be sent again after a pause.
     fn rate_refused(&self, _why: &Error) {}
-    /// The run is known. Reported as soon as it is: where its id is ours, before it is sent.
+    /// The run is known. Reported as soon as it is: where its id is ours, before it is sent; and again
+    /// where the server has it under another one.
     fn started(&self, run: &RunRef);
     /// The server has the run, in the background, under the id that we gave it.
     fn confirmed(&self, _run: &RunRef) {}
-    /// The server has it under another id, so that it can't be relied on to keep ours.
-    fn renamed(&self) {}
     fn note(&self, note: &Note<'_>);
 }
 
@@ -332,7 +331,6 @@ impl Attempt<'_> {
         } else if own.is_some() || progress.run.is_none() {
             if own.is_some() {
                 keeps_ids.store(false, Ordering::Relaxed);
-                self.observer.renamed();
             }
             self.observer.started(&run);
             progress.run = Some(run);

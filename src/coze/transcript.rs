@@ -179,9 +179,11 @@ impl Transcript {
     /// a hole and the last one said that it was, or the stream's ids are, from 0 up to Done. What that
     /// is worth for a Success, `run::stream` decides.
     fn is_whole(&self) -> bool {
+        let end = &self.end;
+        let by_numbers = end.speech == Speech::Finished && !end.is_unnumbered;
         let is_done = matches!(self.ended, Some(Ended::Done));
         let by_ids = is_done && !self.ids.is_broken && self.malformed == 0;
-        !self.end.is_vetoed && (self.end.is_counted() || by_ids)
+        !end.is_vetoed && (by_numbers || by_ids)
     }
 
     fn hear(&mut self, kind: &EventKind<'_>) {
@@ -273,10 +275,6 @@ impl EndNodeText {
             let start = self.text.len();
             self.maps.push(start..start + message.content.0.len() - 2);
         }
-    }
-
-    fn is_counted(&self) -> bool {
-        self.speech == Speech::Finished && !self.is_unnumbered
     }
 
     fn size(&self) -> usize {

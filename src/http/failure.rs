@@ -56,10 +56,13 @@ impl CallContext {
     /// that it does not have whole.
     pub(super) fn failure(&self, error: Error, stage: Stage) -> Failure {
         let host = &self.host;
-        let cut = match stage {
-            Stage::Unreadable => Cause::Unreadable,
-            Stage::Stopped => Cause::Stopped,
-            Stage::Sending | Stage::Waiting | Stage::Reading => Cause::Cut,
+        let stopped = format!("{host} stopped reading the request");
+        let (cut, what) = match stage {
+            Stage::Sending => (Cause::Cut, stopped),
+            Stage::Stopped => (Cause::Stopped, stopped),
+            Stage::Unreadable => (Cause::Unreadable, "what is to be sent can't be read".into()),
+            Stage::Waiting => (Cause::Cut, format!("{host} gave no answer")),
+            Stage::Reading => (Cause::Cut, format!("{host}'s answer was cut short")),
         };
         let reason = reason(&error);
         let reported = match error {
@@ -76,14 +79,7 @@ impl CallContext {
                 Ok(failure) => return *failure,
                 Err(other) => (cut, format!("the call to {host} failed: {other}")),
             },
-            Error::Io(_) => match stage {
-                Stage::Reading => (cut, format!("{host}'s answer was cut short: {reason}")),
-                Stage::Waiting => (cut, format!("{host} gave no answer: {reason}")),
-                Stage::Unreadable => (cut, format!("what is to be sent can't be read: {reason}")),
-                Stage::Sending | Stage::Stopped => {
-                    (cut, format!("{host} stopped reading the request: {reason}"))
-                }
-            },
+            Error::Io(_) => (cut, format!("{what}: {reason}")),
             _ => (cut, format!("the call to {host} failed: {reason}")),
         };
         let mut failure = Failure::not_sent(reported);

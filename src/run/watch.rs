@@ -139,10 +139,9 @@ impl Attempt<'_> {
             Poll::Waiting(record) => self.waiting(record, polls),
             Poll::Refused(mut said) => {
                 // A run that was started was started here: what is wrong is no base URL and no key.
-                said.hint = said
-                    .hint
-                    .take()
-                    .filter(|_| matches!(reason, Reason::Request));
+                if !matches!(reason, Reason::Request) {
+                    said.hint = None;
+                }
                 let error = self.coze_error(Kind::Refused, About::Poll, said);
                 AfterPoll::Fail(self.poll_refused(reason, error))
             }
@@ -172,7 +171,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// One poll, and its `Retry-After`. The answer may tell which service this is: then the run is looked for where that one has it.
+    /// One poll, and its `Retry-After`. The answer may tell which service this is: then the run is
+    /// looked for where that one has it.
     fn poll(&mut self, run: &RunRef) -> Result<(Poll, Option<String>), Failure> {
         loop {
             let service = self.service();

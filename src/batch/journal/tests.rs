@@ -908,6 +908,20 @@ fn that_a_server_keeps_ids_is_trusted_for_a_day_after_it_was_last_seen() {
 }
 
 #[test]
+fn a_server_that_gives_a_run_another_id_is_not_relied_on_to_keep_ours() {
+    let bench = Bench::new();
+    let own = known(OWN, Mode::Async);
+    bench.sent_to_project(Mode::Async, |ticket| ticket.confirmed(&own));
+    let journal = bench.open_for(PROJECT, RERUN);
+    let ticket = runs(recall(&journal, NAMED));
+    ticket.started(&own);
+    ticket.starting().unwrap();
+    assert!(journal.knows_kept_ids());
+    ticket.started(&known("9", Mode::Async));
+    assert!(!journal.knows_kept_ids());
+}
+
+#[test]
 fn a_question_that_was_answered_is_polled_again() {
     let bench = Bench::new();
     let mut asked = response(interrupted("9/1"), "9");

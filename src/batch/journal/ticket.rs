@@ -91,7 +91,7 @@ impl<'j> Ticket<'j> {
                 number,
                 entry,
                 stage,
-                run: None,
+                run: earlier.as_ref().map(|own| own.run.clone()),
                 fault: None,
             }),
             earlier,
@@ -137,6 +137,10 @@ impl<'j> Ticket<'j> {
         match held.stage {
             Stage::Vacant => held.run = Some(run.clone()),
             Stage::Starting => {
+                if held.run.as_ref().is_some_and(|own| own != run) {
+                    // The server does not keep the ids that it is given.
+                    let _ = fs::remove_file(&self.journal.kept);
+                }
                 held.stage = Stage::Started;
                 let at = self.journal.clock.unix();
                 held.fault = held.append(&Line::started(at, run)).err();
@@ -151,11 +155,6 @@ impl<'j> Ticket<'j> {
         // What can't be remembered will be found out anew.
         let kept = &self.journal.kept;
         let _ = create_new(kept).or_else(|_| File::create(kept));
-    }
-
-    /// The server does not keep the ids that it is given.
-    pub(crate) fn renamed(&self) {
-        let _ = fs::remove_file(&self.journal.kept);
     }
 
     /// It was refused for its rate, and will be sent again after a pause. The next `starting` makes
