@@ -133,6 +133,11 @@ impl Error {
         Self::new(Kind::Config, message)
     }
 
+    /// Nobody can tell whether a run was started, or what became of it.
+    pub(crate) fn unknown(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unknown, message)
+    }
+
     #[inline(never)]
     pub(crate) fn hint(self, english: impl Into<Words>, chinese: impl Into<Words>) -> Self {
         self.with_hint(Some(Hint::new(english, chinese)))

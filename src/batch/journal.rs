@@ -343,7 +343,7 @@ fn lost(known: Option<RunRef>) -> Response {
         "which can't be watched"
     };
     let message = format!("an earlier process was about to start the run, {why}");
-    let error = Error::new(Kind::Unknown, message).with_hint(Some(look_or_rerun()));
+    let error = Error::unknown(message).with_hint(Some(look_or_rerun()));
     Response {
         execute_id: known.as_ref().map_or("", RunRef::execute_id).to_owned(),
         ..Response::new(Outcome::Error(error))
@@ -352,7 +352,7 @@ fn lost(known: Option<RunRef>) -> Response {
 
 fn damaged(why: &str) -> Error {
     let message = format!("the run may have been started: the journal's {why}");
-    Error::new(Kind::Unknown, message).hint(
+    Error::unknown(message).hint(
         "look at Coze for the run; removing the file permits another one",
         "请先到扣子上查看该运行；删除此文件即允许重新运行",
     )

@@ -204,12 +204,6 @@ pub(crate) fn members(json: &str) -> Option<Vec<(Option<String>, &RawValue)>> {
     })
 }
 
-pub(crate) fn has_key_twice(entries: &[(String, &RawValue)]) -> bool {
-    let mut keys: Vec<_> = entries.iter().map(|(key, _)| key).collect();
-    keys.sort();
-    keys.windows(2).any(|pair| pair[0] == pair[1])
-}
-
 /// What a JSON object holds, in the order in which it is written. Of two equal keys the first counts.
 #[derive(Default)]
 pub(crate) struct Entries<'a>(Vec<(String, &'a RawValue)>);
@@ -222,7 +216,9 @@ impl<'a> Entries<'a> {
 
     /// Whether no key is there twice: else nobody knows which one counts.
     pub(crate) fn is_clear(&self) -> bool {
-        !has_key_twice(&self.0)
+        let mut keys: Vec<_> = self.keys().collect();
+        keys.sort_unstable();
+        keys.windows(2).all(|pair| pair[0] != pair[1])
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &'a RawValue)> {

@@ -75,7 +75,7 @@ impl Attempt<'_> {
         loop {
             let after = if let Some(run) = sent.take() {
                 let why = "an earlier process was about to start the run";
-                AfterPost::Watch(run, Reason::Broke(Error::new(Kind::Unknown, why)))
+                AfterPost::Watch(run, Reason::Broke(Error::unknown(why)))
             } else {
                 self.observer.may_send()?;
                 self.observer.starting()?;
@@ -192,7 +192,7 @@ impl Attempt<'_> {
         let proof = self.judge_words(reply, &failure.said);
         let error = match proof {
             Proof::NotSent { .. } => unreachable(failure),
-            _ => Error::new(Kind::Unknown, &failure.detail),
+            _ => Error::unknown(&failure.detail),
         };
         self.after(proof, error, None)
     }
@@ -295,7 +295,7 @@ impl Attempt<'_> {
     /// Something may have been started, and its end did not come.
     pub(super) fn stream_broke(&mut self, why: &str) -> AfterPost {
         let proof = self.judge(Evidence::of(Reply::Broken));
-        self.after(proof, Error::new(Kind::Unknown, why), None)
+        self.after(proof, Error::unknown(why), None)
     }
 }
 

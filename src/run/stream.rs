@@ -48,7 +48,7 @@ impl Attempt<'_> {
         let (ended, after) = match read {
             Ok(read) => read,
             Err(too_large) => {
-                let error = unknown(Error::new(Kind::Unknown, too_large));
+                let error = unknown(Error::unknown(too_large));
                 return AfterPost::Finish(Outcome::Error(error));
             }
         };

@@ -110,7 +110,7 @@ impl Attempt<'_> {
         let (poll, retry_after) = match self.poll(run) {
             Ok(polled) => polled,
             Err(failure) if failure.cause == Cause::TooLarge => {
-                return AfterPoll::Fail(unknown(Error::new(Kind::Unknown, failure.detail)));
+                return AfterPoll::Fail(unknown(Error::unknown(failure.detail)));
             }
             Err(failure) if failure.cause == Cause::Deadline || !failure.is_transient() => {
                 return AfterPoll::Fail(self.unfinished(reason, &failure.detail));
@@ -289,7 +289,7 @@ impl Attempt<'_> {
                 "请打开 debug_url 查看；运行结果只保留 7 天",
             )
         });
-        Outcome::Error(Error::new(Kind::Unknown, message).with_hint(hint))
+        Outcome::Error(Error::unknown(message).with_hint(hint))
     }
 
     /// Output nodes' texts that the history trimmed. One that can't be had is a lost event.
@@ -337,7 +337,7 @@ impl Attempt<'_> {
             Reason::Request | Reason::Background => message.to_owned(),
         };
         if self.progress.unconfirmed.is_some() {
-            return unknown(Error::new(Kind::Unknown, message));
+            return unknown(Error::unknown(message));
         }
         let mut error = still_running(&message);
         if self.progress.heard.is_done {

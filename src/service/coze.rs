@@ -1,17 +1,20 @@
 //! The cloud: api.coze.cn and api.coze.com. <https://docs.coze.cn/developer_guides>.
 
-use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
 use super::Service;
 use crate::coze::call::{Call, Mode, RunRef};
 use crate::coze::code::{self, Meaning};
-use crate::coze::fields::{self, has_key_twice};
+use crate::coze::fields::{self, Entries, Json};
 use crate::coze::history::{self, Dialect, Poll, Record};
 use crate::coze::transcript::NodeMessage;
 use crate::text::Text;
 
 #[derive(Debug)]
 pub(super) struct Coze;
+
+/// Of a text-mode End node.
+const WRAPPER_KEYS: [&str; 3] = ["content_type", "data", "type_for_model"];
 
 impl Service for Coze {
     fn word(&self) -> &'static str {
@@ -44,27 +47,24 @@ impl Service for Coze {
 /// `output` is a JSON string: `{"Output": …, "node_status": …, <Output node's title>: …}`. Text that
 /// is no such object is the result itself, but not one that is broken.
 fn unpack(output: &str, record: &mut Record) {
-    let Some(entries) = fields::entries(output) else {
+    let Some(entries) = Entries::parse(output) else {
         let broken = is_begun(output) || output.contains("\"node_status\"");
         record.output = (!broken).then(|| Text::from_plain(output));
         return;
     };
-    let is_wrapper = |(key, _): &(String, &RawValue)| key == "Output" || key == "node_status";
-    if !entries.iter().any(is_wrapper) {
+    if !entries.has("Output") && !entries.has("node_status") {
         record.output = end_text(output);
         return;
     }
-    let is_clear = !has_key_twice(&entries);
-    for (title, value) in entries {
-        match title.as_str() {
-            "Output" if value.get() == "null" => {}
-            "Output" if is_clear => {
-                record.output = text_or_json(value).as_deref().and_then(end_text);
-            }
-            "Output" | "node_status" => {}
+    for (title, value) in entries.iter() {
+        let text = text_or_json(value.into());
+        match title {
+            "node_status" => {}
+            "Output" if value.get() == "null" || !entries.is_clear() => {}
+            "Output" => record.output = text.as_deref().and_then(end_text),
             _ => record.messages.push(NodeMessage {
-                node_title: title,
-                content: Text::from_plain(&text_or_json(value).unwrap_or_default()),
+                node_title: title.to_owned(),
+                content: Text::from_plain(&text.unwrap_or_default()),
             }),
         }
     }
@@ -76,24 +76,18 @@ fn unpack(output: &str, record: &mut Record) {
 /// The End node's text. In text mode it is wrapped as `{"content_type":1,"data":…,
 /// "type_for_model":2}`, with exactly these keys and perhaps `original_result`.
 fn end_text(text: &str) -> Option<Text> {
-    let Some(mut wrapper) = fields::entries(text) else {
+    let Some(wrapper) = Entries::parse(text) else {
         return (!is_begun(text)).then(|| Text::from_plain(text));
     };
-    wrapper.retain(|(key, _)| key != "original_result");
-    wrapper.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let is_twice = has_key_twice(&wrapper);
-    wrapper.dedup_by(|(a, _), (b, _)| a == b);
-    let keys_and_values: Vec<_> = wrapper
-        .iter()
-        .map(|(key, raw)| (&**key, raw.get()))
-        .collect();
-    match keys_and_values[..] {
-        [("content_type", "1"), ("data", _), ("type_for_model", "2")] if is_twice => None,
-        [("content_type", "1"), ("data", _), ("type_for_model", "2")] => {
-            text_or_json(wrapper[1].1).map(|text| Text::from_plain(&text))
-        }
-        _ => Some(Text::from_plain(text)),
+    let keys = wrapper.keys().filter(|key| *key != "original_result");
+    let is_wrapper = keys.collect::<BTreeSet<_>>() == BTreeSet::from(WRAPPER_KEYS)
+        && wrapper.value("content_type") == Some(Json("1"))
+        && wrapper.value("type_for_model") == Some(Json("2"));
+    if !is_wrapper {
+        return Some(Text::from_plain(text));
     }
+    let data = wrapper.value_or_null("data").filter(|_| wrapper.is_clear());
+    text_or_json(data?).map(|text| Text::from_plain(&text))
 }
 
 /// Whether a text that is no JSON object begins like one of the two wrappers.
@@ -103,10 +97,10 @@ fn is_begun(text: &str) -> bool {
 }
 
 /// A string's text, or what else it is as JSON; nothing for a string with a lone surrogate.
-fn text_or_json(value: &RawValue) -> Option<String> {
-    match fields::text(Some(value.into())) {
+fn text_or_json(value: Json<'_>) -> Option<String> {
+    match fields::text(Some(value)) {
         Some(text) => Some(text.into_owned()),
-        None if value.get().starts_with('"') => None,
-        None => Some(value.get().to_owned()),
+        None if value.0.starts_with('"') => None,
+        None => Some(value.0.to_owned()),
     }
 }

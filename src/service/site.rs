@@ -12,7 +12,7 @@ use crate::coze::envelope::Envelope;
 use crate::coze::event::{Ended, Event, EventKind, Parse};
 use crate::coze::fields::{self, Entries, Json, Raw};
 use crate::coze::history::{Poll, Record};
-use crate::error::{Code, Error, Hint, Kind};
+use crate::error::{Code, Error, Hint};
 use crate::sse::Frame;
 use crate::text::Text;
 
@@ -162,7 +162,7 @@ impl Service for Site {
 
 /// What went wrong, with a code that may be a number or a word.
 fn coded(words: Cow<'_, str>, code: Raw<'_>) -> Error {
-    let mut error = Error::new(Kind::Unknown, words);
+    let mut error = Error::unknown(words);
     let word = || Some(Code::Word(fields::nonempty(code)?.into_owned()));
     error.code = fields::number(code).map(Code::Number).or_else(word);
     error

@@ -10,7 +10,7 @@ use crate::coze::description::{self, Workflow};
 use crate::coze::fields;
 use crate::coze::history::{self, Dialect, Poll, Record};
 use crate::coze::transcript::Heard;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::text::Text;
 
 #[derive(Debug)]
@@ -44,10 +44,9 @@ impl Service for Studio {
         };
         match history::read(&DIALECT, run, status, body) {
             // Anything on the way can say 401 or 404.
-            Poll::NoHistory if !has_studio_log_id => Poll::Unclear(Error::new(
-                Kind::Unknown,
-                format!("HTTP {status}, which Coze Studio did not sign (see --service)"),
-            )),
+            Poll::NoHistory if !has_studio_log_id => Poll::Unclear(Error::unknown(format!(
+                "HTTP {status}, which Coze Studio did not sign (see --service)"
+            ))),
             poll => poll,
         }
     }

@@ -185,7 +185,7 @@ impl<'j> Ticket<'j> {
         if self.still_waits(response) {
             response.interrupt = None;
             let message = "the answer may have been sent, and the run still waits for it";
-            response.set_error(Error::new(Kind::Unknown, message).hint(
+            response.set_error(Error::unknown(message).hint(
                 "look at Coze before answering again; --rerun unknown answers again",
                 "再次回答之前，请先到扣子上查看；--rerun unknown 会再次回答",
             ));
