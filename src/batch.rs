@@ -316,7 +316,7 @@ fn no_threads(count: usize, error: &io::Error) -> Error {
 /// Moves the output of a success to the file that `-o` names. The run is paid for, so when that
 /// fails the output stays in the response.
 fn write_output(response: &mut Response, file: OutputFile) {
-    let name = file.name();
+    let name = file.name.clone();
     let output = response.output.plain().into_owned();
     if let Err(error) = file.write(output.as_bytes()) {
         let error = Error::new(Kind::Io, format!("cannot write {name}: {error}"));

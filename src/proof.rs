@@ -126,12 +126,11 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
         } if !(names_run || mentions_run) && (may_pass || !may_have_arrived) => {
             Proof::NotSent { may_pass }
         }
-        Reply::Nothing { .. } | Reply::Broken => Proof::Unknown,
         Reply::Absent {
             keeps_ids: true,
             is_recent: true,
         } => Proof::NotSent { may_pass: true },
-        Reply::Absent { .. } => Proof::Unknown,
+        Reply::Nothing { .. } | Reply::Absent { .. } | Reply::Broken => Proof::Unknown,
         Reply::Document {
             has_code,
             status,
@@ -168,10 +167,9 @@ pub(crate) fn judge(evidence: Evidence) -> Proof {
             Meaning::Failed => Proof::Failed,
             Meaning::RateLimited if mentions_run => Proof::Failed,
             Meaning::RateLimited if after == After::Nothing => Proof::RateLimited,
-            Meaning::RateLimited => Proof::Unknown,
             Meaning::Refused if may_have_arrived => Proof::Unknown,
             Meaning::Refused => Proof::Refused,
-            Meaning::Unclear => Proof::Unknown,
+            Meaning::RateLimited | Meaning::Unclear => Proof::Unknown,
         },
     }
 }

@@ -310,10 +310,6 @@ impl Attempt<'_> {
         self.runner.shared.service.service()
     }
 
-    fn deadline_is_over(&self) -> bool {
-        self.deadline.is_over(self.runner.clock)
-    }
-
     /// The server names the run. Its first name for it counts, and before that our own.
     fn learn_execute_id(&mut self, execute_id: &str) {
         let progress = &mut self.progress;

@@ -75,16 +75,6 @@ pub(crate) enum Line<R = Box<Response>> {
     Ended { at: u64, response: R },
 }
 
-impl<R> Line<R> {
-    pub(crate) fn started(at: u64, run: &RunRef) -> Self {
-        Self::Started {
-            at,
-            execute_id: run.execute_id().to_owned(),
-            mode: run.mode(),
-        }
-    }
-}
-
 /// What is asked, and by whom.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {

@@ -241,7 +241,7 @@ impl<'a> Journal<'a> {
                     }
                     ended(request, *response)
                 }
-                _ => ended(request, lost(known)),
+                _ => ended(request, lost(known.as_ref())),
             };
         };
         if !record.is_own {
@@ -336,7 +336,7 @@ fn look_or_rerun() -> Hint {
 }
 
 /// A run that can't be watched.
-fn lost(known: Option<RunRef>) -> Response {
+fn lost(known: Option<&RunRef>) -> Response {
     let why = if known.is_none() {
         "and left no execute_id"
     } else {
@@ -345,7 +345,7 @@ fn lost(known: Option<RunRef>) -> Response {
     let message = format!("an earlier process was about to start the run, {why}");
     let error = Error::unknown(message).with_hint(Some(look_or_rerun()));
     Response {
-        execute_id: known.as_ref().map_or("", RunRef::execute_id).to_owned(),
+        execute_id: known.map_or("", RunRef::execute_id).to_owned(),
         ..Response::new(Outcome::Error(error))
     }
 }

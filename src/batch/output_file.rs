@@ -14,7 +14,7 @@ use crate::platform;
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     /// As the caller named it.
-    name: PathBuf,
+    pub(super) name: String,
     /// What is there already, or what is no regular file: open, so that it can be written in place.
     existing: Option<File>,
     /// Written first, to take the place of the target; nothing for what is no regular file.
@@ -65,15 +65,10 @@ impl OutputFile {
             Some(_) => None,
         };
         Ok(Self {
-            name: name.to_owned(),
+            name: name.display().to_string(),
             existing,
             new,
         })
-    }
-
-    /// As the caller named it.
-    pub(crate) fn name(&self) -> String {
-        self.name.display().to_string()
     }
 
     /// Writes all of it, and only then gives the file its name.

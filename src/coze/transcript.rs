@@ -214,8 +214,9 @@ impl Transcript {
         message: &Message<'_>,
         data: &Data<'_>,
     ) -> Result<Option<Range<usize>>, &'static str> {
-        let held = self.end.size() + self.others.size();
-        if held + message.content.0.len() > TEXT_LIMIT {
+        let text = self.end.text.len() + self.others.text.len() + message.content.0.len();
+        let pieces = self.end.maps.len() * size_of::<Range<usize>>();
+        if text + pieces + self.others.overhead > TEXT_LIMIT {
             return Err(TOO_MUCH_TEXT);
         }
         if !message.is_end {
@@ -276,10 +277,6 @@ impl EndNodeText {
             self.maps.push(start..start + message.content.0.len() - 2);
         }
     }
-
-    fn size(&self) -> usize {
-        self.text.len() + self.maps.len() * size_of::<Range<usize>>()
-    }
 }
 
 /// What all other nodes said: together, in order of arrival, and each for itself.
@@ -333,10 +330,6 @@ impl Others {
         });
         self.open.push(self.messages.len() - 1);
         self.messages.len() - 1
-    }
-
-    fn size(&self) -> usize {
-        self.text.len() + self.overhead
     }
 }
 

@@ -187,7 +187,7 @@ impl Attempt<'_> {
     fn not_answered(&mut self, failure: &Failure) -> AfterPost {
         let reply = Reply::Nothing {
             may_have_left: failure.reach == Reach::MaybeSent,
-            may_pass: failure.is_transient() && !self.deadline_is_over(),
+            may_pass: failure.is_transient() && !self.deadline.is_over(self.runner.clock),
         };
         let proof = self.judge_words(reply, &failure.said);
         let error = match proof {

@@ -10,7 +10,6 @@ use super::start::unknown;
 use super::{Attempt, Note, Runner, pace};
 use crate::coze::call::{Call, RunRef};
 use crate::coze::code::About;
-use crate::coze::event::Interrupt;
 use crate::coze::history::{self, Poll, Record, TrimmedNode};
 use crate::coze::transcript::{NodeMessage, TEXT_LIMIT};
 use crate::error::{Error, Hint, Kind};
@@ -85,7 +84,7 @@ impl Attempt<'_> {
         // What the last poll brought, for the sentence at the end.
         let mut last = String::new();
         loop {
-            if self.deadline_is_over() {
+            if self.deadline.is_over(self.runner.clock) {
                 let message = format!("the deadline came before the run's end{last}");
                 return Ok(Outcome::Error(self.unfinished(reason, &message)));
             }
@@ -130,7 +129,14 @@ impl Attempt<'_> {
                 self.take_record(record);
                 AfterPoll::Fail(self.coze_error(Kind::Failed, About::Poll, said))
             }
-            Poll::Interrupted(record, interrupt) => self.interrupted(record, interrupt, polls),
+            Poll::Interrupted(record, interrupt) => {
+                polls.resumed += 1;
+                if self.is_resumed(&interrupt) && polls.resumed <= RESUMED_LIMIT {
+                    return AfterPoll::Again("the answer is not seen yet".to_owned(), None);
+                }
+                self.take_record(record);
+                AfterPoll::Finish(Outcome::Interrupted(interrupt))
+            }
             Poll::Running(record) => {
                 polls.unclear = 0;
                 self.take_record(record);
@@ -225,20 +231,6 @@ impl Attempt<'_> {
         let mut error = self.unfinished(reason, &message);
         error.code = said.code.take();
         AfterPoll::Fail(error)
-    }
-
-    fn interrupted(
-        &mut self,
-        record: Record,
-        interrupt: Interrupt,
-        polls: &mut Polls,
-    ) -> AfterPoll {
-        polls.resumed += 1;
-        if self.is_resumed(&interrupt) && polls.resumed <= RESUMED_LIMIT {
-            return AfterPoll::Again("the answer is not seen yet".to_owned(), None);
-        }
-        self.take_record(record);
-        AfterPoll::Finish(Outcome::Interrupted(interrupt))
     }
 
     /// Some services tell what a run asks to its stream only.

@@ -83,7 +83,7 @@ impl Service for Studio {
     /// stream used. The history has a map in text mode too, and only the stream tells the modes apart.
     fn output(&self, heard: &Heard, record: &mut Record) -> Option<Text> {
         let map = record.output.take()?;
-        if heard.maps().any(|piece| is_same(&piece, &map)) {
+        if heard.maps().any(|piece| piece.plain() == map.plain()) {
             return Some(map);
         }
         let Some(text) = only_text(&map.plain()) else {
@@ -104,8 +104,4 @@ fn only_text(map: &str) -> Option<Text> {
         [(key, value)] if key == "output" => Text::from_json(value.get()),
         _ => None,
     }
-}
-
-fn is_same(one: &Text, other: &Text) -> bool {
-    one.plain() == other.plain()
 }

@@ -801,7 +801,7 @@ fn a_confirmed_start_is_watched_and_the_server_is_known_to_keep_ids() {
     let bench = Bench::new();
     assert!(!bench.open_for(PROJECT, RERUN).knows_kept_ids());
     bench.sent_to_project(Mode::Async, |ticket| {
-        ticket.confirmed(&known(OWN, Mode::Async))
+        ticket.confirmed(&known(OWN, Mode::Async));
     });
     bench.age();
     let journal = bench.open_for(PROJECT, RERUN);
@@ -896,7 +896,7 @@ fn a_start_that_is_old_by_the_clock_of_the_file_system_is_looked_for_but_never_s
 fn that_a_server_keeps_ids_is_trusted_for_a_day_after_it_was_last_seen() {
     let bench = Bench::new();
     bench.sent_to_project(Mode::Async, |ticket| {
-        ticket.confirmed(&known(OWN, Mode::Async))
+        ticket.confirmed(&known(OWN, Mode::Async));
     });
     for (age, is_known) in [(86_000, true), (87_000, false)] {
         bench.age_by(age);

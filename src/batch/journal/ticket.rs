@@ -142,8 +142,12 @@ impl<'j> Ticket<'j> {
                     let _ = fs::remove_file(&self.journal.kept);
                 }
                 held.stage = Stage::Started;
-                let at = self.journal.clock.unix();
-                held.fault = held.append(&Line::started(at, run)).err();
+                let written = held.append(&Line::Started {
+                    at: self.journal.clock.unix(),
+                    execute_id: run.execute_id().to_owned(),
+                    mode: run.mode(),
+                });
+                held.fault = written.err();
             }
             Stage::Lost | Stage::Started | Stage::Watching => {}
         }
@@ -199,12 +203,13 @@ impl<'j> Ticket<'j> {
             .kind()
             .map(|kind| if goes_on { Kind::Running } else { kind });
         let line = match kind {
-            Some(Kind::Running) => match run.filter(|_| held.stage == Stage::Starting) {
+            Some(Kind::Running) => {
+                drop(held);
                 // It will be watched by its id. That of a resumed run was known before, and is
                 // written only now that the answer was taken.
-                Some(run) => Line::started(at, &run),
-                None => return held.fault.take().map_or(Ok(()), Err),
-            },
+                run.inspect(|run| self.started(run));
+                return self.held.borrow_mut().fault.take().map_or(Ok(()), Err);
+            }
             // The next one watches it again, and this poll has shown nothing.
             Some(Kind::Unknown) if run.is_some() && held.stage == Stage::Watching => return Ok(()),
             None | Some(Kind::Failed | Kind::Interrupted | Kind::Unknown) => {
@@ -225,11 +230,9 @@ impl<'j> Ticket<'j> {
 
     /// Whether the run waits for the very answer that may have been sent.
     fn still_waits(&self, response: &Response) -> bool {
-        let asks = response
-            .interrupt
-            .as_ref()
-            .map(|interrupt| &interrupt.event_id);
-        response.error.is_none() && asks.is_some() && asks == self.event_id.as_ref()
+        let asked = response.interrupt.as_ref();
+        let is_same = asked.is_some_and(|asked| Some(&asked.event_id) == self.event_id.as_ref());
+        is_same && response.error.is_none()
     }
 }
 
