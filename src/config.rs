@@ -134,13 +134,13 @@ impl Sources<'_> {
         variables.chain(self.files.iter().map(file))
     }
 
-    /// The first that is filled in: the option, or else what a place holds. A URL in the wrong
-    /// alphabet is no placeholder: to pass it over would send the key elsewhere.
+    /// The first that is filled in: the option, or else what a place holds. A URL or a host is no
+    /// placeholder, whatever it begins with: to pass it over would send the key elsewhere.
     fn first(&self, option: Option<Found<String>>, field: &Field) -> Option<Found<String>> {
         let text = |place: Found<Content>| Some(Found::new(place.value.ok()?, place.source));
         let texts = self.places(field).filter_map(text);
         let mut texts = option.into_iter().chain(texts);
-        texts.find(|text| !is_placeholder(&text.value) || text.value.contains("://"))
+        texts.find(|text| !is_placeholder(&text.value) || text.value.contains(['.', ':']))
     }
 }
 
@@ -252,7 +252,7 @@ fn find_roots(options: &Options, env: &Env, base_url: &BaseUrl) -> Search<Roots>
     let Some((path, source)) = option.or(variable) else {
         return Ok(Found::new(Roots::BuiltIn, DEFAULT));
     };
-    let pem = file::read("CA file", &path, Some(source))?;
+    let pem = file::read(&format!("CA file {}", path.display()), &path, Some(source))?;
     Ok(Found::new(Roots::Pem { path, pem }, source))
 }
 

@@ -82,7 +82,7 @@ pub(super) fn preferred(env: &Env) -> PathBuf {
 /// have to be waited for.
 pub(super) fn read_text(what: &str, path: &Path, source: Option<&str>) -> Result<String, Error> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(unreadable(what, path, source, "it is no regular file"));
+        return Err(unreadable(what, source, "it is no regular file"));
     }
     let bytes = read(what, path, source)?;
     // UTF-16 by its byte order mark, or by the empty half of its first character.
@@ -95,23 +95,25 @@ pub(super) fn read_text(what: &str, path: &Path, source: Option<&str>) -> Result
             Err(_) => ("it is not UTF-8", mistake::NOT_UTF_8),
         },
     };
-    Err(unreadable(what, path, source, why).hint(english, chinese))
+    Err(unreadable(what, source, why).hint(english, chinese))
 }
 
 /// Reads a file whatever it is.
 pub(super) fn read(what: &str, path: &Path, source: Option<&str>) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(what, path, source, error))?;
+    let length = File::open(path)
+        .and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(what, source, error))?;
+    if length as u64 > LONGEST_FILE {
+        return Err(unreadable(what, source, "it is larger than 16 MiB"));
+    }
     Ok(bytes)
 }
 
 /// `cannot read the configuration x, named by --config: it is no regular file`
-fn unreadable(what: &str, path: &Path, source: Option<&str>, why: impl Display) -> Error {
-    let path = path.display();
+fn unreadable(what: &str, source: Option<&str>, why: impl Display) -> Error {
     let named = source.map_or(String::new(), |source| format!(", named by {source}"));
-    Error::config(format!("cannot read the {what} {path}{named}: {why}"))
+    Error::config(format!("cannot read the {what}{named}: {why}"))
 }
 
 impl ConfigFile {
@@ -122,7 +124,7 @@ impl ConfigFile {
 
     /// Reads a file that must be there. `source` is what named it.
     fn read(path: PathBuf, source: Option<&str>) -> Result<Self, Error> {
-        let text = read_text("configuration", &path, source)?;
+        let text = read_text(&format!("configuration {}", path.display()), &path, source)?;
         let json = serde_json::from_str(&text).map_err(|error| not_json(&path, &text, &error))?;
         let name = path.display();
         let Value::Object(object) = json else {

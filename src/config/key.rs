@@ -59,7 +59,8 @@ pub(super) const KEY_FILE: &str = "COZE_API_KEY_FILE";
 pub(super) fn find(sources: &Sources<'_>) -> Search<Key> {
     let mut looked_at = Vec::new();
     for Found { mut value, source } in sources.places(&file::API_KEY) {
-        // It holds the key alone, and is not read before it is needed.
+        // It holds the key alone, and is not read before it is needed. No message repeats its name,
+        // which may be the key itself.
         let path = sources.env.path(KEY_FILE);
         if let Some(path) = path.filter(|_| source == KEY_FILE) {
             value = Ok(file::read_text("token file", &path, Some(KEY_FILE))?);

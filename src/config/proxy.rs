@@ -124,6 +124,10 @@ fn parse(value: &str, variable: &str) -> Result<Proxy, UrlFault> {
         None => (Some(decoded(credentials)?), None),
         Some((user, password)) => (Some(decoded(user)?), Some(decoded(password)?)),
     };
+    let is_socks4 = matches!(protocol, ProxyProtocol::Socks4 | ProxyProtocol::Socks4a);
+    if is_socks4 && user.is_some() {
+        return Err("has a user, whom a SOCKS4 proxy is not told; take socks5h");
+    }
     let authority = Authority::parse(place)?;
     Ok(Proxy {
         protocol,
@@ -334,6 +338,10 @@ mod tests {
                 "is an https:// one, which is not supported",
             ),
             ("ftp://user:secret@proxy", "has an unknown scheme"),
+            (
+                "socks4a://secret@proxy",
+                "has a user, whom a SOCKS4 proxy is not told; take socks5h",
+            ),
             (
                 "http://user:secret%00@proxy",
                 "has a user or password that is no text",

@@ -222,6 +222,13 @@ fn placeholders_count_as_not_configured() {
 }
 
 #[test]
+fn a_host_is_no_placeholder_whatever_it_begins_with() {
+    let machine = machine(&[KEY, ("COZE_BASE_URL", "yourstudio.lan:8888")]);
+    let sentence = "the base URL in COZE_BASE_URL does not begin with https:// or http://";
+    assert!(machine.refused().starts_with(sentence));
+}
+
+#[test]
 fn a_key_is_trimmed_and_holds_no_control_character() {
     assert_eq!(
         machine(&[("COZE_API_KEY", " \"Bearer pat_123\"\r\n")]).key(),
@@ -256,7 +263,7 @@ fn a_key_file_is_read_when_it_is_needed_and_must_then_be_there() {
     let machine = machine.var("COZE_API_KEY", "pat_xxx");
     assert_eq!(
         machine.refused(),
-        "cannot read the token file /nowhere/key, named by COZE_API_KEY_FILE: \
+        "cannot read the token file, named by COZE_API_KEY_FILE: \
          No such file or directory (os error 2)"
     );
 }
@@ -303,7 +310,7 @@ fn a_key_file_that_holds_something_else_is_refused() {
     assert!(two.starts_with(inside), "{two}");
     let utf_16 = refused(b"\xff\xfep\0a\0t\0");
     let is_utf_16 =
-        "cannot read the token file /key, named by COZE_API_KEY_FILE: it is UTF-16, not UTF-8 (";
+        "cannot read the token file, named by COZE_API_KEY_FILE: it is UTF-16, not UTF-8 (";
     assert!(utf_16.starts_with(is_utf_16), "{utf_16}");
 }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::Error;
 use crate::service::ServiceName;
@@ -215,9 +215,15 @@ fn port_number(text: &str) -> Result<u16, UrlFault> {
 fn is_name(host: &str) -> bool {
     // A dot at the end marks a name that is complete.
     let labels = host.strip_suffix('.').unwrap_or(host);
+    let last = labels.rsplit('.').next().unwrap_or_default();
+    // No name ends with a number, and not everybody reads 127.1 as an address.
+    if last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return labels.parse::<Ipv4Addr>().is_ok();
+    }
     labels.split('.').all(|label| {
         let is_label_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        !label.is_empty() && label.bytes().all(is_label_byte)
+        let is_inside = !label.starts_with('-') && !label.ends_with('-');
+        is_inside && (1..64).contains(&label.len()) && label.bytes().all(is_label_byte)
     })
 }
 
@@ -347,6 +353,8 @@ mod tests {
             ("https:///v1", host),
             ("https://:443", host),
             ("https://api..cn", host),
+            ("https://-api.coze.cn", host),
+            ("https://127.1", host),
             ("https://api coze.cn", host),
             ("https://扣子.cn", host),
             ("https://api.coze.cn\\v1", host),

@@ -84,7 +84,7 @@ impl Client {
             _ => RootCerts::WebPki,
         };
         let proxy = config.proxy.as_ref().map(proxy).transpose()?;
-        let names = LookupThread::for_config(&base, config)?;
+        let names = LookupThread::new(&base, proxy.as_ref())?;
         // One configuration of rustls, so that every connection may resume a session.
         let tls = Arc::new(RustlsConnector::default());
         let connect_timeout = Some(config.connect_timeout.min(FOR_EVER));
@@ -304,7 +304,10 @@ fn proxy(proxy: &Proxy) -> Result<ureq::Proxy, Error> {
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<RootCerts, Error> {
     let path = path.display();
-    let items: Result<Vec<_>, _> = parse_pem(pem).collect();
+    // A certificate begins a line of its own, also after a byte order mark and where files were joined.
+    let pem = String::from_utf8_lossy(pem).replace('\u{feff}', "\n");
+    let pem = pem.replace("----------BEGIN", "-----\n-----BEGIN");
+    let items: Result<Vec<_>, _> = parse_pem(pem.as_bytes()).collect();
     let items = items.map_err(|_| Error::config(format!("{path} is not valid PEM")))?;
     let certificates = items.into_iter().filter_map(|item| match item {
         PemItem::Certificate(certificate) => Some(certificate),

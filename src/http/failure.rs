@@ -1,5 +1,6 @@
 //! ureq's errors → what went wrong, in a sentence that names the host or the proxy, and what it proves.
 
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use ureq::http::Uri;
@@ -137,8 +138,14 @@ impl CallContext {
             Error::ConnectProxyFailed(reason) => match reason.rsplit('/').next() {
                 Some("407") => refused(format!("{peer} wants another user and password (407)")),
                 Some("403") => refused(format!("{peer} does not allow {} (403)", self.host)),
-                _ => (cause, format!("{peer} made no connection: {reason}")),
+                status => {
+                    let status = status.unwrap_or_default();
+                    (cause, format!("{peer} made no connection: HTTP {status}"))
+                }
             },
+            Error::Io(error) if is_socks_refusal(error) => {
+                refused(format!("{peer} made no connection: {reason}"))
+            }
             _ => (cause, format!("{peer} made no connection: {reason}")),
         }
     }
@@ -150,6 +157,9 @@ impl CallContext {
         let Some(fault) = reason.strip_prefix("invalid peer certificate: ") else {
             return (Cause::Tls, format!("no TLS with {host}: {reason}"));
         };
+        let fault = fault
+            .trim_start_matches("Other(OtherError(")
+            .trim_end_matches(')');
         let known = DISTRUST.iter().find(|(start, _)| fault.starts_with(start));
         let detail = match known {
             Some((_, sentence)) => format!("the certificate of {host} {sentence}"),
@@ -160,7 +170,7 @@ impl CallContext {
 }
 
 /// How rustls begins what is wrong with a certificate, and how its sentence goes on.
-const DISTRUST: [(&str, &str); 5] = [
+const DISTRUST: [(&str, &str); 7] = [
     ("UnknownIssuer", UNKNOWN_AUTHORITY),
     // A root of the same name but another key.
     ("BadSignature", UNKNOWN_AUTHORITY),
@@ -173,9 +183,31 @@ const DISTRUST: [(&str, &str); 5] = [
         "is not valid yet, or this machine's clock is wrong",
     ),
     ("certificate not valid for name", "is for another name"),
+    // Both are what `openssl req -x509` makes for a server of one's own, and curl takes.
+    (
+        "CaUsedAsEndEntity",
+        "is an authority's own; make one for the server, with basicConstraints=CA:FALSE",
+    ),
+    (
+        "UnsupportedCertVersion",
+        "is not of version 3; make another one, with a subjectAltName",
+    ),
 ];
 const UNKNOWN_AUTHORITY: &str = "was issued by an unknown authority; if it is yours, name its file \
                                  with --cacert or COZE_CA_FILE";
+
+/// Whether a SOCKS proxy would say the same again: it wants another user or password, or does not allow
+/// the target. ureq has no type of its own for what it says.
+fn is_socks_refusal(error: &io::Error) -> bool {
+    const REFUSALS: [&str; 2] = [
+        "no acceptable auth methods",
+        "connection not allowed by ruleset",
+    ];
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::PermissionDenied
+    ) || REFUSALS.contains(&&*error.to_string())
+}
 
 /// ureq's own words. An I/O error in the house style: `Connection refused (os error 111)` is
 /// `connection refused`.
@@ -183,10 +215,18 @@ fn reason(error: &Error) -> String {
     let Error::Io(error) = error else {
         return error.to_string();
     };
-    let text = platform::reason(error);
-    let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_ascii_lowercase());
-    first.into_iter().chain(chars).collect()
+    // In the words of ureq; rustls adds the address of a page, and std speaks of a buffer.
+    if error.kind() == ErrorKind::UnexpectedEof {
+        return "peer disconnected".to_owned();
+    }
+    let mut text = platform::reason(error);
+    // But for a name such as SOCKS4.
+    if text.starts_with(|first: char| first.is_ascii_uppercase())
+        && !text[1..].starts_with(|second: char| second.is_ascii_uppercase())
+    {
+        text[..1].make_ascii_lowercase();
+    }
+    text
 }
 
 fn seconds(duration: Duration) -> String {

@@ -14,7 +14,6 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 use super::failure::CallContext;
-use crate::config::{Config, ProxyProtocol};
 use crate::error::Error;
 
 /// The most addresses that ureq takes.
@@ -34,12 +33,10 @@ struct Lookup {
 
 impl LookupThread {
     /// None is needed where every host is an address, or left to the proxy.
-    pub(super) fn for_config(base: &Uri, config: &Config) -> Result<Option<Self>, Error> {
-        let proxy = config.proxy.as_ref();
-        // SOCKS4 has no names; every other proxy resolves the target itself.
-        let is_ours = proxy.is_none_or(|proxy| proxy.protocol == ProxyProtocol::Socks4);
+    pub(super) fn new(base: &Uri, proxy: Option<&ureq::Proxy>) -> Result<Option<Self>, Error> {
+        let is_ours = proxy.is_none_or(ureq::Proxy::resolve_target);
         let target = base.host().filter(|_| is_ours);
-        let mut hosts = target.into_iter().chain(proxy.map(|proxy| &*proxy.host));
+        let mut hosts = target.into_iter().chain(proxy.map(ureq::Proxy::host));
         if hosts.all(|host| bare(host).parse::<IpAddr>().is_ok()) {
             return Ok(None);
         }
@@ -109,7 +106,7 @@ impl Resolver for LiteralResolver {
             }
             (Err(_), None) => Vec::new(),
         };
-        // SOCKS4 knows IPv4 only, and ureq tells the proxy the first address.
+        // SOCKS4 knows IPv4 only, and ureq gives the proxy the first address.
         if config.proxy().is_some_and(ureq::Proxy::resolve_target) {
             found.sort_by_key(SocketAddr::is_ipv6);
         }
@@ -219,28 +216,21 @@ mod tests {
 
     #[test]
     fn a_thread_is_made_only_where_a_name_must_be_looked_up() {
-        use ProxyProtocol::{Http, Socks4, Socks5h};
         let cases = [
             ("https://api.coze.cn", None, true),
             ("http://localhost:1", None, true),
             ("http://127.0.0.1:1", None, false),
             ("http://[::1]:1", None, false),
-            ("https://api.coze.cn", Some((Http, "10.0.0.1")), false),
-            ("https://api.coze.cn", Some((Socks5h, "::1")), false),
-            ("https://api.coze.cn", Some((Socks4, "10.0.0.1")), true),
-            ("http://127.0.0.1:1", Some((Http, "proxy")), true),
+            ("https://api.coze.cn", Some("http://10.0.0.1:1"), false),
+            ("https://api.coze.cn", Some("socks5h://[::1]:1"), false),
+            ("https://api.coze.cn", Some("socks4a://10.0.0.1:1"), false),
+            ("https://api.coze.cn", Some("socks4://10.0.0.1:1"), true),
+            ("https://api.coze.cn", Some("socks5://10.0.0.1:1"), true),
+            ("http://127.0.0.1:1", Some("http://proxy:1"), true),
         ];
         for (url, proxy, is_needed) in cases {
-            let mut config = Config::scripted(url);
-            config.proxy = proxy.map(|(protocol, host)| crate::config::Proxy {
-                protocol,
-                host: host.to_owned(),
-                port: 1,
-                user: None,
-                password: None,
-                source: "https_proxy".to_owned(),
-            });
-            let thread = LookupThread::for_config(&url.parse().unwrap(), &config).unwrap();
+            let of_ureq = proxy.map(|proxy| ureq::Proxy::new(proxy).unwrap());
+            let thread = LookupThread::new(&url.parse().unwrap(), of_ureq.as_ref()).unwrap();
             assert_eq!(thread.is_some(), is_needed, "{url} {proxy:?}");
         }
     }

@@ -457,6 +457,31 @@ fn any_certificate_in_the_file_may_be_the_one() {
 }
 
 #[test]
+fn certificates_that_begin_no_line_are_found_as_well() {
+    let (first, second) = (Authority::new(), Authority::new());
+    let joined = [first.pem().trim_end(), second.pem()].concat();
+    let marked = format!("\u{feff}{}\u{feff}{}", first.pem(), second.pem());
+    for pem in [joined, marked] {
+        for authority in [&first, &second] {
+            let server = Server::start_tls(&authority.local(), vec![post().sse("")]);
+            let mut config = config(&server.url());
+            config.roots = Roots::Pem {
+                path: "ca.pem".into(),
+                pem: pem.clone().into(),
+            };
+            client(&config).start(PATIENT).expect("an answer");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_made_for_an_authority_is_none_for_a_server() {
+    let authority = Authority::new();
+    let because = "is an authority's own; make one for the server, with basicConstraints=CA:FALSE";
+    assert_distrust(&authority.as_server(), &authority, because);
+}
+
+#[test]
 fn an_unknown_authority_is_not_trusted() {
     let because = "was issued by an unknown authority; if it is yours, name its file with \
                    --cacert or COZE_CA_FILE";
@@ -1098,11 +1123,7 @@ fn a_refusal_of_the_proxy_is_distinguished_from_its_failures() {
             Cause::ProxyRefused,
             "PROXY does not allow coze.invalid (403)",
         ),
-        (
-            502,
-            Cause::Proxy,
-            "PROXY made no connection: proxy server responded 502/502",
-        ),
+        (502, Cause::Proxy, "PROXY made no connection: HTTP 502"),
     ];
     for (status, cause, detail) in cases {
         let proxy = Rules::http().refusing(status).start();
@@ -1116,22 +1137,31 @@ fn a_refusal_of_a_socks_proxy_is_reported() {
         (
             ProxyProtocol::Socks5h,
             Rules::socks5().refusing(5),
+            Cause::Proxy,
             "connection refused",
         ),
         (
             ProxyProtocol::Socks5h,
+            Rules::socks5().refusing(2),
+            Cause::ProxyRefused,
+            "connection not allowed by ruleset",
+        ),
+        (
+            ProxyProtocol::Socks5h,
             Rules::socks5().for_user("user", "other"),
+            Cause::ProxyRefused,
             "password authentication failed",
         ),
         (
             ProxyProtocol::Socks4a,
             Rules::socks4().refusing(91),
+            Cause::Proxy,
             "request rejected or failed",
         ),
     ];
-    for (protocol, rules, reason) in cases {
+    for (protocol, rules, cause, reason) in cases {
         let detail = format!("PROXY made no connection: {reason}");
-        assert_no_way(protocol, &rules.start().address(), Cause::Proxy, &detail);
+        assert_no_way(protocol, &rules.start().address(), cause, &detail);
     }
 }
 

@@ -406,17 +406,17 @@ fn a_proxy_with_user_and_password_tunnels_tls() {
         ("socks5h", Rules::socks5()),
     ] {
         let authority = Authority::new();
-        let identity = authority.named(&["coze.invalid", "127.0.0.1"]);
+        let identity = authority.named(&["coze.invalid", "localhost"]);
         let server = Server::start_tls(&identity, vec![stream_run().sse(HELLO)]);
         let proxy = rules.for_user("me", "p@ss word").start();
         // A name that only the proxy can know, unless the scheme says to look it up here.
-        let host = if scheme == "socks5" {
-            "127.0.0.1"
+        let (host, target) = if scheme == "socks5" {
+            ("localhost", "127.0.0.1")
         } else {
-            "coze.invalid"
+            ("coze.invalid", "coze.invalid")
         };
-        let target = format!("{host}:{}", server.port());
-        let program = Program::at(&format!("https://{target}"))
+        let target = format!("{target}:{}", server.port());
+        let program = Program::at(&format!("https://{host}:{}", server.port()))
             .file("ca.pem", authority.pem())
             .env("COZE_CA_FILE", "ca.pem")
             .env(

@@ -73,6 +73,13 @@ impl Authority {
         self.certify(&params)
     }
 
+    /// The authority's own kind of certificate, as a server's.
+    pub fn as_server(&self) -> Identity {
+        let mut params = leaf(&["127.0.0.1", "localhost"]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.certify(&params)
+    }
+
     fn certify(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a leaf");

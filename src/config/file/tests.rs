@@ -48,6 +48,17 @@ fn a_link_to_the_program_leads_to_its_skill() {
 }
 
 #[test]
+fn a_file_that_is_too_large_is_not_cut() {
+    let mut machine = machine(&[]).write("large", "");
+    let large = machine.path("large");
+    let file = File::options().write(true).open(&large).unwrap();
+    file.set_len(LONGEST_FILE + 1).unwrap();
+    machine.options.config = Some(large);
+    let sentence = ", named by --config: it is larger than 16 MiB";
+    assert!(machine.refused().ends_with(sentence));
+}
+
+#[test]
 fn a_file_that_was_named_must_exist() {
     let missing = machine(&[KEY]).var("COZE_WORKFLOW_CONFIG", "/nowhere/c.json");
     assert_eq!(
