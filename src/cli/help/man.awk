@@ -1,5 +1,5 @@
 # A help text, whose form is in src/cli/help.rs, becomes a manual page:
-#   awk -v version=0.1.0 -f man.awk en.txt > coze-workflow.1
+#   awk -v version=0.2.0 -f man.awk en.txt > coze-workflow.1
 # In another language, name is what its section NAME is called. Dashes and quotes go out escaped, so
 # that what is to be typed can be copied from the page.
 
