@@ -283,7 +283,9 @@ impl<'a> Console<'a> {
         report.warnings = warnings.map(|one| one.in_language(self.language)).collect();
         let written = if self.view.is_some() {
             let lines = parameters::lines(report, self.language);
-            lines.is_empty() || self.print_text(&lines[1..])
+            // What was said of a workflow is not said again for each of its rows.
+            let is_new = self.screen.lock().add_report(&lines);
+            !is_new || lines.is_empty() || self.print_text(&lines[1..])
         } else {
             self.print_line(printable::json, &mut |line| {
                 line.write_all(&serde_json::to_vec(report)?)

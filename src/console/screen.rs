@@ -40,6 +40,8 @@ pub(super) struct Shown {
     pub(super) live: Option<Live>,
     /// How many of many were shown.
     pub(super) rows: u64,
+    /// What was said of workflows.
+    reports: Vec<String>,
 }
 
 impl Screen {
@@ -96,6 +98,13 @@ impl Screen {
 }
 
 impl Shown {
+    /// False where the same was said before.
+    pub(super) fn add_report(&mut self, report: &str) -> bool {
+        let is_new = self.reports.iter().all(|known| known != report);
+        self.reports.extend(is_new.then(|| report.to_owned()));
+        is_new
+    }
+
     fn draw(&mut self, line: &str) {
         // With wrapping off meanwhile: in a narrow window a second line could not be erased.
         tell(format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h"));

@@ -484,6 +484,24 @@ fn a_project_is_at_work_until_its_result_is_there() {
 }
 
 #[test]
+fn what_a_workflow_takes_is_listed_once_for_all_its_rows() {
+    let takes = r#"{"code":0,"data":{"workflow_detail":{"workflow_id":"7","workflow_name":"Weather"},"input":{"parameters":{"city":{"type":"string","required":true}}}}}"#;
+    let script =
+        || vec![Exchange::get("/v1/workflows/7?include_input_output=true").json(200, takes)];
+    let row = |parameters: &str| format!("{{\"workflow_id\":\"7\",\"parameters\":{parameters}}}\n");
+    let rows = [row(r#"{"city":"a"}"#), row("{}"), row(r#"{"city":"b"}"#)].concat();
+    let [english, _] = show_both(&["--check"], script, &rows);
+    assert_eq!(
+        english.screen.matches("Weather (7)\n").count(),
+        1,
+        "{}",
+        english.screen
+    );
+    assert!(english.screen.contains("[id 1]"), "{}", english.screen);
+    assert_eq!(english.code, 2);
+}
+
+#[test]
 fn what_a_project_takes_is_listed_without_a_name() {
     let takes = r#"{"input_schema":{"properties":{"a":{"description":"a summand","type":"number"},"note":{"anyOf":[{"type":"string"},{"type":"null"}],"default":"none"}},"required":["a"],"type":"object"},"code":0}"#;
     let script = || vec![Exchange::get("/graph_parameter").json(200, takes)];
