@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use self::intake::{Intake, Item, Items, Next};
+use self::intake::{Arrival, Intake, Item, Items};
 use self::journal::{Journal, Patience, Recall, Ticket};
 use self::output_file::OutputFile;
 use crate::cli::Options;
@@ -165,16 +165,17 @@ impl Batch<'_> {
             let aside = lock(&self.aside).len();
             let is_full = aside >= ASIDE_LIMIT;
             let next = if is_full {
-                Next::NotYet
+                // Not asked: first there have to be fewer.
+                Arrival::NotYet
             } else {
                 self.take(aside > 0)
             };
-            let may_wait = is_full || matches!(next, Next::End);
+            let may_wait = is_full || matches!(next, Arrival::End);
             match next {
                 _ if self.settings.console.is_broken() => return None,
-                Next::Item(item) => return Some(self.understand(item)),
-                Next::End if aside == 0 => return None,
-                Next::End | Next::NotYet => {}
+                Arrival::Item(item) => return Some(self.understand(item)),
+                Arrival::End if aside == 0 => return None,
+                Arrival::End | Arrival::NotYet => {}
             }
             if let Some(mut taken) = lock(&self.aside).pop_front() {
                 // Its time counts from when it is waited for.
@@ -187,21 +188,21 @@ impl Batch<'_> {
     }
 
     /// What the input has. With some put aside, it is not waited for long.
-    fn take(&self, has_aside: bool) -> Next {
+    fn take(&self, has_aside: bool) -> Arrival {
         let Settings { clock, console, .. } = self.settings;
         let mut intake = match self.intake.try_lock() {
             Ok(intake) => intake,
             Err(_) if has_aside => {
                 clock.sleep(ASIDE_PAUSE);
-                return Next::NotYet;
+                return Arrival::NotYet;
             }
             Err(_) => lock(&self.intake),
         };
         let next = intake.take(has_aside.then_some(ASIDE_PAUSE));
         match &next {
-            Next::Item(item) => console.taken(item.is_last),
-            Next::End => console.all_taken(),
-            Next::NotYet => {}
+            Arrival::Item(item) => console.taken(item.is_last),
+            Arrival::End => console.all_taken(),
+            Arrival::NotYet => {}
         }
         next
     }

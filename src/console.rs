@@ -285,6 +285,7 @@ impl<'a> Console<'a> {
             let lines = parameters::lines(report, self.language);
             // What was said of a workflow is not said again for each of its rows.
             let is_new = self.screen.lock().add_report(&lines);
+            // Without the break before the first.
             !is_new || lines.is_empty() || self.print_text(&lines[1..])
         } else {
             self.print_line(printable::json, &mut |line| {

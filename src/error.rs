@@ -138,6 +138,11 @@ impl Error {
         Self::new(Kind::Unknown, message)
     }
 
+    /// In Coze's own words, or none where it gives no reason. Whoever judges them sets the kind.
+    pub(crate) fn said(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unknown, message)
+    }
+
     #[inline(never)]
     pub(crate) fn hint(self, english: impl Into<Words>, chinese: impl Into<Words>) -> Self {
         self.with_hint(Some(Hint::new(english, chinese)))

@@ -64,7 +64,7 @@ impl Shared {
         }
     }
 
-    /// Nothing more is sent.
+    /// Nothing more is sent. `why` begins the sentence that the others get.
     fn stop(&self, kind: Kind, why: &str, error: &Error) {
         let message = format!("{why}: {}", error.message);
         let stopped = || error.clone().reworded(kind, message);
@@ -200,7 +200,8 @@ struct Attempt<'a> {
 #[derive(Debug, Default)]
 struct Progress {
     workflow_id: Option<String>,
-    /// How the run is started, or was, by the last word on it.
+    /// How the run is started, or was by what its history says of it: it is resumed by this. `run`
+    /// keeps what is known when it starts.
     mode: Mode,
     run: Option<RunRef>,
     unconfirmed: Option<OwnRun>,
@@ -269,7 +270,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// What Coze said went wrong, and what to do about it.
+    /// What Coze said went wrong, judged to be of this kind, and what to do about it.
     fn coze_error(&self, kind: Kind, about: About, mut said: Error) -> Error {
         said.kind = kind;
         if said.message.is_empty() {
@@ -318,8 +319,11 @@ impl Attempt<'_> {
         };
         let keeps_ids = &self.runner.shared.keeps_ids;
         let own = progress.unconfirmed.take();
-        if own.as_ref().is_some_and(|own| own.run == run) {
-            // A stream leaves no trace there.
+        if own
+            .as_ref()
+            .is_some_and(|own| own.run.execute_id() == execute_id)
+        {
+            // A streamed run is not found by its id later, so it proves nothing.
             if run.mode() == Mode::Async {
                 keeps_ids.store(true, Ordering::Relaxed);
                 self.observer.confirmed(&run);
@@ -334,7 +338,7 @@ impl Attempt<'_> {
     }
 
     /// The run, if it is known and can be watched.
-    fn run(&self) -> Option<RunRef> {
+    fn watchable_run(&self) -> Option<RunRef> {
         let can_watch = |run: &RunRef| self.service().can_watch(run.mode());
         self.progress.run.clone().filter(can_watch)
     }

@@ -102,11 +102,6 @@ pub(crate) trait Service: fmt::Debug + Sync {
         Some(no_answer_of_coze())
     }
 
-    /// Polls in a row after which a run that has no status is taken to wait.
-    fn waits_after(&self) -> u32 {
-        2
-    }
-
     /// Whether the history has to confirm what a stream told that ended with Done.
     fn confirms_done(&self) -> bool {
         false

@@ -39,8 +39,7 @@ pub(crate) struct Directory {
     process: String,
     /// How many files this process made under temporary names.
     made: AtomicU64,
-    /// Of a file that was made when this process began, by the clock of the file system: that of
-    /// another machine may differ.
+    /// When this process began, by the clock of the file system: that of another machine may differ.
     began: FileTime,
 }
 

@@ -61,7 +61,7 @@ impl Iterator for Items {
 }
 
 /// What there is to be taken.
-pub(super) enum Next {
+pub(super) enum Arrival {
     Item(Item),
     /// Nothing so far.
     NotYet,
@@ -84,15 +84,15 @@ impl Intake {
     }
 
     /// Waits for the next one, but no longer than that where another thread reads.
-    pub(super) fn take(&mut self, most: Option<Duration>) -> Next {
+    pub(super) fn take(&mut self, most: Option<Duration>) -> Arrival {
         let item = match (self, most) {
             (Self::Direct(items), _) => items.next(),
             (Self::Thread(receiver), None) => receiver.recv().ok(),
             (Self::Thread(receiver), Some(most)) => match receiver.recv_timeout(most) {
-                Err(RecvTimeoutError::Timeout) => return Next::NotYet,
+                Err(RecvTimeoutError::Timeout) => return Arrival::NotYet,
                 item => item.ok(),
             },
         };
-        item.map_or(Next::End, Next::Item)
+        item.map_or(Arrival::End, Arrival::Item)
     }
 }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::platform;
 
-/// A file of its owner's alone.
+/// Makes a file that its owner alone may read and write; an error where one is there.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let options = options.read(true).append(true).create_new(true);
     platform::make_private(options).open(path)
 }
 
-/// A name that goes, when the file has its own by then and when it never got one.
+/// The name of a file that is removed on drop: by then it has its own name, or is not wanted. Makes
+/// no file.
 #[derive(Debug)]
 pub(super) struct Temporary(pub(super) PathBuf);
 

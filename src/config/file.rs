@@ -78,7 +78,8 @@ pub(super) fn preferred(env: &Env) -> PathBuf {
     directory.join("config.json")
 }
 
-/// Reads a text file, which `source` named if it was not found. Only a regular one: a pipe would
+/// Reads a text file, which `source` named if it was not found. `what` names it in messages, with its
+/// path unless that may be a key. Only a regular one: a pipe would
 /// have to be waited for.
 pub(super) fn read_text(what: &str, path: &Path, source: Option<&str>) -> Result<String, Error> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {

@@ -126,7 +126,7 @@ fn parse(value: &str, variable: &str) -> Result<Proxy, UrlFault> {
     };
     let is_socks4 = matches!(protocol, ProxyProtocol::Socks4 | ProxyProtocol::Socks4a);
     if is_socks4 && user.is_some() {
-        return Err("has a user, whom a SOCKS4 proxy is not told; take socks5h");
+        return Err("has a user, which can't be sent to a SOCKS4 proxy: use socks5h");
     }
     let authority = Authority::parse(place)?;
     Ok(Proxy {
@@ -340,7 +340,7 @@ mod tests {
             ("ftp://user:secret@proxy", "has an unknown scheme"),
             (
                 "socks4a://secret@proxy",
-                "has a user, whom a SOCKS4 proxy is not told; take socks5h",
+                "has a user, which can't be sent to a SOCKS4 proxy: use socks5h",
             ),
             (
                 "http://user:secret%00@proxy",

@@ -222,8 +222,10 @@ fn is_name(host: &str) -> bool {
     }
     labels.split('.').all(|label| {
         let is_label_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        let is_inside = !label.starts_with('-') && !label.ends_with('-');
-        is_inside && (1..64).contains(&label.len()) && label.bytes().all(is_label_byte)
+        let has_no_hyphen_at_an_end = !label.starts_with('-') && !label.ends_with('-');
+        has_no_hyphen_at_an_end
+            && (1..64).contains(&label.len())
+            && label.bytes().all(is_label_byte)
     })
 }
 

@@ -9,7 +9,7 @@ use crate::run::rehearse::Report;
 /// The lines of one report, each after its break; none where nothing is known.
 pub(super) fn lines(report: &Report<'_>, language: Language) -> String {
     let mut lines = String::new();
-    let mut add = |line: &str| printable::add(&mut lines, line);
+    let mut add = |line: &str| printable::add_line(&mut lines, line);
     let told = |word| language.pick(word, chinese(word));
     for one in report.config {
         let [field, value, source] = [one.field, &one.value, &one.source].map(told);
@@ -38,6 +38,7 @@ pub(super) fn lines(report: &Report<'_>, language: Language) -> String {
         let widths = [0, 1, 2, 3, 4].map(|column| widest(column).unwrap_or_default());
         for row in &rows {
             let mut line = String::new();
+            // `{:1$}` of nothing is so many blanks.
             for (cell, most) in row.iter().zip(widths).filter(|(_, most)| *most > 0) {
                 line = format!("{line}{cell}{:1$}", "", most + 2 - width(cell));
             }
@@ -90,9 +91,7 @@ fn add_rows(rows: &mut Vec<Row>, parameters: &[Parameter], indent: &str, languag
 }
 
 fn one_line(text: &str) -> String {
-    let spaced = |line: String, word| line + " " + word;
-    let line = text.split_whitespace().fold(String::new(), spaced);
-    line.trim().to_owned()
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// In columns: Chinese letters, and their punctuation, are two wide.

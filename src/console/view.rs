@@ -142,11 +142,12 @@ impl View {
             }
         }
         page += &self.headline(response, elapsed, None);
-        let mut add = |line: &str| printable::add(&mut page, &printable::line(line));
+        let mut add = |line: &str| printable::add_line(&mut page, &printable::line(line));
         if let (Some(name), Some(bytes)) = (&response.output_file, response.output_bytes) {
             add(&format!("→ {name} ({bytes} bytes)"));
         }
         if let Some(error) = &response.error {
+            // The command stands in the place of the hint.
             let own_words = next.has_command.then(|| error.message.clone());
             add(&own_words.unwrap_or_else(|| error.advice()));
             if let Some(logid) = &error.logid {
@@ -201,8 +202,8 @@ impl View {
     }
 
     /// What a run waits for, and the command that goes on with it.
-    fn next(&self, response: &Response) -> Next {
-        let mut next = Next::default();
+    fn next(&self, response: &Response) -> NextStep {
+        let mut next = NextStep::default();
         let asked = response.interrupt.as_ref();
         let answer = asked.map(|interrupt| next.read(interrupt));
         let mut request = Object::about(response.workflow_id.as_deref());
@@ -223,7 +224,7 @@ impl View {
         }
         let request = shell_word(&request.finish());
         let command = format!("→ {} --request {request}", self.command);
-        printable::add(&mut next.lines, &printable::line(&command));
+        printable::add_line(&mut next.lines, &printable::line(&command));
         next.has_command = true;
         next
     }
@@ -242,9 +243,9 @@ fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// What a run waits for.
+/// What a run asks, and the command that goes on with it, where there is either.
 #[derive(Default)]
-struct Next {
+struct NextStep {
     /// What it asks, as it came.
     asked: String,
     /// What it asks and the command that goes on with it: lines, each after its break.
@@ -252,13 +253,13 @@ struct Next {
     has_command: bool,
 }
 
-impl Next {
-    /// Gives an answer, as JSON, to be put right: as it is, it is refused.
+impl NextStep {
+    /// Adds what is asked. Gives an answer, as JSON, to be put right: as it is, it is refused.
     fn read(&mut self, interrupt: &Interrupt) -> String {
         let data = interrupt.data.as_deref().map(Into::into);
         self.asked = fields::text(data).unwrap_or_default().into_owned();
         let indented = |line: &str| printable::line(&format!("  {line}"));
-        let mut add = |line: &str| printable::add(&mut self.lines, line);
+        let mut add = |line: &str| printable::add_line(&mut self.lines, line);
         let inputs = answer::inputs(interrupt);
         if inputs.is_empty() {
             let at = |path: &str| part::find(&self.asked, path).ok();

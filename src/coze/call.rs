@@ -169,23 +169,44 @@ fn history_path(workflow_id: &str, run: &RunRef) -> String {
     format!("/v1/workflows/{workflow_id}/run_histories/{execute_id}")
 }
 
-/// A run that is known, without which nothing can be watched: its `execute_id`, and how it was
-/// started, which is a stream where nobody says. An id of zeros names none. A journal has it as a pair.
+/// A run that is known, without which nothing can be watched. An id of zeros names none. A journal
+/// has it as a pair.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RunRef(String, Mode);
+#[serde(try_from = "(String, Mode)", into = "(String, Mode)")]
+pub(crate) struct RunRef {
+    execute_id: String,
+    /// How it was started, which is by a stream where nobody says.
+    mode: Mode,
+}
 
 impl RunRef {
     pub(crate) fn new(execute_id: impl Into<String>, mode: Mode) -> Option<Self> {
-        let execute_id = execute_id.into();
-        fields::names_a_run(&execute_id).then_some(Self(execute_id, mode))
+        Self::try_from((execute_id.into(), mode)).ok()
     }
 
     pub(crate) fn execute_id(&self) -> &str {
-        &self.0
+        &self.execute_id
     }
 
     pub(crate) fn mode(&self) -> Mode {
-        self.1
+        self.mode
+    }
+}
+
+impl TryFrom<(String, Mode)> for RunRef {
+    type Error = &'static str;
+
+    fn try_from((execute_id, mode): (String, Mode)) -> Result<Self, Self::Error> {
+        if !fields::names_a_run(&execute_id) {
+            return Err("it names no run");
+        }
+        Ok(Self { execute_id, mode })
+    }
+}
+
+impl From<RunRef> for (String, Mode) {
+    fn from(run: RunRef) -> Self {
+        (run.execute_id, run.mode)
     }
 }
 
@@ -259,5 +280,9 @@ mod tests {
             assert_eq!(RunRef::new(id, Mode::Stream), None, "{id:?}");
         }
         assert!(RunRef::new("10", Mode::Stream).is_some());
+        let of_journal = serde_json::from_str::<RunRef>;
+        assert!(of_journal(r#"["00","async"]"#).is_err());
+        let run = of_journal(r#"["10","async"]"#).unwrap();
+        assert_eq!(serde_json::to_string(&run).unwrap(), r#"["10","async"]"#);
     }
 }

@@ -282,7 +282,7 @@ pub(crate) fn execute_id_of_url(debug_url: &str) -> Option<&str> {
     of_query(debug_url, "execute_id", names_a_run)
 }
 
-/// What the query of an address gives a name: the first value that fits.
+/// What the query of an address, or the fragment after it, gives a name: the first value that fits.
 pub(crate) fn of_query<'a>(url: &'a str, name: &str, fits: fn(&str) -> bool) -> Option<&'a str> {
     let (_, query) = url.split_once('?')?;
     let value = |pair: &'a str| pair.strip_prefix(name)?.strip_prefix('=');

@@ -157,9 +157,10 @@ impl CallContext {
         let Some(fault) = reason.strip_prefix("invalid peer certificate: ") else {
             return (Cause::Tls, format!("no TLS with {host}: {reason}"));
         };
-        let fault = fault
-            .trim_start_matches("Other(OtherError(")
-            .trim_end_matches(')');
+        let inner = fault.strip_prefix("Other(OtherError(");
+        let fault = inner
+            .and_then(|inner| inner.strip_suffix("))"))
+            .unwrap_or(fault);
         let known = DISTRUST.iter().find(|(start, _)| fault.starts_with(start));
         let detail = match known {
             Some((_, sentence)) => format!("the certificate of {host} {sentence}"),
@@ -215,7 +216,7 @@ fn reason(error: &Error) -> String {
     let Error::Io(error) = error else {
         return error.to_string();
     };
-    // In the words of ureq; rustls adds the address of a page, and std speaks of a buffer.
+    // ureq's words for it: rustls would add a URL, std would speak of a buffer.
     if error.kind() == ErrorKind::UnexpectedEof {
         return "peer disconnected".to_owned();
     }

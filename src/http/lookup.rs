@@ -34,8 +34,8 @@ struct Lookup {
 impl LookupThread {
     /// None is needed where every host is an address, or left to the proxy.
     pub(super) fn new(base: &Uri, proxy: Option<&ureq::Proxy>) -> Result<Option<Self>, Error> {
-        let is_ours = proxy.is_none_or(ureq::Proxy::resolve_target);
-        let target = base.host().filter(|_| is_ours);
+        let resolves_target = proxy.is_none_or(ureq::Proxy::resolve_target);
+        let target = base.host().filter(|_| resolves_target);
         let mut hosts = target.into_iter().chain(proxy.map(ureq::Proxy::host));
         if hosts.all(|host| bare(host).parse::<IpAddr>().is_ok()) {
             return Ok(None);

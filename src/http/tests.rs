@@ -1166,6 +1166,23 @@ fn a_refusal_of_a_socks_proxy_is_reported() {
 }
 
 #[test]
+fn a_socks_proxy_that_wants_a_user_is_not_asked_again_without_one() {
+    let proxy = Rules::socks5().for_user("user", "other").start();
+    let mut config = through(
+        "http://coze.invalid",
+        ProxyProtocol::Socks5h,
+        &proxy.address(),
+    );
+    config.proxy = config.proxy.map(|proxy| Proxy {
+        user: None,
+        password: None,
+        ..proxy
+    });
+    let failure = client(&config).start(PATIENT).expect_err("a failure");
+    assert_eq!(failure.cause, Cause::ProxyRefused, "{}", failure.detail);
+}
+
+#[test]
 fn a_proxy_that_hangs_up_is_named() {
     let server = Server::start(vec![Exchange::greeting("")]);
     let config = through(

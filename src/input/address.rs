@@ -19,6 +19,7 @@ pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
             "这样的地址是服务地址，请用 --base-url 或 COZE_BASE_URL 给出",
         ));
     }
+    // Not its fragment.
     let page = rest.split('#').next().unwrap_or_default();
     let Some(id) = of_query(page, "workflow_id", |id| !id.is_empty()) else {
         if rest == text {

@@ -4,7 +4,7 @@
 pub(crate) struct Object(String);
 
 impl Object {
-    /// One about a workflow: a deployed project has no id of it.
+    /// One about a workflow. A deployed project has no `workflow_id`.
     pub(crate) fn about(workflow_id: Option<&str>) -> Self {
         let mut object = Self::default();
         if let Some(workflow_id) = workflow_id {

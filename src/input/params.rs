@@ -49,8 +49,11 @@ pub(crate) fn request(
         let file = value.strip_prefix('@').map(|path| read(name, path));
         let file = file.transpose()?;
         let text = file.as_deref().unwrap_or(value);
-        let json = json_name.map_or_else(|| Ok(quoted(text)), |_| json(name, text));
-        parameters.push(name, &json?);
+        let json = match json_name {
+            Some(_) => json(name, text)?,
+            None => quoted(text),
+        };
+        parameters.push(name, &json);
     }
     let mut body = Object::about(workflow);
     if !params.is_empty() {

@@ -258,6 +258,7 @@ fn watch(
     let mode = resume::mode(&interrupt)?.unwrap_or_default();
     let execute_id = entries.id("execute_id")?;
     let execute_id = execute_id.ok_or_else(|| nothing_to_watch(entries))?;
+    // The history is found below its workflow: without one nothing can be watched.
     workflow_id?;
     let no_run = format!("execute_id {execute_id:?} names no run");
     RunRef::new(execute_id, mode).ok_or_else(|| {

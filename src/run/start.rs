@@ -71,7 +71,7 @@ impl Attempt<'_> {
             run: own.as_ref(),
         };
         // It is looked for before it is sent again.
-        let mut sent = self.run().filter(|_| self.may_have_arrived());
+        let mut sent = self.watchable_run().filter(|_| self.may_have_arrived());
         loop {
             let after = if let Some(run) = sent.take() {
                 let why = "an earlier process was about to start the run";
@@ -108,14 +108,14 @@ impl Attempt<'_> {
             return None;
         }
         let (clock, progress) = (self.runner.clock, &mut self.progress);
-        let own = earlier.or_else(|| {
+        let own = earlier.unwrap_or_else(|| {
             let id = format!("{:016x}{:016x}", clock.random(), clock.random());
-            Some(OwnRun {
-                run: RunRef::new(id, progress.mode)?,
+            OwnRun {
+                run: RunRef::new(id, progress.mode).expect("128 bits of chance are not all zero"),
                 at: Some(clock.unix()),
                 may_have_arrived: false,
-            })
-        })?;
+            }
+        });
         let run = own.run.clone();
         if !own.may_have_arrived {
             self.observer.started(&run);
@@ -157,13 +157,14 @@ impl Attempt<'_> {
         proof
     }
 
-    /// For this, on the server as it is known now.
+    /// The call for this POST, by the service as it is known now: it may change between tries.
     fn call_for<'a>(&self, post: Post<'a>) -> Call<'a> {
         let (service, mode) = (self.service(), self.progress.mode);
-        if post.about == About::Resume {
-            return service.resume(mode, post.body);
+        match post.about {
+            About::Start => service.start(mode, post.body).naming(post.run),
+            About::Resume => service.resume(mode, post.body),
+            other => unreachable!("no POST of a run is about {other:?}"),
         }
-        service.start(mode, post.body).naming(post.run)
     }
 
     fn post(&mut self, post: Post<'_>) -> AfterPost {
@@ -244,7 +245,8 @@ impl Attempt<'_> {
         resumed.is_some_and(|resumed| resumed.event_id == interrupt.event_id)
     }
 
-    /// What is to be done after a POST of which this is proved. The only place that acts on a proof.
+    /// What is to be done after a POST of which this is proved. The one other place that permits to
+    /// send again is `never_arrived`, of a watch.
     pub(super) fn after(
         &mut self,
         proof: Proof,
@@ -285,7 +287,7 @@ impl Attempt<'_> {
         if let Some(own) = &mut self.progress.unconfirmed {
             own.may_have_arrived = true;
         }
-        match self.run() {
+        match self.watchable_run() {
             Some(run) if proof == Proof::Started => AfterPost::Watch(run, Reason::Background),
             Some(run) => AfterPost::Watch(run, Reason::Broke(error)),
             None => AfterPost::Finish(Outcome::Error(unknown(error))),

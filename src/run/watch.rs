@@ -21,6 +21,9 @@ use crate::service;
 /// Polls in a row that may bring nothing before the run is given up.
 const UNCLEAR_LIMIT: u32 = 10;
 
+/// Polls in a row without a status after which a run is taken to wait.
+const WAITING_LIMIT: u32 = 2;
+
 /// Polls at which the interrupt that was just answered may still be shown.
 const RESUMED_LIMIT: u32 = 10;
 
@@ -38,7 +41,7 @@ pub(super) enum Reason {
 /// What is to be done after a poll.
 enum AfterPoll {
     Finish(Outcome),
-    /// It brought no end, or one in failure.
+    /// The request ends with this error.
     Fail(Error),
     /// What was to start it never arrived: it may be sent again.
     NotArrived(Error),
@@ -49,7 +52,7 @@ enum AfterPoll {
 /// What the polls so far have brought.
 #[derive(Default)]
 struct Polls {
-    /// In a row, that brought nothing.
+    /// That brought nothing since the run was last seen running.
     unclear: u32,
     /// Some said something else than that there is no such run.
     has_other: bool,
@@ -237,8 +240,7 @@ impl Attempt<'_> {
     fn waiting(&mut self, record: Record, polls: &mut Polls) -> AfterPoll {
         polls.waiting += 1;
         let resumed = self.progress.resumed.clone();
-        let waits_after = self.service().waits_after();
-        let limit = resumed.as_ref().map_or(waits_after, |_| RESUMED_LIMIT);
+        let limit = resumed.as_ref().map_or(WAITING_LIMIT, |_| RESUMED_LIMIT);
         if polls.waiting < limit {
             return AfterPoll::Again("the run has no status yet".to_owned(), None);
         }

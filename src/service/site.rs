@@ -88,7 +88,7 @@ impl Service for Site {
         let said = |otherwise: &str| {
             let words = fault.text("message").or(answer.text("detail"));
             let words = words.or(answer.text("msg")).unwrap_or(otherwise.into());
-            coded(words, fault.value("code"))
+            error_with_code(words, fault.value("code"))
         };
         let failed = |otherwise| Poll::Failed(Record::default(), said(otherwise));
         let is_ours = answer.text("task_id").as_deref() == Some(run.execute_id());
@@ -161,8 +161,8 @@ impl Service for Site {
 }
 
 /// What went wrong, with a code that may be a number or a word.
-fn coded(words: Cow<'_, str>, code: Raw<'_>) -> Error {
-    let mut error = Error::unknown(words);
+fn error_with_code(words: Cow<'_, str>, code: Raw<'_>) -> Error {
+    let mut error = Error::said(words);
     let word = || Some(Code::Word(fields::nonempty(code)?.into_owned()));
     error.code = fields::number(code).map(Code::Number).or_else(word);
     error
@@ -181,7 +181,7 @@ fn event<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
         ("workflow_end" | "done", Some(output)) if !frame.replaced => EventKind::Result(output),
         ("error", _) => {
             let message = data.text("error_msg").or(data.text("message"));
-            let said = coded(message.unwrap_or_default(), data.value("code"));
+            let said = error_with_code(message.unwrap_or_default(), data.value("code"));
             // Only a workflow that ran says it.
             let is_first = false;
             EventKind::Ended(Ended::Error { said, is_first })

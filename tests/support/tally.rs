@@ -49,6 +49,8 @@ impl Tally {
         let some = faults[..faults.len().min(20)].join("\n");
         let count = faults.len();
         assert!(count == 0, "{count} cases went wrong:\n{some}");
+        // Each case is one POST.
         assert_eq!(cases, posts);
+        assert!(cases > 0);
     }
 }

@@ -137,7 +137,7 @@ impl<'j> Ticket<'j> {
         match held.stage {
             Stage::Vacant => held.run = Some(run.clone()),
             Stage::Starting => {
-                if held.run.as_ref().is_some_and(|own| own != run) {
+                if (held.run.as_ref()).is_some_and(|own| own.execute_id() != run.execute_id()) {
                     // The server does not keep the ids that it is given.
                     let _ = fs::remove_file(&self.journal.kept);
                 }
