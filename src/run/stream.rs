@@ -78,7 +78,7 @@ impl Attempt<'_> {
     }
 
     /// Reads until the stream ends or breaks off, and, after an Error, what comes after it. An error
-    /// is of something in it that is larger than can be held.
+    /// says what in it is larger than can be held.
     fn read_events(
         &mut self,
         events: &mut Events,
@@ -108,10 +108,12 @@ impl Attempt<'_> {
                 continue;
             };
             let after = match ended {
+                // After a broken stream only for the run that it may name.
                 Ended::Error { .. } | Ended::Broken { .. } if !is_cut => {
                     self.read_on(events, transcript, is_framed)
                 }
-                // The stream ended inside this event, so that something after it may be missing.
+                // Of another end it is of no account; and where the stream ended inside this event,
+                // something after it may be missing.
                 _ => After::NotKnown,
             };
             return Ok((ended, after));
