@@ -180,9 +180,10 @@ impl<'a> Console<'a> {
         tell(&line);
     }
 
-    /// Whatever could not be written, after exit 9 the response is on standard error.
-    fn print_again(&self, written: bool, response: &mut Response) {
-        if written && response.kind() == Some(Kind::Io) {
+    /// After exit 9 the response is on standard error as well, whatever could not be written. Not
+    /// `is_due` where it is there already, or where a person has seen all of it.
+    fn print_again(&self, is_due: bool, response: &mut Response) {
+        if is_due && response.kind() == Some(Kind::Io) {
             self.print_aside(response);
         }
     }
@@ -199,7 +200,7 @@ impl<'a> Console<'a> {
         };
         let written = screen.write(&mut |out| out.write_all(shown.as_bytes()));
         drop(screen);
-        // A page has all of it, a row has no room for a text that nothing else holds.
+        // A page has all of it; a row has no room for a text that nothing else holds.
         self.print_again(written && live.is_none(), response);
         written
     }
