@@ -854,7 +854,7 @@ fn a_stop_cuts_what_is_in_flight() {
     let mut first = [0; 16];
     stream.read_exact(&mut first).unwrap();
     assert_eq!(coze.counts().in_flight, 1);
-    coze.stop();
+    drop(coze);
     let mut rest = String::new();
     let _ = stream.read_to_string(&mut rest);
     assert!(!rest.contains("Done"));

@@ -12,10 +12,10 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Write, pipe, stderr};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use support::nowhere::nowhere;
 use support::program::{KEY, Program};
 use support::server::{Exchange, Server};
 
@@ -49,11 +49,9 @@ fn every_text_names_the_options_of_the_program() {
 
 #[test]
 fn every_text_names_the_defaults_that_the_program_has() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-    let proxy = format!("http://{}", port.unwrap());
     let check = Program::bare()
         .env("COZE_API_KEY", KEY)
-        .env("all_proxy", proxy)
+        .env("all_proxy", nowhere().url())
         .arg("--check");
     let report = check.run("").responses().remove(0);
     let fields = report["config"].as_array().unwrap();
@@ -298,10 +296,7 @@ fn hints_of_this_machine_are_translated_too() {
             error["hint"].as_str().unwrap()
         )
     };
-    let nowhere = || {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-        Program::at(&format!("http://{}", port.unwrap()))
-    };
+    let nowhere = || Program::at(&nowhere().url());
     let run = r#"{"workflow_id":"7"}"#;
     for (program, request, ending) in [
         (

@@ -13,6 +13,7 @@ use super::client::{Client, MAX_HEADER};
 use super::*;
 use crate::config::{Config, Proxy, ProxyProtocol, Roots};
 use crate::coze::call::{Mode, RunRef, UploadBody};
+use crate::support::nowhere::nowhere;
 use crate::support::proxy::{Asked, Rules};
 use crate::support::server::{Exchange, Server};
 use crate::support::tls::{Authority, Identity};
@@ -118,12 +119,6 @@ fn post() -> Exchange {
 
 fn get() -> Exchange {
     Exchange::get("/v1/workflows/7/run_histories/9")
-}
-
-/// A port on which nobody listens.
-fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket").to_string()
 }
 
 // What is sent.
@@ -370,7 +365,7 @@ fn only_a_length_chunks_or_a_status_without_a_body_prove_the_end() {
 
 #[test]
 fn a_refused_connection_starts_nothing() {
-    let host = nowhere();
+    let host = nowhere().address().to_string();
     let detail = format!("cannot connect to {host}: connection refused");
     let answer = run(&format!("http://{host}"));
     assert_failure(answer, Reach::NotSent, Cause::Connect, &detail);
@@ -385,7 +380,7 @@ fn a_name_that_is_nowhere_starts_nothing() {
 
 #[test]
 fn a_deadline_that_is_over_starts_nothing() {
-    let host = nowhere();
+    let host = nowhere().address().to_string();
     let answer = client(&config(&format!("http://{host}"))).start(limits(0, 60_000));
     let detail = format!("the deadline came before {host} answered");
     assert_failure(answer, Reach::NotSent, Cause::Deadline, &detail);
@@ -1104,7 +1099,12 @@ fn assert_no_way(protocol: ProxyProtocol, proxy: &str, cause: Cause, detail: &st
 fn a_proxy_that_is_not_there_is_named() {
     for protocol in [ProxyProtocol::Http, ProxyProtocol::Socks5h] {
         let detail = "cannot connect to PROXY: connection refused";
-        assert_no_way(protocol, &nowhere(), Cause::Proxy, detail);
+        assert_no_way(
+            protocol,
+            &nowhere().address().to_string(),
+            Cause::Proxy,
+            detail,
+        );
         let detail = "PROXY: name not found";
         assert_no_way(protocol, "proxy.invalid:1", Cause::Proxy, detail);
     }

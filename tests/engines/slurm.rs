@@ -3,13 +3,13 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command};
 
 use crate::page::{self, block};
 use crate::stage::{NO_WAY, Stage, is_here, wait};
 use crate::support::coze::{ECHO, FAILS, SLOW};
+use crate::support::nowhere::Nowhere;
 
 /// Tasks take every eighth row: number 0 the last ones of each eight.
 fn rows() -> [&'static str; 16] {
@@ -125,6 +125,8 @@ fn going_on(stage: &Stage) -> bool {
 struct Cluster {
     daemons: Vec<Child>,
     environment: String,
+    /// Kept from other tests' servers.
+    _ports: [Nowhere; 2],
 }
 
 impl Cluster {
@@ -136,6 +138,7 @@ impl Cluster {
         fs::write(format!("{root}/key"), [7; 64]).unwrap();
         let host = Command::new("hostname").output().unwrap().stdout;
         let host = String::from_utf8(host).unwrap();
+        let ports = [Nowhere::new(), Nowhere::new()];
         let mut file = File::create(format!("{root}/slurm.conf")).unwrap();
         write!(
             file,
@@ -164,14 +167,15 @@ ReturnToService=2
 NodeName=localhost NodeHostname={} NodeAddr=127.0.0.1 CPUs=4 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES State=UP
 ",
-            free_port(),
-            free_port(),
+            ports[0].address().port(),
+            ports[1].address().port(),
             host.trim()
         )
         .unwrap();
         let mut cluster = Self {
             daemons: Vec::new(),
             environment: format!("export SLURM_CONF={root}/slurm.conf\n"),
+            _ports: ports,
         };
         let key = format!("--key-file={root}/key --socket={root}/munge.socket");
         let rest = format!(
@@ -226,9 +230,4 @@ impl Drop for Cluster {
             let _ = daemon.wait();
         }
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -5,10 +5,11 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::play_with;
 use crate::support::coze::{self, Coze, Options, Site};
+use crate::support::nowhere::nowhere;
 use crate::support::program::{Ended, KEY, Program};
 use crate::support::server::{Exchange, Server};
-use crate::{nowhere, play_with};
 
 const DOCUMENTED: &str = include_str!("../wire/doc_workflow_info.json");
 const NO_PERMISSION: &str = include_str!("../wire/envelope_4101.json");
@@ -250,7 +251,7 @@ fn what_may_pass_is_asked_again_and_then_unreachable() {
     let error = &ended.responses()[0]["error"];
     assert_eq!((ended.code, &error["kind"]), (5, &"unreachable".into()));
     assert_eq!(error["message"], "HTTP 504, and the body is not Coze's");
-    let program = Program::at(&nowhere()).args(&["--check", "--retries", "0"]);
+    let program = Program::at(&nowhere().url()).args(&["--check", "--retries", "0"]);
     let ended = program.run(crate::RUN);
     assert_eq!(ended.code, 5);
     assert!(ended.responses()[0]["workflow"].is_object());
@@ -404,7 +405,7 @@ fn requests_come_by_every_door() {
 
 #[test]
 fn a_file_without_a_request_would_be_no_run_either() {
-    let program = Program::at(&nowhere()).file("empty.json", "\n");
+    let program = Program::at(&nowhere().url()).file("empty.json", "\n");
     let ended = program.args(&["--check", "empty.json"]).run("");
     assert_eq!(ended.code, 2);
     let message = &ended.responses()[0]["error"]["message"];

@@ -5,11 +5,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use crate::support::nowhere::nowhere;
 use crate::support::program::{Ended, KEY, Program};
 use crate::support::proxy::{Asked, Rules};
 use crate::support::server::{Exchange, Server};
 use crate::support::tls::Authority;
-use crate::{HELLO, RUN, SAID_HELLO, nowhere, stream_run};
+use crate::{HELLO, RUN, SAID_HELLO, stream_run};
 
 // The key and the base URL.
 
@@ -103,7 +104,7 @@ fn a_found_file_that_everyone_may_write_is_obeyed_only_by_name() {
 
 #[test]
 fn a_configuration_that_is_a_pipe_is_not_waited_for() {
-    let program = Program::at(&nowhere());
+    let program = Program::at(&nowhere().url());
     let pipe = program.path().join("pipe");
     assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
     is_config_error(
@@ -126,7 +127,7 @@ fn an_unknown_service_is_a_usage_error_of_the_option_and_a_configuration_error_e
             r#"{{"kind":"{kind}","message":"the service in {place} is none of coze, studio, site","hint":"leave it out, and what the server says decides"}}"#
         )
     };
-    let program = || Program::at(&nowhere());
+    let program = || Program::at(&nowhere().url());
     let option = program().args(&["--service", "auto"]).run(RUN);
     is_local_error(&option, 2, &error("usage", "--service"));
     let variable = program().env("COZE_SERVICE", "cloud").run(RUN);
@@ -143,7 +144,7 @@ fn what_a_check_says_of_the_service() {
         (None, "found out from the server", "default"),
         (Some("studio"), "studio", "COZE_SERVICE"),
     ] {
-        let program = Program::at(&nowhere()).args(&["--check", "--retries", "0"]);
+        let program = Program::at(&nowhere().url()).args(&["--check", "--retries", "0"]);
         let program = match name {
             Some(name) => program.env("COZE_SERVICE", name),
             None => program,
@@ -162,10 +163,10 @@ fn what_a_check_says_of_the_service() {
 #[test]
 fn an_option_beats_the_environment_and_that_a_file() {
     let server = Server::start(vec![stream_run().sse(HELLO), stream_run().sse(HELLO)]);
-    let program = || Program::bare().file("c", config("pat_of_the_file", &nowhere()));
+    let program = || Program::bare().file("c", config("pat_of_the_file", &nowhere().url()));
     let with_option = program()
         .env("COZE_API_KEY", KEY)
-        .env("COZE_BASE_URL", nowhere())
+        .env("COZE_BASE_URL", nowhere().url())
         .args(&["-c", "c", "--base-url", &server.url()]);
     with_option.run(RUN).is(0, SAID_HELLO, "");
     let with_variable = program()
@@ -188,7 +189,7 @@ fn each_field_comes_from_the_first_place_that_holds_it() {
         .file("c", url_only)
         .file(
             "state/skills/coze_workflow/config.json",
-            config(KEY, &nowhere()),
+            config(KEY, &nowhere().url()),
         )
         .env("OPENCLAW_STATE_DIR", "state")
         .env("COZE_API_KEY", "你的扣子api key");
@@ -259,7 +260,7 @@ fn a_placeholder_is_no_key() {
         "your_api_key",
         "你的扣子api key",
     ] {
-        let ended = Program::at(&nowhere())
+        let ended = Program::at(&nowhere().url())
             .env("COZE_API_KEY", placeholder)
             .run(RUN);
         is_config_error(&ended, "no token: looked at ");
@@ -278,7 +279,7 @@ fn the_shape_of_a_key_is_not_judged_and_its_ends_are_trimmed() {
 
 #[test]
 fn a_key_with_a_line_break_inside_is_a_bad_configuration() {
-    let ended = Program::at(&nowhere())
+    let ended = Program::at(&nowhere().url())
         .env("COZE_API_KEY", format!("{KEY}\nX: y"))
         .run(RUN);
     is_config_error(&ended, "the token in COZE_API_KEY has a line break ");
@@ -298,19 +299,23 @@ fn what_is_around_a_key_is_taken_off_and_what_is_inside_is_named() {
             "has a character outside ASCII, 'é' (U+00E9)",
         ),
     ] {
-        let ended = Program::at(&nowhere()).env("COZE_API_KEY", key).run(RUN);
+        let ended = Program::at(&nowhere().url())
+            .env("COZE_API_KEY", key)
+            .run(RUN);
         is_config_error(&ended, &format!("the token in COZE_API_KEY {sentence}"));
     }
 }
 
 #[test]
 fn a_configuration_that_is_named_must_be_there_and_be_json() {
-    let missing = Program::at(&nowhere()).args(&["-c", "missing"]).run(RUN);
+    let missing = Program::at(&nowhere().url())
+        .args(&["-c", "missing"])
+        .run(RUN);
     is_config_error(
         &missing,
         "cannot read the configuration missing, named by --config: ",
     );
-    let broken = Program::at(&nowhere()).file("c", format!("{{\"api_key\":\"{KEY}\""));
+    let broken = Program::at(&nowhere().url()).file("c", format!("{{\"api_key\":\"{KEY}\""));
     is_config_error(
         &broken.args(&["-c", "c"]).run(RUN),
         "c is not valid JSON at line 1",
@@ -488,7 +493,7 @@ fn a_proxy_that_fails_or_is_not_there_is_asked_again() {
     let failing = Program::at("http://coze.invalid").env("http_proxy", proxy.address());
     let ended = failing.args(&["--retries", "1"]).run(RUN);
     assert_eq!((ended.code, proxy.asked().len()), (5, 2));
-    let absent = Program::at("http://coze.invalid").env("http_proxy", nowhere());
+    let absent = Program::at("http://coze.invalid").env("http_proxy", nowhere().url());
     let ended = absent.args(&["--retries", "0"]).run(RUN);
     let error = r#"{"kind":"unreachable","message":"cannot connect to proxy 127.0.0.1:PORT (http_proxy): connection refused","hint":"check the proxy's address, user and password"}"#;
     ended.is_error(5, error);

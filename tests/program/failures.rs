@@ -2,19 +2,20 @@
 //! started. Every script holds one POST, so that a second one would fail the test; where one is
 //! sent again, the script says so.
 
+use crate::support::nowhere::nowhere;
 use crate::support::program::Program;
 use crate::support::server::{Exchange, Server};
 use crate::support::tls::Authority;
 use crate::{
-    HELLO, HISTORY, RUN, SAID_HELLO, background_run, done, event, message, nowhere, play,
-    play_with, poll, stream_run,
+    HELLO, HISTORY, RUN, SAID_HELLO, background_run, done, event, message, play, play_with, poll,
+    stream_run,
 };
 
 // Nothing was started: it may be run again.
 
 #[test]
 fn a_refused_connection_is_unreachable() {
-    let program = Program::at(&nowhere()).args(&["--retries", "0"]);
+    let program = Program::at(&nowhere().url()).args(&["--retries", "0"]);
     let message = "cannot connect to 127.0.0.1:PORT: connection refused";
     program.run(RUN).is_error(5, &no_way(message));
 }
@@ -28,7 +29,7 @@ fn a_name_that_is_not_found_is_unreachable() {
 
 #[test]
 fn what_could_not_be_sent_is_sent_again() {
-    let ended = Program::at(&nowhere())
+    let ended = Program::at(&nowhere().url())
         .args(&["--retries", "1", "-v"])
         .run(RUN);
     assert_eq!(ended.code, 5);

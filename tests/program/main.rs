@@ -64,9 +64,3 @@ fn play_with(arguments: &[&str], script: Vec<Exchange>) -> Ended {
     server.finish();
     ended
 }
-
-/// An address where nobody listens.
-fn nowhere() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}

@@ -13,10 +13,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::coze::{self, Coze, Options};
+use crate::support::nowhere::{Nowhere, nowhere};
 use crate::support::program::{Ended, KEY, Program};
 use crate::support::server::Server;
 use crate::support::wire;
-use crate::{HELLO, RUN, SAID_HELLO, nowhere, stream_run};
+use crate::{HELLO, RUN, SAID_HELLO, stream_run};
 
 #[test]
 fn two_thousand_requests_by_64_jobs_are_each_run_once_and_answered_right() {
@@ -248,19 +249,15 @@ fn the_sum_is_json_for_the_logs_under_v_and_nothing_under_q() {
 
 #[test]
 fn when_a_host_comes_back_no_row_has_failed() {
-    let port = nowhere().rsplit_once(':').unwrap().1.parse().unwrap();
-    let url = format!("http://127.0.0.1:{port}");
-    let mut program = Program::at(&url).args(&["-v", "-j", "4"]).start();
+    let nowhere = Nowhere::new();
+    let mut program = Program::at(&nowhere.url()).args(&["-v", "-j", "4"]).start();
     program.write(requests(coze::ECHO, 100));
     program.close_stdin();
     // More tries than four rows have of their own.
     for _ in 0..14 {
         while !program.error_line().contains("retrying in") {}
     }
-    let coze = Coze::start(Options {
-        port,
-        ..Options::default()
-    });
+    let coze = Coze::start_at(nowhere.listen(), Options::default());
     let ended = program.finish();
     answers_each(&ended, 100);
     assert_eq!((ended.code, coze.counts().stream_run), (0, 100));
@@ -268,7 +265,7 @@ fn when_a_host_comes_back_no_row_has_failed() {
 
 #[test]
 fn a_thousand_rows_to_a_dead_host_are_answered_and_hardly_any_is_tried() {
-    let program = Program::at(&nowhere()).args(&["-v", "-j", "8"]);
+    let program = Program::at(&nowhere().url()).args(&["-v", "-j", "8"]);
     let ended = program.run(requests(coze::ECHO, 1000));
     let kinds = ended.responses();
     let unreached = kinds

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 
 use crate::support::coze::{self, Coze, Options};
+use crate::support::nowhere::nowhere;
 use crate::support::program::{KEY, Program};
 use crate::support::server::{Exchange, Server};
 use crate::{
-    HELLO, HISTORY, RUN, SAID_HELLO, SUBMITTED, background_run, done, event, message, nowhere,
-    play, play_with, poll, stream_run,
+    HELLO, HISTORY, RUN, SAID_HELLO, SUBMITTED, background_run, done, event, message, play,
+    play_with, poll, stream_run,
 };
 
 /// What a response that is on standard error is followed by.
@@ -312,7 +313,7 @@ fn without_success_the_old_file_stays_and_nothing_else_is_left() {
 
 #[test]
 fn a_file_that_cannot_be_made_is_reported_before_anything_is_sent() {
-    let program = Program::at(&nowhere()).args(&["-o", "missing/out"]);
+    let program = Program::at(&nowhere().url()).args(&["-o", "missing/out"]);
     let error = r#"{"kind":"usage","message":"cannot write missing/out: No such file or directory (os error 2)","hint":"-o needs a file in a directory that can be written"}"#;
     let response = format!(
         r#"{{"execute_id":"","status":"Fail","output":"","debug_url":"","error":{error}}}"#
@@ -423,7 +424,7 @@ fn assert_is_not_replaced(directory: &Path, name: &Path) {
     let log = directory.join("log");
     fs::write(&log, "earlier\n").unwrap();
     let append = File::options().append(true).open(&log).unwrap();
-    let program = Program::at(&nowhere()).args(&["-o", name.to_str().unwrap()]);
+    let program = Program::at(&nowhere().url()).args(&["-o", name.to_str().unwrap()]);
     let ended = program.stdout_to(append).run(RUN);
     assert_eq!(ended.code, 2);
     let log = fs::read_to_string(&log).unwrap();
@@ -434,7 +435,7 @@ fn assert_is_not_replaced(directory: &Path, name: &Path) {
 fn help_and_version_tell_when_they_cannot_be_written() {
     for argument in ["-h", "-V", "--check"] {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let program = Program::at(&nowhere()).arg(argument).stdout_to(full);
+        let program = Program::at(&nowhere().url()).arg(argument).stdout_to(full);
         assert_eq!(program.run("").code, 9, "{argument}");
     }
 }
@@ -499,7 +500,7 @@ fn a_check_asks_once_without_the_key_and_any_answer_will_do() {
 
 #[test]
 fn a_check_of_nobody_is_unreachable() {
-    let ended = Program::at(&nowhere()).arg("--check").run("");
+    let ended = Program::at(&nowhere().url()).arg("--check").run("");
     let report = &ended.responses()[0];
     assert_eq!((ended.code, &report["reachable"]), (5, &false.into()));
     assert_eq!(

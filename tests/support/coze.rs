@@ -35,8 +35,6 @@ pub use self::workflow::{
 /// How this Coze behaves.
 #[derive(Clone)]
 pub struct Options {
-    /// 0 takes any free port.
-    pub port: u16,
     pub site: Site,
     /// The only key that is accepted; `None` accepts any.
     pub key: Option<String>,
@@ -77,7 +75,6 @@ pub type Watcher = Arc<dyn Fn(&Request, Moment) -> bool + Send + Sync>;
 impl Default for Options {
     fn default() -> Self {
         Self {
-            port: 0,
             site: Site::Coze,
             key: None,
             may_look: true,
@@ -197,8 +194,11 @@ pub struct Coze {
 
 impl Coze {
     pub fn start(options: Options) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
-            .expect("cannot listen on 127.0.0.1; is the port taken?");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Self::start_at(listener, options)
+    }
+
+    pub fn start_at(listener: TcpListener, options: Options) -> Self {
         let address = listener.local_addr().expect("a bound listener");
         let service = Arc::new(Service::new(options));
         let accepting = thread::spawn({
@@ -227,11 +227,6 @@ impl Coze {
 
     pub fn counts(&self) -> Counts {
         self.service.state().counts.clone()
-    }
-
-    /// Cuts every connection and waits until all is over; then the port is free.
-    pub fn stop(self) {
-        drop(self);
     }
 }
 

@@ -223,15 +223,15 @@ fn serve(service: &str, directory: &str, port: u16) -> Outcome<()> {
             );
         }
     };
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .map_err(|error| format!("cannot listen on port {port}: {error}; give another: PORT=…"))?;
-    let coze = Coze::start(Options {
-        port,
+    let options = Options {
         site,
         key: Some(KEY.to_owned()),
         delay: Duration::from_millis(300),
         ..Options::default()
-    });
+    };
+    let coze = Coze::start_at(listener, options);
     let url = coze.url();
     println!("模拟服务已启动 A stand-in for {whose} listens at {url}\n");
     // A proxy that leads abroad does not lead here.

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod coze;
+pub mod nowhere;
 pub mod oracle;
 pub mod program;
 pub mod proxy;
