@@ -182,7 +182,7 @@ impl<'a> Runner<'a> {
                 ..Progress::default()
             },
         };
-        let outcome = task.and_then(|task| attempt.carry_out(task));
+        let outcome = task.and_then(|task| attempt.carry_out(request, task));
         let outcome = outcome.unwrap_or_else(Outcome::Error);
         attempt.progress.respond(outcome, request.id.clone())
     }
@@ -250,7 +250,7 @@ impl Progress {
 }
 
 impl Attempt<'_> {
-    fn carry_out(&mut self, task: &Task) -> Result<Outcome, Error> {
+    fn carry_out(&mut self, request: &Request, task: &Task) -> Result<Outcome, Error> {
         match task {
             Task::Run(start) => {
                 let body = self.upload_files(&start.body)?;
@@ -259,7 +259,11 @@ impl Attempt<'_> {
             }
             Task::Watch(run) => {
                 self.progress.run = Some(run.clone());
-                self.watch(run, &Reason::Request)
+                let reason = match request.task {
+                    Ok(Task::Watch(_)) => Reason::Request,
+                    _ => Reason::Earlier,
+                };
+                self.watch(run, &reason)
             }
             Task::Resume(resume) => {
                 if let Some(resumed) = &mut self.progress.resumed {

@@ -211,6 +211,8 @@ struct Case {
     rules: Rules,
     for_ever: Option<fn() -> Reply>,
     keeps_ids: bool,
+    /// What is left of the request after an earlier process.
+    recalled: Option<Result<Task, Error>>,
 }
 
 impl Case {
@@ -227,6 +229,7 @@ impl Case {
             },
             for_ever: None,
             keeps_ids: false,
+            recalled: None,
         }
     }
 
@@ -280,7 +283,8 @@ impl Case {
         };
         let answers = requests.iter().map(|request| {
             let request = Request::parse(request, &self.options);
-            runner.answer(&request, &request.task, observer)
+            let task = self.recalled.as_ref().unwrap_or(&request.task);
+            runner.answer(&request, task, observer)
         });
         let response = answers.last().expect("a request");
         assert!(
@@ -848,12 +852,16 @@ fn a_rate_refusal_that_is_cut_after_it_named_a_run_is_not_sent_again() {
 
 #[test]
 fn a_poll_that_is_refused_refuses_a_watch_but_not_a_run() {
-    Case::new()
-        .answer(WATCH, vec![poll(200, FORBIDDEN)])
-        .is(4, "9", "");
-    let script = vec![background(200, STARTED), poll(200, FORBIDDEN)];
+    let refused = || poll(200, FORBIDDEN);
+    Case::new().answer(WATCH, vec![refused()]).is(4, "9", "");
+    let script = vec![background(200, STARTED), refused()];
     Case::new()
         .answer(ASYNC, script)
+        .is(6, "9", "")
+        .says("listRunHistory");
+    let mut case = Case::new();
+    case.recalled = RunRef::new("9", Mode::Stream).map(|run| Ok(Task::Watch(run)));
+    case.answer(RUN, vec![refused()])
         .is(6, "9", "")
         .says("listRunHistory");
 }

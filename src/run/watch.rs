@@ -32,6 +32,8 @@ const RESUMED_LIMIT: u32 = 10;
 pub(super) enum Reason {
     /// The request asks for it.
     Request,
+    /// An earlier process started it.
+    Earlier,
     /// It was started, or answered, in the background.
     Background,
     /// The stream did not tell its end, or not for sure, or not all of its text.
@@ -81,7 +83,7 @@ impl Attempt<'_> {
         match reason {
             Reason::Broke(why) => self.observer.note(&Note::FallingBack { why: &why.message }),
             Reason::Background => self.sleep(pauses.next(), "just started"),
-            Reason::Request => {}
+            Reason::Request | Reason::Earlier => {}
         }
         let mut polls = Polls::default();
         // What the last poll brought, for the sentence at the end.
@@ -328,7 +330,7 @@ impl Attempt<'_> {
     fn unfinished(&self, reason: &Reason, message: &str) -> Error {
         let message = match reason {
             Reason::Broke(why) => format!("{}; {message}", why.message),
-            Reason::Request | Reason::Background => message.to_owned(),
+            Reason::Request | Reason::Earlier | Reason::Background => message.to_owned(),
         };
         if self.progress.unconfirmed.is_some() {
             return unknown(Error::unknown(message));

@@ -391,25 +391,17 @@ fn what_was_found_by_watching_is_answered_from_then_on() {
 }
 
 #[test]
-fn a_refused_poll_of_what_was_started_does_not_make_it_not_started() {
-    let bench = Bench::new();
-    bench.sent(RUN, |ticket| ticket.started(&known("9", Mode::Stream)));
-    let journal = bench.open();
-    let (_, ticket) = watches(recall(&journal, RUN));
-    let mut refused = response(error(Kind::Refused), "9");
-    ticket.settle(&mut refused).unwrap();
-    assert_eq!(refused.kind(), Some(Kind::Running));
-    drop(ticket);
-    watches(recall(&bench.open(), RUN));
-}
-
-#[test]
 fn a_poll_that_ends_in_nothing_does_not_make_the_file_grow() {
     let bench = Bench::new();
     bench.sent(RUN, |ticket| ticket.started(&known("9", Mode::Stream)));
     let length = || fs::metadata(&bench.files()[0]).unwrap().len();
     let before = length();
-    for kind in [Kind::Running, Kind::Unknown, Kind::Unreachable] {
+    for kind in [
+        Kind::Running,
+        Kind::Unknown,
+        Kind::Unreachable,
+        Kind::Refused,
+    ] {
         let journal = bench.open();
         let (_, ticket) = watches(recall(&journal, RUN));
         ticket.settle(&mut response(error(kind), "9")).unwrap();

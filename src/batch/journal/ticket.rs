@@ -183,9 +183,6 @@ impl<'j> Ticket<'j> {
     pub(crate) fn settle(&self, response: &mut Response) -> Result<(), Error> {
         let at = self.journal.clock.unix();
         let mut held = self.held.borrow_mut();
-        if held.stage == Stage::Watching {
-            correct(response);
-        }
         if self.still_waits(response) {
             response.interrupt = None;
             let message = "the answer may have been sent, and the run still waits for it";
@@ -241,13 +238,5 @@ impl Held {
         self.entry
             .as_mut()
             .map_or(Ok(()), |entry| entry.append(line))
-    }
-}
-
-/// When a poll is refused, the run that was started goes on all the same.
-fn correct(response: &mut Response) {
-    if let Some(error) = response.error.take_if(|error| error.kind == Kind::Refused) {
-        let message = format!("the run can't be watched: {}", error.message);
-        response.set_error(error.reworded(Kind::Running, message));
     }
 }
