@@ -1,6 +1,5 @@
-//! All that Linux, macOS and Windows do differently: who may read a file, the duplicate of a stream,
-//! what a lock keeps others from, where configuration lies. Decides nothing about a run. What each
-//! system is promised is a table in src/static/README.md.
+//! All that Linux, macOS and Windows do differently: who may use a file, names, words, streams. Decides
+//! nothing about a run. What each system is promised is a table in src/static/README.md.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -41,23 +40,27 @@ pub(crate) fn reason(error: &io::Error) -> String {
 
 /// Whether others than its owner may read or write a file.
 pub(crate) fn others_may_use(path: &Path) -> bool {
-    mode(path) & 0o077 != 0
+    mode_and_owner(path).0 & 0o077 != 0
 }
 
 pub(crate) fn everyone_may_write(path: &Path) -> bool {
-    mode(path) & 0o002 != 0
+    mode_and_owner(path).0 & 0o002 != 0
 }
 
-/// With the sticky bit only their owners may replace files in a directory.
-pub(crate) fn everyone_may_replace_files(directory: &Path) -> bool {
-    mode(directory) & 0o1002 == 0o002
+/// Whether everyone may write a file's directory, and a stranger have put it there. With the sticky bit
+/// only its owner replaces it: no stranger, if it is the superuser or who owns `ours`.
+pub(crate) fn may_be_a_strangers(file: &Path, ours: &Path) -> bool {
+    let directory = file.parent().map_or(0, |path| mode_and_owner(path).0);
+    let is_known = [0, mode_and_owner(ours).1].contains(&mode_and_owner(file).1);
+    directory & 0o002 != 0 && !(is_known && directory & 0o1000 != 0)
 }
 
 #[cfg(unix)]
 mod system {
     use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+    use std::io::ErrorKind::{InvalidInput, Unsupported};
     use std::os::fd::AsFd;
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 
     use super::{Path, PathBuf, io};
 
@@ -80,13 +83,12 @@ mod system {
     /// Gives a file the mode of the one that it replaces, without the bits that would run it in
     /// somebody else's name: the content is another.
     pub(crate) fn copy_mode(from: &Metadata, to: &File) -> io::Result<()> {
-        let mode = from.permissions().mode() & 0o777;
-        to.set_permissions(Permissions::from_mode(mode))
+        to.set_permissions(Permissions::from_mode(from.mode() & 0o777))
     }
 
     /// Nobody may do anything with what is not there.
-    pub(super) fn mode(path: &Path) -> u32 {
-        fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode())
+    pub(super) fn mode_and_owner(path: &Path) -> (u32, u32) {
+        fs::metadata(path).map_or((0, 0), |metadata| (metadata.mode(), metadata.uid()))
     }
 
     /// The one name of a file, as a person is shown it.
@@ -96,8 +98,6 @@ mod system {
 
     /// Syncs the names in a directory. Some file systems can't, and need not.
     pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-        use io::ErrorKind::{InvalidInput, Unsupported};
-
         match File::open(path)?.sync_all() {
             Err(error) if matches!(error.kind(), InvalidInput | Unsupported) => Ok(()),
             other => other,
@@ -132,8 +132,8 @@ mod system {
     }
 
     /// Access lists are not judged.
-    pub(super) fn mode(_: &Path) -> u32 {
-        0
+    pub(super) fn mode_and_owner(_: &Path) -> (u32, u32) {
+        (0, 0)
     }
 
     /// Without `\\?\`, which few other programs take.

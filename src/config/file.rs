@@ -63,7 +63,7 @@ pub(super) fn find(options: &Options, env: &Env) -> Result<Vec<ConfigFile>, Erro
             }
             Err(_) => ConfigFile::empty(path, "not there"),
             Ok(_) => {
-                refuse_if_everyone_may_write(&path)?;
+                refuse_if_a_strangers(&path, env)?;
                 ConfigFile::read(path, None)?
             }
         });
@@ -239,11 +239,14 @@ fn real(path: &Path) -> PathBuf {
     platform::canonical(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Whoever can change the file could have the key sent to another machine.
-fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
+/// Whoever can change the file, or has put it there, could have the key sent to another machine. The
+/// program's owner could anyway.
+fn refuse_if_a_strangers(path: &Path, env: &Env) -> Result<(), Error> {
+    let program = env.executable.as_deref().unwrap_or(Path::new(""));
+    let is_in_open_directory = |path: &Path| platform::may_be_a_strangers(path, program);
     let what = if platform::everyone_may_write(path) {
         "it"
-    } else if [path, &real(path)].into_iter().any(is_in_open_directory) {
+    } else if is_in_open_directory(path) || is_in_open_directory(&real(path)) {
         "in its directory"
     } else {
         return Ok(());
@@ -251,14 +254,9 @@ fn refuse_if_everyone_may_write(path: &Path) -> Result<(), Error> {
     let path = path.display();
     let sentence = format!("{path} is not used, because every user can write {what}");
     Err(Error::config(sentence).hint(
-        "take that permission away (chmod o-w), or name the file with --config",
-        "请去掉这一权限（chmod o-w），或用 --config 指定该文件",
+        "name the file with --config, or take that permission away (chmod o-w)",
+        "请用 --config 指定该文件，或去掉这一权限（chmod o-w）",
     ))
-}
-
-fn is_in_open_directory(path: &Path) -> bool {
-    path.parent()
-        .is_some_and(platform::everyone_may_replace_files)
 }
 
 /// Where the JSON is broken, and what is usually meant by what is there. The text is not repeated:

@@ -1,5 +1,7 @@
 //! The places of config.json and what is in them.
 
+use std::os::unix::fs::{chown, symlink};
+
 use super::super::tests::{HOME_FILE, KEY, machine};
 use super::super::url::BASE_URL;
 use super::*;
@@ -42,7 +44,7 @@ fn a_link_to_the_program_leads_to_its_skill() {
         .write("skill/bin/program", "")
         .with_config("skill/config.json");
     let link = machine.path("link");
-    std::os::unix::fs::symlink(machine.path("skill/bin/program"), &link).unwrap();
+    symlink(machine.path("skill/bin/program"), &link).unwrap();
     machine.env.executable = Some(link);
     assert_eq!(machine.key(), "skill-config-json");
 }
@@ -207,7 +209,7 @@ fn a_pipe_or_a_device_is_refused_and_not_waited_for() {
 
 #[test]
 fn a_found_file_that_everyone_may_change_is_not_obeyed() {
-    let hint = "(take that permission away (chmod o-w), or name the file with --config)";
+    let hint = "(name the file with --config, or take that permission away (chmod o-w))";
     for name in [
         "skill/config.json",
         HOME_FILE,
@@ -216,11 +218,21 @@ fn a_found_file_that_everyone_may_change_is_not_obeyed() {
         let directory = Path::new(name).parent().unwrap().to_str().unwrap();
         let refused =
             |what| format!("/{name} is not used, because every user can write {what} {hint}");
-        let machine = machine(&[KEY]).write(name, "{}").chmod(name, 0o602);
+        let program = "skill/bin/coze-workflow";
+        let machine = machine(&[KEY]).write(program, "").write(name, "{}");
+        let machine = machine.chmod(name, 0o602);
         assert_eq!(machine.refused(), refused("it"));
         let machine = machine.chmod(name, 0o600).chmod(directory, 0o777);
         assert_eq!(machine.refused(), refused("in its directory"));
-        assert_eq!(machine.chmod(directory, 0o1777).key(), KEY.1);
+        let machine = machine.chmod(directory, 0o1777);
+        assert_eq!(machine.key(), KEY.1);
+        let give_away = |name| chown(machine.path(name), Some(1), None);
+        // Only root may do that.
+        if give_away(name).is_ok() {
+            assert_eq!(machine.refused(), refused("in its directory"));
+            give_away(program).unwrap();
+            assert_eq!(machine.key(), KEY.1);
+        }
     }
 }
 
@@ -232,7 +244,7 @@ fn a_found_link_into_a_directory_of_everyones_is_not_obeyed() {
         .write(HOME_FILE, "");
     let link = machine.path(HOME_FILE);
     fs::remove_file(&link).unwrap();
-    std::os::unix::fs::symlink(machine.path("shared/c.json"), &link).unwrap();
+    symlink(machine.path("shared/c.json"), &link).unwrap();
     assert!(
         machine
             .refused()
