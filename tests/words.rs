@@ -205,7 +205,7 @@ fn the_short_help_fits_a_screen_and_the_long_one_its_width() {
 
 /// They could not be copied from the page.
 #[test]
-fn the_manual_breaks_no_name_in_two() {
+fn the_manual_breaks_no_name_in_two_and_no_example() {
     for locale in [ENGLISH, CHINESE] {
         let page = Program::other("groff").env("PATH", std::env::var("PATH").unwrap());
         let page = page.args(&["-man", "-Kutf8", "-Tutf8", "-P-c", "-rLL=60n"]);
@@ -217,6 +217,13 @@ fn the_manual_breaks_no_name_in_two() {
                     page.contains("execute_id") && !page.contains('\u{2010}'),
                     "{page}"
                 );
+                let help = help(locale, "--help");
+                let is_command =
+                    |line: &&str| line.contains("coze-workflow ") || line.contains(" jq ");
+                let examples = help.lines().filter_map(|line| line.strip_prefix("    "));
+                for example in examples.filter(is_command) {
+                    assert!(page.contains(example), "{example}");
+                }
             }
             Err(_) => {
                 let _ = writeln!(stderr(), "skipped: the manual's page: there is no groff");

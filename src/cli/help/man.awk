@@ -81,12 +81,12 @@ NR == 1 {
   words = match(text, /  +/)
 }
 
-indent == 4 {
+indent == 4 || in_example && indent > 4 {
   release(0)
   if (!in_example) put((blank ? ".PP\n" : "") ".EX")
   in_example = 1
   blank = 0
-  put(escaped(text))
+  put(escaped(substr($0, 5)))
   next
 }
 
