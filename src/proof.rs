@@ -104,8 +104,8 @@ pub(crate) enum Reply {
     },
 }
 
-/// What came after an Error event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What came after an Error event; of several the last one here counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum After {
     /// The end of the stream, proved by its framing.
     Nothing,

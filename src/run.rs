@@ -1,7 +1,7 @@
 //! One request → one response: the order of the calls, and (with `run/`) all waiting. To start a run
 //! twice would be the worst mistake; then to call text whole that is not; then to lose the way back
-//! to a run. So a POST is repeated only when `proof` says that nothing was started, and once a run's
-//! id is known, it is only watched. Names no HTTP library and reads no clock of its own.
+//! to a run. So a POST is repeated only when `proof` says that nothing was started, and once the server
+//! has named a run, it is only watched. Names no HTTP library and reads no clock of its own.
 
 #[cfg(test)]
 mod matrix;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use self::pace::{Gate, Host};
+use self::pace::Host;
 use self::watch::Reason;
 use crate::config::Rules;
 use crate::coze::call::{Call, Mode, RunRef};
@@ -49,7 +49,8 @@ pub(crate) struct Shared {
     pub(crate) keeps_ids: AtomicBool,
     /// The files of the request that the options give.
     files: Vec<FileParameter>,
-    gate: Gate,
+    /// Until then nothing is sent, for something was refused for its rate.
+    gate: Mutex<Duration>,
     host: Host,
     /// What every further run would meet as well.
     stopped: Mutex<Option<Error>>,

@@ -75,7 +75,9 @@ pub(crate) trait Service: fmt::Debug + Sync {
 
     /// Asks what a workflow takes.
     fn describe(&self, workflow_id: &str) -> Call<'static> {
-        Call::describe(workflow_id)
+        Call::get(format!(
+            "/v1/workflows/{workflow_id}?include_input_output=true"
+        ))
     }
 
     /// Understands the answer to it.
@@ -107,14 +109,10 @@ pub(crate) trait Service: fmt::Debug + Sync {
         false
     }
 
-    /// The output of a run that its history calls a success: what the stream brought, if that was
-    /// all, else what the history holds. Nothing when it can't be had whole.
-    fn output(&self, heard: &Heard, record: &mut Record) -> Option<Text> {
-        if heard.is_whole {
-            Some(heard.output.clone())
-        } else {
-            record.output.take()
-        }
+    /// The output of a run that its history calls a success, where the stream did not prove it.
+    /// Nothing when it can't be had whole.
+    fn output(&self, _heard: &Heard, record: &mut Record) -> Option<Text> {
+        record.output.take()
     }
 }
 

@@ -110,21 +110,6 @@ impl<'a> Call<'a> {
         Self::get(format!("{history}/execute_nodes/{node_execute_uuid}"))
     }
 
-    /// The history of a run of Coze Studio.
-    pub(crate) fn get_run_history(workflow_id: &str, run: &RunRef) -> Self {
-        let execute_id = run.execute_id();
-        Self::get(format!(
-            "/v1/workflow/get_run_history?workflow_id={workflow_id}&execute_id={execute_id}"
-        ))
-    }
-
-    /// What a workflow takes and gives.
-    pub(crate) fn describe(workflow_id: &str) -> Self {
-        Self::get(format!(
-            "/v1/workflows/{workflow_id}?include_input_output=true"
-        ))
-    }
-
     /// A question that changes nothing.
     pub(crate) fn get(path: impl Into<String>) -> Self {
         Self {
@@ -233,14 +218,6 @@ mod tests {
         assert_eq!(
             Call::execute_node("7", &run, "u").path,
             "/v1/workflows/7/run_histories/9/execute_nodes/u"
-        );
-        assert_eq!(
-            Call::get_run_history("7", &run).path,
-            "/v1/workflow/get_run_history?workflow_id=7&execute_id=9"
-        );
-        assert_eq!(
-            Call::describe("7").path,
-            "/v1/workflows/7?include_input_output=true"
         );
     }
 

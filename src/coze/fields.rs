@@ -3,6 +3,7 @@
 //! text they came as.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -214,11 +215,10 @@ impl<'a> Entries<'a> {
         entries(json).map(Self)
     }
 
-    /// Whether no key is there twice: else nobody knows which one counts.
-    pub(crate) fn is_clear(&self) -> bool {
-        let mut keys: Vec<_> = self.keys().collect();
-        keys.sort_unstable();
-        keys.windows(2).all(|pair| pair[0] != pair[1])
+    /// A key that is there twice: nobody knows which one counts.
+    pub(crate) fn repeated(&self) -> Option<&str> {
+        let mut before = HashSet::new();
+        self.keys().find(|&key| !before.insert(key))
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &'a RawValue)> {
@@ -301,14 +301,20 @@ pub(crate) fn execute_id_of_event(event_id: &str) -> Option<&str> {
 /// part of it follows, for half an id leads to another run, or nowhere. Text that merely looks like
 /// it, inside `content`, does not count: keys are followed from the outermost brace.
 pub(crate) fn execute_id_of_tail(tail: &[u8]) -> Option<String> {
-    let mut path: Vec<&[u8]> = Vec::new();
-    let mut key: &[u8] = b"";
+    // `outer`: the key of the outermost object that the second brace belongs to.
+    let (mut depth, mut outer, mut key): (usize, &[u8], &[u8]) = (0, b"", b"");
     let mut rest = tail;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match byte {
-            b'{' | b'[' => path.push(std::mem::take(&mut key)),
-            b'}' | b']' => drop(path.pop()),
+            b'{' | b'[' => {
+                depth += 1;
+                let key = std::mem::take(&mut key);
+                if depth == 2 {
+                    outer = key;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
             b'"' => {
                 let string = string_bytes(rest);
                 let closed = rest.get(string.len()) == Some(&b'"');
@@ -317,10 +323,10 @@ pub(crate) fn execute_id_of_tail(tail: &[u8]) -> Option<String> {
                     key = string;
                     continue;
                 }
-                let id = match (path.as_slice(), key) {
-                    ([_], b"execute_id") => leading_id(string, closed),
-                    ([_], b"debug_url") => after_name(string, closed),
-                    ([_, b"interrupt_data"], b"event_id") => {
+                let id = match (depth, key) {
+                    (1, b"execute_id") => leading_id(string, closed),
+                    (1, b"debug_url") => after_name(string, closed),
+                    (2, b"event_id") if outer == b"interrupt_data" => {
                         let rest = |id: &String| &string[id.len()..];
                         leading_id(string, false)
                             .filter(|id| rest(id).starts_with(b"/") || rest(id).starts_with(b"\\/"))
@@ -332,7 +338,7 @@ pub(crate) fn execute_id_of_tail(tail: &[u8]) -> Option<String> {
                 }
                 key = b"";
             }
-            b'0'..=b'9' if path.len() == 1 && key == b"execute_id" => {
+            b'0'..=b'9' if depth == 1 && key == b"execute_id" => {
                 let number = &tail[tail.len() - rest.len() - 1..];
                 return leading_id(number, false);
             }

@@ -2,6 +2,7 @@
 //! jobs, and for a host that can't be reached.
 //! `Retry-After`: <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>.
 
+use std::iter;
 use std::num::IntErrorKind;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::error::{Error, Kind};
 /// The longest pause before a try that nobody but us asks for.
 const BACKOFF_LIMIT: Duration = Duration::from_secs(30);
 
-/// The tries of one POST.
+/// The tries of one call.
 #[derive(Debug, Default)]
 pub(super) struct Retries<'a> {
     left: u32,
@@ -81,7 +82,8 @@ impl<'a> Attempt<'a> {
             return Err(error);
         }
         if is_rate {
-            shared.gate.close_until(clock.now() + pause);
+            let mut gate = lock(&shared.gate);
+            *gate = gate.max(clock.now() + pause);
         }
         self.observer.note(&Note::Retrying {
             pause,
@@ -123,7 +125,7 @@ impl<'a> Attempt<'a> {
             if let Some(stopped) = lock(&shared.stopped).clone() {
                 return Err(stopped);
             }
-            let closed_for = shared.gate.closed_for(clock.now());
+            let closed_for = lock(&shared.gate).saturating_sub(clock.now());
             let (pause, message) = if !closed_for.is_zero() {
                 let message = "Coze asks for a pause that is longer than the deadline leaves";
                 (closed_for, message)
@@ -157,25 +159,9 @@ fn backoff(tries: u32, random: u64) -> Duration {
 }
 
 /// The pauses between polls: 1 s, then half as long again each time, up to the poll interval.
-#[derive(Debug)]
-pub(super) struct PollPauses {
-    next: Duration,
-    most: Duration,
-}
-
-impl PollPauses {
-    pub(super) fn new(poll_interval: Duration) -> Self {
-        Self {
-            next: Duration::from_secs(1).min(poll_interval),
-            most: poll_interval,
-        }
-    }
-
-    pub(super) fn next(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = (pause * 3 / 2).min(self.most);
-        pause
-    }
+pub(super) fn poll_pauses(most: Duration) -> impl Iterator<Item = Duration> {
+    let longer = move |pause: &Duration| Some((*pause * 3 / 2).min(most));
+    iter::successors(Some(Duration::from_secs(1).min(most)), longer)
 }
 
 /// The longest pause that a `Retry-After` may ask for: an absurd one must not stop the program for
@@ -223,24 +209,6 @@ fn unix_of_http_date(date: &str) -> Option<u64> {
     let days = 365 * years + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
     let seconds = (hour * 60 + minute) * 60 + second;
     Some((days - DAYS_UNTIL_1970) * 86_400 + seconds)
-}
-
-/// One gate for all jobs: closed until a moment, by a rate refusal.
-#[derive(Debug, Default)]
-pub(super) struct Gate {
-    opens: Mutex<Duration>,
-}
-
-impl Gate {
-    /// How long it stays closed.
-    pub(super) fn closed_for(&self, now: Duration) -> Duration {
-        lock(&self.opens).saturating_sub(now)
-    }
-
-    pub(super) fn close_until(&self, moment: Duration) {
-        let mut opens = lock(&self.opens);
-        *opens = moment.max(*opens);
-    }
 }
 
 /// So many calls in a row, of all jobs, may fail to reach the host before one more is to find out.
@@ -510,11 +478,11 @@ mod tests {
 
     #[test]
     fn polls_come_after_1_s_then_half_as_long_again_up_to_the_poll_interval() {
-        let mut pauses = PollPauses::new(Duration::from_secs(3));
-        let millis: Vec<_> = (0..5).map(|_| pauses.next().as_millis()).collect();
+        let pauses = poll_pauses(Duration::from_secs(3)).take(5);
+        let millis: Vec<_> = pauses.map(|pause| pause.as_millis()).collect();
         assert_eq!(millis, [1000, 1500, 2250, 3000, 3000]);
         let short = Duration::from_millis(200);
-        assert_eq!(PollPauses::new(short).next(), short);
+        assert_eq!(poll_pauses(short).next(), Some(short));
     }
 
     #[test]
@@ -546,17 +514,5 @@ mod tests {
         ] {
             assert_eq!(retry_after(bad, 0), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn the_gate_stays_closed_until_the_latest_moment() {
-        let gate = Gate::default();
-        gate.close_until(Duration::from_secs(9));
-        gate.close_until(Duration::from_secs(5));
-        assert_eq!(
-            gate.closed_for(Duration::from_secs(2)),
-            Duration::from_secs(7)
-        );
-        assert_eq!(gate.closed_for(Duration::from_secs(10)), Duration::ZERO);
     }
 }

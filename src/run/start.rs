@@ -1,5 +1,5 @@
 //! Sending a POST, until it is certain that it started something or that it never will. What became
-//! of it is for `proof` to say, and for `after` alone to act on.
+//! of it is for `proof` to say, and for `after` alone to act on (and `never_arrived`, of a watch).
 
 use std::borrow::Cow;
 
@@ -74,7 +74,7 @@ impl Attempt<'_> {
         let mut sent = self.watchable_run().filter(|_| self.may_have_arrived());
         loop {
             let after = if let Some(run) = sent.take() {
-                let why = "an earlier process was about to start the run";
+                let why = "an earlier process may have started the run";
                 AfterPost::Watch(run, Reason::Broke(Error::unknown(why)))
             } else {
                 self.observer.may_send()?;
@@ -376,10 +376,6 @@ impl Document {
     /// whole JSON value, the end is waited for only a moment.
     pub(super) fn read(body: &mut dyn Body, mut bytes: Vec<u8>) -> Self {
         let mut buffer = vec![0; 16 << 10];
-        let is_json = |bytes: &[u8]| {
-            let json = content(bytes).trim_ascii_end();
-            json.ends_with(b"}") && serde_json::from_slice::<&RawValue>(json).is_ok()
-        };
         let has_ended = loop {
             if bytes.len() > DOCUMENT_LIMIT {
                 break false;
@@ -403,6 +399,12 @@ impl Document {
             has_ended,
         }
     }
+}
+
+/// Whether it is a whole JSON object.
+pub(super) fn is_json(bytes: &[u8]) -> bool {
+    let json = content(bytes).trim_ascii_end();
+    json.ends_with(b"}") && serde_json::from_slice::<&RawValue>(json).is_ok()
 }
 
 pub(super) fn http_message(status: u16) -> String {

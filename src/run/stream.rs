@@ -125,7 +125,7 @@ impl Attempt<'_> {
     fn read_on(&self, events: &mut Events, transcript: &mut Transcript, is_framed: bool) -> After {
         let (_, source) = events.get_mut().get_mut().get_mut();
         source.0.hurry(TAIL);
-        let (mut after, mut is_repeated) = (After::Nothing, false);
+        let mut after = After::Nothing;
         loop {
             if transcript.names_run() {
                 return After::More;
@@ -133,24 +133,21 @@ impl Attempt<'_> {
             let has_ended = match events.next() {
                 Ok(Some(frame)) => {
                     self.observer.note(&Note::Event(&frame));
-                    match transcript.push_after_error(&frame, self.service().events()) {
-                        AfterError::Done if after == After::More => return After::More,
+                    after = match transcript.push_after_error(&frame, self.service().events()) {
                         // What comes after it is no part of it.
-                        AfterError::Done => return After::NotKnown,
-                        AfterError::Error => is_repeated = true,
-                        AfterError::Other => after = After::More,
-                    }
+                        AfterError::Done => return after.max(After::NotKnown),
+                        AfterError::Error => after.max(After::NotKnown),
+                        AfterError::Other => After::More,
+                    };
                     continue;
                 }
                 Ok(None) => true,
                 Err(_) => false,
             };
-            return if after == After::More || events.has_begun() {
-                After::More
-            } else if has_ended && is_framed && !is_repeated {
-                After::Nothing
-            } else {
-                After::NotKnown
+            return match after {
+                _ if events.has_begun() => After::More,
+                after if has_ended && is_framed => after,
+                after => after.max(After::NotKnown),
             };
         }
     }

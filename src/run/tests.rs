@@ -806,6 +806,31 @@ fn a_run_that_is_not_there_may_be_there_in_a_moment_and_then_was_never_there() {
 }
 
 #[test]
+fn a_run_of_an_earlier_process_that_its_server_has_forgotten_is_unknown() {
+    let absent = || poll(200, r#"{"code":4314,"msg":"no such run"}"#);
+    let mut case = Case::new();
+    case.recalled = RunRef::new("9", Mode::Stream).map(|run| Ok(Task::Watch(run)));
+    case.answer(RUN, (0..10).map(|_| absent()).collect())
+        .is(8, "9", "")
+        .says("kept for 7 days");
+}
+
+#[test]
+fn polls_that_bring_nothing_are_counted_in_a_row() {
+    let fault = || poll(503, "<html>");
+    let asked =
+        r#"{"data":[{"execute_status":"Running","interrupt_data":{"event_id":"9/1","type":2}}]}"#;
+    let mut all = vec![no_answer(
+        "/v1/workflow/stream_resume",
+        Reach::MaybeSent,
+        Cause::Cut,
+    )];
+    all.extend((0..2).flat_map(|_| (0..6).map(|_| fault()).chain([poll(200, asked)])));
+    all.push(poll(200, SUCCEEDED));
+    Case::new().answer(RESUME, all).is(0, "9", "whole");
+}
+
+#[test]
 fn network_trouble_while_polling_lasts_until_the_deadline() {
     let case = Case::new().timeout(300).for_ever(|| {
         no_answer(

@@ -76,8 +76,13 @@ impl Attempt<'_> {
             Meaning::Unclear if code.is_some() && status < 500 => Kind::Refused,
             Meaning::Unclear | Meaning::Failed | Meaning::RateLimited => Kind::Unreachable,
         };
+        let has_words = envelope.msg.is_some();
         let said = envelope.said(|| http_message(status));
-        let error = file.not_uploaded(self.coze_error(kind, About::Upload, said));
+        let mut error = self.coze_error(kind, About::Upload, said);
+        if meaning == Meaning::Refused && code.is_none() && status >= 400 {
+            error = error.with_hint(self.service().hint_without_code(status, has_words));
+        }
+        let error = file.not_uploaded(error);
         if meaning == Meaning::Refused {
             return Err(error);
         }

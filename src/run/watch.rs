@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::start::unknown;
-use super::{Attempt, Note, Runner, pace};
+use super::start::{is_json, unknown};
+use super::{Attempt, Note, Runner, TAIL, pace};
 use crate::coze::call::{Call, RunRef};
 use crate::coze::code::About;
 use crate::coze::history::{self, Poll, Record, TrimmedNode};
@@ -54,7 +54,7 @@ enum AfterPoll {
 /// What the polls so far have brought.
 #[derive(Default)]
 struct Polls {
-    /// That brought nothing since the run was last seen running.
+    /// In a row, that brought nothing.
     unclear: u32,
     /// Some said something else than that there is no such run.
     has_other: bool,
@@ -79,10 +79,12 @@ fn is_recent(at: Option<u64>, now: u64) -> bool {
 impl Attempt<'_> {
     /// An error is one of a start that never arrived, for sure: it may be sent again.
     pub(super) fn watch(&mut self, run: &RunRef, reason: &Reason) -> Result<Outcome, Error> {
-        let mut pauses = pace::PollPauses::new(self.runner.rules.poll_interval);
+        let most = self.runner.rules.poll_interval;
+        let mut pauses = pace::poll_pauses(most);
+        let mut pause = || pauses.next().unwrap_or(most);
         match reason {
             Reason::Broke(why) => self.observer.note(&Note::FallingBack { why: &why.message }),
-            Reason::Background => self.sleep(pauses.next(), "just started"),
+            Reason::Background => self.sleep(pause(), "just started"),
             Reason::Request | Reason::Earlier => {}
         }
         let mut polls = Polls::default();
@@ -106,7 +108,7 @@ impl Attempt<'_> {
             last = format!("; at the last poll: {why}");
             let unix = self.runner.clock.unix();
             let asked = retry_after.and_then(|value| pace::retry_after(&value, unix));
-            self.sleep(pauses.next().max(asked.unwrap_or_default()), &why);
+            self.sleep(pause().max(asked.unwrap_or_default()), &why);
         }
     }
 
@@ -123,6 +125,9 @@ impl Attempt<'_> {
         };
         if !matches!(poll, Poll::Waiting(_)) {
             polls.waiting = 0;
+        }
+        if !matches!(poll, Poll::Absent(_) | Poll::Unclear(_)) {
+            polls.unclear = 0;
         }
         polls.has_other |= !matches!(poll, Poll::Absent(_));
         if let Poll::Success(_) | Poll::Failed(..) | Poll::Running(_) = poll {
@@ -143,14 +148,13 @@ impl Attempt<'_> {
                 AfterPoll::Finish(Outcome::Interrupted(interrupt))
             }
             Poll::Running(record) => {
-                polls.unclear = 0;
                 self.take_record(record);
                 AfterPoll::Again("running".to_owned(), None)
             }
             Poll::Waiting(record) => self.waiting(record, polls),
             Poll::Refused(mut said) => {
-                // A run that was started was started here: what is wrong is no base URL and no key.
-                if !matches!(reason, Reason::Request) {
+                // What this process has started it did not start with a wrong base URL or key.
+                if let Reason::Background | Reason::Broke(_) = reason {
                     said.hint = None;
                 }
                 let error = self.coze_error(Kind::Refused, About::Poll, said);
@@ -167,13 +171,19 @@ impl Attempt<'_> {
             Poll::Absent(said) if self.never_arrived() => {
                 AfterPoll::NotArrived(self.unfinished(reason, &said.message))
             }
-            // To a request that only watches, a run that stays absent was never there.
+            // A run that stays absent was never there; or, if it was, its server has forgotten it.
             Poll::Absent(said)
-                if matches!(reason, Reason::Request)
+                if matches!(reason, Reason::Request | Reason::Earlier)
                     && polls.unclear + 1 == UNCLEAR_LIMIT
                     && !polls.has_other =>
             {
-                AfterPoll::Fail(self.coze_error(Kind::Refused, About::Poll, said))
+                let is_earlier = matches!(reason, Reason::Earlier);
+                let kind = if is_earlier {
+                    Kind::Unknown
+                } else {
+                    Kind::Refused
+                };
+                AfterPoll::Fail(self.coze_error(kind, About::Poll, said))
             }
             Poll::Absent(said) | Poll::Unclear(said) => {
                 polls.unclear += 1;
@@ -260,7 +270,12 @@ impl Attempt<'_> {
     /// The run succeeded. Its service knows which text is its output.
     fn succeeded(&mut self, run: &RunRef, mut record: Record) -> Outcome {
         let is_whole = self.progress.heard.is_whole;
-        let output = self.service().output(&self.progress.heard, &mut record);
+        let (service, heard) = (self.service(), &mut self.progress.heard);
+        let output = if is_whole && !service.confirms_done() {
+            Some(std::mem::take(&mut heard.output))
+        } else {
+            service.output(heard, &mut record)
+        };
         let trimmed = std::mem::take(&mut record.trimmed);
         let kept = std::mem::take(&mut record.messages);
         self.take_record(record);
@@ -367,14 +382,20 @@ pub(super) fn still_running(message: &str) -> Error {
     )
 }
 
-/// Reads a body to its end, and says whether that came. One above the limit is a failure.
+/// Reads a body to its end, and says whether that came. One above the limit is a failure. Where the
+/// connection is left open after the whole, its end is waited for only a moment.
 fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 16 << 10];
     loop {
         match body.read(&mut buffer) {
             Ok(0) => return Ok((bytes, true)),
-            Ok(count) if bytes.len() + count <= limit => bytes.extend_from_slice(&buffer[..count]),
+            Ok(count) if bytes.len() + count <= limit => {
+                bytes.extend_from_slice(&buffer[..count]);
+                if count < buffer.len() && is_json(&bytes) {
+                    body.hurry(TAIL);
+                }
+            }
             Ok(_) => {
                 let detail = format!("the run's text is larger than {} MiB", TEXT_LIMIT >> 20);
                 return Err(Failure::new(Reach::MaybeSent, Cause::TooLarge, detail));

@@ -60,7 +60,7 @@ fn unpack(output: &str, record: &mut Record) {
         let text = text_or_json(value.into());
         match title {
             "node_status" => {}
-            "Output" if value.get() == "null" || !entries.is_clear() => {}
+            "Output" if value.get() == "null" || entries.repeated().is_some() => {}
             "Output" => record.output = text.as_deref().and_then(end_text),
             _ => record.messages.push(NodeMessage {
                 node_title: title.to_owned(),
@@ -86,7 +86,9 @@ fn end_text(text: &str) -> Option<Text> {
     if !is_wrapper {
         return Some(Text::from_plain(text));
     }
-    let data = wrapper.value_or_null("data").filter(|_| wrapper.is_clear());
+    let data = wrapper
+        .value_or_null("data")
+        .filter(|_| wrapper.repeated().is_none());
     text_or_json(data?).map(|text| Text::from_plain(&text))
 }
 

@@ -92,7 +92,7 @@ impl Service for Site {
         };
         let failed = |otherwise| Poll::Failed(Record::default(), said(otherwise));
         let is_ours = answer.text("task_id").as_deref() == Some(run.execute_id());
-        let is_clear = is_ours && answer.is_clear();
+        let is_clear = is_ours && answer.repeated().is_none();
         let word = answer.text("status").filter(|_| status == 200 && is_clear);
         match word.as_deref() {
             Some("pending" | "running") => Poll::Running(Record::default()),
@@ -112,7 +112,7 @@ impl Service for Site {
             Some("timeout") => failed("the run took too long"),
             // What says more of a task is no word that there is none.
             _ if status == 404
-                && answer.is_clear()
+                && answer.repeated().is_none()
                 && !["task_id", "status"].into_iter().any(|key| answer.has(key))
                 && answer.text("detail").as_deref() == Some(ABSENT) =>
             {
@@ -177,7 +177,7 @@ fn event<'a>(frame: &'a Frame<'_>) -> Option<Event<'a>> {
     let data = data.unwrap_or_default();
     let word = data.text("type").unwrap_or_default();
     let kind = match (&*word, data.value_or_null("output")) {
-        _ if !data.is_clear() => EventKind::Other,
+        _ if data.repeated().is_some() => EventKind::Other,
         ("workflow_end" | "done", Some(output)) if !frame.replaced => EventKind::Result(output),
         ("error", _) => {
             let message = data.text("error_msg").or(data.text("message"));

@@ -25,7 +25,10 @@ impl Service for Studio {
     }
 
     fn poll(&self, workflow_id: &str, run: &RunRef) -> Call<'static> {
-        Call::get_run_history(workflow_id, run)
+        let execute_id = run.execute_id();
+        Call::get(format!(
+            "/v1/workflow/get_run_history?workflow_id={workflow_id}&execute_id={execute_id}"
+        ))
     }
 
     fn read_poll(&self, run: &RunRef, status: u16, has_studio_log_id: bool, body: &[u8]) -> Poll {

@@ -356,7 +356,7 @@ fn an_upload_that_is_refused_is_not_repeated() {
     let error = r#"{"kind":"refused","code":4000,"message":"--param image: cat.png was not uploaded: bad file","hint":"check the file: its type, and that it has at most 512 MB"}"#;
     fails(vec![refusal], &[], 4, error);
     let refusal = upload().answer(413, "text/html", "<html>");
-    let error = r#"{"kind":"refused","message":"--param image: cat.png was not uploaded: HTTP 413, and the body is not Coze's"}"#;
+    let error = r#"{"kind":"refused","message":"--param image: cat.png was not uploaded: HTTP 413, and the body is not Coze's","hint":"check the base URL: the response is not Coze's"}"#;
     fails(vec![refusal], &[], 4, error);
 }
 

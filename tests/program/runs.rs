@@ -133,6 +133,19 @@ fn a_poll_in_invalid_json_that_says_running_is_polled_again() {
 }
 
 #[test]
+fn a_poll_that_is_answered_whole_is_not_waited_for_on_a_connection_left_open() {
+    let head = "HTTP/1.1 200 \r\nContent-Type: application/json\r\n\r\n";
+    play_with(
+        &["--async", "-q"],
+        vec![
+            background_run().json(200, SUBMITTED),
+            poll().raw(head.to_owned() + HISTORY).hang(),
+        ],
+    )
+    .is(0, SAID_HELLO, "");
+}
+
+#[test]
 fn polling_that_fails_ten_times_in_a_row_leaves_the_run_running() {
     let mut script = vec![background_run().json(200, SUBMITTED)];
     script.extend((0..10).map(|_| poll().answer(502, "text/html", "<html>")));
