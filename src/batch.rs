@@ -161,7 +161,7 @@ impl Batch<'_> {
     /// The next request; or one that was put aside, when there are many of them, or no other one.
     fn next(&self) -> Option<Taken> {
         let Settings { clock, rules, .. } = self.settings;
-        loop {
+        while !self.settings.console.is_broken() {
             let aside = lock(&self.aside).len();
             let is_full = aside >= ASIDE_LIMIT;
             let next = if is_full {
@@ -172,7 +172,6 @@ impl Batch<'_> {
             };
             let may_wait = is_full || matches!(next, Arrival::End);
             match next {
-                _ if self.settings.console.is_broken() => return None,
                 Arrival::Item(item) => return Some(self.understand(item)),
                 Arrival::End if aside == 0 => return None,
                 Arrival::End | Arrival::NotYet => {}
@@ -185,6 +184,7 @@ impl Batch<'_> {
                 return Some(taken);
             }
         }
+        None
     }
 
     /// What the input has. With some put aside, it is not waited for long.
@@ -329,7 +329,7 @@ fn write_output(response: &mut Response, file: OutputFile) {
     response.output = Text::default();
 }
 
-/// The run is what it is; that the journal could not take its end is said as well.
+/// The run is what it is; that its end could not be written is said as well.
 fn add_fault(response: &mut Response, fault: Error) {
     match &mut response.error {
         None => response.error = Some(fault),

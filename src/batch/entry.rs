@@ -108,6 +108,8 @@ pub(crate) struct Record {
     pub(crate) is_own: bool,
     /// Not all of it is as it was written.
     pub(crate) is_damaged: bool,
+    /// Nothing will be added to it, as far as the journal knew when it was read.
+    pub(crate) is_final: bool,
     /// Tells when it was last written.
     pub(crate) metadata: Option<Metadata>,
 }

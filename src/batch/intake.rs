@@ -76,7 +76,7 @@ pub(super) enum Intake {
 }
 
 impl Intake {
-    /// Not a thread of a scope: nobody waits for it when nothing more can be written.
+    /// Not a thread of a scope: when nothing more can be written, a batch ends without it.
     pub(super) fn in_thread(mut items: Items) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(0);
         thread::Builder::new().spawn(move || items.all(|item| sender.send(item).is_ok()))?;

@@ -171,12 +171,12 @@ impl<'a> Journal<'a> {
                 Err(error) => return Err(error),
             };
             // What has ended for good is read by many at a time.
-            let mut record = entry.read();
-            if !self.is_final(&record) {
+            let mut record = self.read(&mut entry);
+            if !record.is_final {
                 if !entry.try_lock()? {
                     return Ok(Found::Busy(entry, record));
                 }
-                record = entry.read();
+                record = self.read(&mut entry);
             }
             // Whoever had the lock may have gone on to the next number.
             if !directory.holds(name, number + 1)? {
@@ -204,7 +204,7 @@ impl<'a> Journal<'a> {
             return Recall::Refuse(other_content(request));
         }
         let known = match &record.state {
-            State::Ended(_) if self.is_final(&record) => None,
+            State::Ended(_) if record.is_final => None,
             State::Ended(response) => {
                 let told = || RunRef::new(&*response.execute_id, request.mode());
                 record.run.or_else(told)
@@ -286,16 +286,17 @@ impl<'a> Journal<'a> {
         }))
     }
 
-    /// Nothing will be added to it.
-    fn is_final(&self, record: &Record) -> bool {
-        match &record.state {
+    fn read(&self, entry: &mut Entry) -> Record {
+        let mut record = entry.read();
+        record.is_final = match &record.state {
             State::Ended(response) => match response.kind() {
                 Some(Kind::Unknown) => response.execute_id.is_empty(),
                 Some(Kind::Interrupted) => !self.has_answer_to(response),
                 _ => true,
             },
             _ => false,
-        }
+        };
+        record
     }
 
     /// Whether its question was answered through this journal, so that the run goes on.
@@ -342,7 +343,7 @@ fn lost(known: Option<&RunRef>) -> Response {
     } else {
         "which can't be watched"
     };
-    let message = format!("an earlier process was about to start the run, {why}");
+    let message = format!("an earlier process may have started the run, {why}");
     let error = Error::unknown(message).with_hint(Some(look_or_rerun()));
     Response {
         execute_id: known.map_or("", RunRef::execute_id).to_owned(),

@@ -295,7 +295,7 @@ fn what_may_have_been_started_is_unknown_until_it_is_to_be_run_again() {
     let unknown = answers(recall(&bench.open(), RUN));
     assert_eq!(
         unknown.error.as_ref().unwrap().line(Language::English),
-        "unknown: an earlier process was about to start the run, and left no execute_id \
+        "unknown: an earlier process may have started the run, and left no execute_id \
          (look at Coze before running it again; --rerun unknown runs it again)"
     );
     let only_failed = &[Kind::Failed];
