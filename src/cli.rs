@@ -150,10 +150,16 @@ fn read_argument(parser: &mut Parser, options: &mut Options) -> Result<Option<Co
         "-V" | "--version" => return Ok(Some(Command::Version)),
         "--check" => options.check = true,
         "-w" | "--workflow" => {
-            options.workflow = Some(value.filled(
+            let id = value.filled(
                 "give the workflow's id, or the address of its page",
                 "请给出工作流的 ID，或其页面的地址",
-            )?);
+            )?;
+            if options.workflow.replace(id).is_some() {
+                return Err(value.twice(
+                    "for several workflows write requests, one after the other",
+                    "多个工作流请写成多个请求",
+                ));
+            }
         }
         "-p" | "--param" => options.params.push(value.text()?),
         "-c" | "--config" => options.config = Some(value.path()?),
@@ -268,11 +274,14 @@ impl Value<'_> {
         if request.replace(self.text()?).is_none() {
             return Ok(());
         }
-        let message = format!("{} was given twice", self.option);
-        Err(Error::usage(message).hint(
+        Err(self.twice(
             "put all requests into one value, separated by white space",
             "请把所有请求放进同一个值，以空白分隔",
         ))
+    }
+
+    fn twice(&self, english: &'static str, chinese: &'static str) -> Error {
+        Error::usage(format!("{} was given twice", self.option)).hint(english, chinese)
     }
 
     /// Seconds, of which 0 means no limit.
@@ -367,6 +376,8 @@ fn contradiction(options: &Options) -> Option<Error> {
         (options.check && journal, "--check and --journal"),
         (options.check && rerun, "--check and --rerun"),
         (options.check && events, "--check and --events"),
+        (options.check && raw_output, "--check and --raw-output"),
+        (options.check && get, "--check and --get"),
         (request && files, "--request and FILE"),
         (workflow && request, "--workflow and --request"),
         (workflow && files, "--workflow and FILE"),
@@ -641,6 +652,10 @@ mod tests {
     #[test]
     fn no_request_is_dropped_without_a_word() {
         refused(
+            &["-w", "7", "-w", "8"],
+            "-w was given twice (for several workflows write requests, one after the other)",
+        );
+        refused(
             &["--request", "{}", "--request", "{}"],
             "--request was given twice (put all requests into one value, separated by white space)",
         );
@@ -648,12 +663,14 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused_by_both_names() {
-        let pairs: [(&[&str], &str); 14] = [
+        let pairs: [(&[&str], &str); 16] = [
             (&["-p", "a=1", "--request", "{}"], "--param and --request"),
             (&["--check", "-o", "f"], "--check and --output"),
             (&["--check", "--journal", "d"], "--check and --journal"),
             (&["--check", "--rerun", "failed"], "--check and --rerun"),
             (&["--events", "--check"], "--check and --events"),
+            (&["--check", "-r"], "--check and --raw-output"),
+            (&["--check", "-g", "a"], "--check and --get"),
             (&["--request", "{}", "f"], "--request and FILE"),
             (&["-r", "--events"], "--raw-output and --events"),
             (&["-r", "-o", "f"], "--raw-output and --output"),

@@ -8,6 +8,7 @@ pub(crate) type Mistake = (&'static str, &'static str);
 pub(crate) fn find(before: &[u8], found: &[u8]) -> Option<Mistake> {
     let word = found.split(|byte| !byte.is_ascii_alphabetic()).next()?;
     match found.utf8_chunks().next()?.valid().chars().next()? {
+        '…' => Some(PLACEHOLDER),
         '}' | ']' if before.trim_ascii_end().ends_with(b",") => Some(TRAILING_COMMA),
         '“' | '”' | '‘' | '’' | '＂' | '：' | '，' | '｛' | '｝' | '［' | '］' | '\u{3000}' => {
             Some(OTHER_PUNCTUATION)
@@ -21,6 +22,11 @@ pub(crate) fn find(before: &[u8], found: &[u8]) -> Option<Mistake> {
     }
 }
 
+/// Where a value is to be put, in what a person is shown.
+const PLACEHOLDER: Mistake = (
+    "put a value in the place of …, or leave out what is optional",
+    "请把 … 换成值；选填的可以去掉",
+);
 /// Single quotes, or none where a shell has taken them.
 pub(crate) const LACKS_QUOTES: Mistake = (
     "names and texts are written in double quotes",

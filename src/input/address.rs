@@ -115,11 +115,11 @@ mod tests {
     fn an_id_in_an_address_is_as_plain_as_any() {
         refused(
             "https://www.coze.cn/work_flow?workflow_id=7%2F8",
-            "workflow_id may hold only letters, digits, _ and -",
+            "workflow_id may hold only letters, digits, _ and -, 256 at most",
         );
         refused(
             "https://www.coze.cn/work_flow?workflow_id=7&execute_id=9%00",
-            "execute_id may hold only letters, digits, _ and -",
+            "execute_id may hold only letters, digits, _ and -, 256 at most",
         );
     }
 }

@@ -1,8 +1,6 @@
 //! How a single value of a request is read, and what is said when it is of a wrong kind. `null` counts
 //! as absent. Knows no kinds of requests.
 
-use std::collections::HashSet;
-
 use serde::de::IgnoredAny;
 
 use super::object::{Object, quoted};
@@ -11,8 +9,7 @@ use crate::error::Error;
 
 impl Entries<'_> {
     pub(super) fn refuse_repeated(&self) -> Result<(), Error> {
-        let mut before = HashSet::new();
-        match self.keys().find(|&key| !before.insert(key)) {
+        match self.repeated() {
             None => Ok(()),
             Some(key) => Err(Error::usage(format!("the key {key:?} is given twice"))
                 .hint("nobody can tell which one is meant", "无法判断以哪一个为准")),
@@ -89,6 +86,9 @@ fn must_be(key: &str, what: &str) -> Error {
     Error::usage(format!("{key} must be {what}"))
 }
 
+/// More than any id has. A path that is too long can't be called.
+const LONGEST_ID: usize = 256;
+
 /// Ids become parts of a path and are shown to a terminal. One such as `7xxx` is an example's.
 pub(super) fn plain_id(key: &str, id: &str) -> Result<(), Error> {
     let unknown = id.trim_start_matches(|char: char| char.is_ascii_digit());
@@ -97,9 +97,9 @@ pub(super) fn plain_id(key: &str, id: &str) -> Result<(), Error> {
             .hint("put the id itself in its place", "请换成真正的 ID"));
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if id.bytes().all(is_plain) {
+    if id.len() <= LONGEST_ID && id.bytes().all(is_plain) {
         return Ok(());
     }
-    let message = format!("{key} may hold only letters, digits, _ and -");
+    let message = format!("{key} may hold only letters, digits, _ and -, {LONGEST_ID} at most");
     Err(Error::usage(message))
 }

@@ -27,8 +27,8 @@ const ENDS_INPUT: Mistake = (
 );
 
 const IN_A_SHELL: Mistake = (
-    r#"in a shell, put the whole in single quotes: '{"a":"b"}'; in cmd and PowerShell use -w and -p, or a file"#,
-    r#"在 shell 中，整个请求再用单引号括起：'{"a":"b"}'；在 cmd 和 PowerShell 中请用 -w 和 -p，或写在文件里"#,
+    r#"in a shell, put the whole in single quotes: '{"a":"b"}', where ' is written '\'', and " in a text \"; in cmd and PowerShell use -w and -p, or a file"#,
+    r#"在 shell 中，整个请求再用单引号括起：'{"a":"b"}'，其中的 ' 写作 '\''，文本中的 " 写作 \"；在 cmd 和 PowerShell 中请用 -w 和 -p，或写在文件里"#,
 );
 
 /// How much is read at a time.
@@ -63,6 +63,9 @@ pub(crate) struct Requests<R> {
     /// Where the value begins, from 1; a column counts bytes.
     line: usize,
     column: usize,
+    /// The rest of the line is no request. It is passed over when the next one is asked for: it may
+    /// not be there yet.
+    skips_line: bool,
     ended: bool,
 }
 
@@ -89,15 +92,21 @@ impl<R: Read> Requests<R> {
             taken: 0,
             line: 1,
             column: 1,
+            skips_line: false,
             ended: false,
         }
     }
 
     /// Whether another value is known to follow. Never waits for one.
     pub(crate) fn is_followed(&mut self) -> bool {
+        if self.door != Door::Stream || self.input.buffer().contains(&b'\n') {
+            // What fails will fail again.
+            let _ = self.finish_line();
+        }
         let Self { input, value, .. } = &*self;
         let is_space = |byte| SPACE.contains(byte) || MARK.contains(byte);
         !self.ended
+            && !self.skips_line
             && match self.door {
                 Door::Argument | Door::File => !matches!(self.skip_space(), Ok(None)),
                 Door::Stream => !value.iter().chain(input.buffer()).all(is_space),
@@ -105,7 +114,7 @@ impl<R: Read> Requests<R> {
     }
 
     fn next_value(&mut self) -> Result<Option<String>, Error> {
-        let first = self.skip_space();
+        let first = self.finish_line().and_then(|()| self.skip_space());
         let Some(first) = first.map_err(|error| self.unreadable(&error))? else {
             return Ok(None);
         };
@@ -221,14 +230,19 @@ impl<R: Read> Requests<R> {
         {}
     }
 
-    /// A line break can only be the last byte of what was read of it. A failing input is at its end.
+    /// A line break can only be the last byte of what was read of it.
     fn skip_line(&mut self) {
-        if !self.value.ends_with(b"\n") {
-            self.ended = self.input.skip_until(b'\n').is_err();
-        }
+        self.skips_line = !self.value.ends_with(b"\n");
         self.value.clear();
         self.taken = 0;
         (self.line, self.column) = (self.line + 1, 1);
+    }
+
+    fn finish_line(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.skips_line) {
+            self.input.skip_until(b'\n')?;
+        }
+        Ok(())
     }
 
     fn advance(&mut self, length: usize) {

@@ -84,14 +84,9 @@ impl Request {
             let sentence = "a request is a JSON object with plain keys";
             return Self::refused(Error::usage(sentence));
         };
-        let id = entries.value("id").map(fields::one_line);
-        if let Err(error) = entries.refuse_repeated() {
-            let refused = Self::refused(error);
-            return Self { id, ..refused };
-        }
         let workflow_id = workflow_id(&entries, service::of(options.service));
         Self {
-            id,
+            id: entries.value("id").map(fields::one_line),
             workflow_id: workflow_id.clone().ok().flatten(),
             facts: facts(&entries),
             task: task(&entries, workflow_id, options),
@@ -178,6 +173,7 @@ fn task(
     workflow_id: Result<Option<String>, Error>,
     options: &Options,
 ) -> Result<Task, Error> {
+    entries.refuse_repeated()?;
     refuse_report(entries, options)?;
     let service = service::of(options.service);
     let refuse = |key| service.refuse(key).map_or(Ok(()), Err);
@@ -309,11 +305,7 @@ fn check_run_keys(entries: &Entries<'_>, options: &Options) -> Result<(), Error>
             "运行工作流请用 workflow_id 和 parameters",
         ));
     }
-    let known = |key: &str| key == "id" || RUN_KEYS.contains(&key);
-    let unknown = entries.keys().find(|key| !known(key));
-    let Some(key) = unknown.filter(|_| !options.allow_unknown_fields) else {
-        return Ok(());
-    };
+    // Nor is what other kinds of requests know forwarded as a run.
     if entries.has("status") && entries.has("debug_url") {
         let error = Error::usage("this is a response without its execute_id");
         return Err(error.hint(
@@ -321,6 +313,18 @@ fn check_run_keys(entries: &Entries<'_>, options: &Options) -> Result<(), Error>
             "重新运行之前，请先到扣子上查看",
         ));
     }
+    if entries.has("interrupt") || entries.has("event_id") {
+        let error = Error::usage("this is the answer to an interrupt without its resume_data");
+        return Err(error.hint(
+            "add resume_data; to watch the run instead, give its execute_id",
+            "请加上 resume_data；若要查看这次运行，请给出它的 execute_id",
+        ));
+    }
+    let known = |key: &str| key == "id" || RUN_KEYS.contains(&key);
+    let unknown = entries.keys().find(|key| !known(key));
+    let Some(key) = unknown.filter(|_| !options.allow_unknown_fields) else {
+        return Ok(());
+    };
     let error = Error::usage(format!("unknown key {key:?} in a run"));
     Err(match nearest(key, &RUN_KEYS) {
         Some(near) => error.hint(

@@ -50,7 +50,7 @@ pub(super) fn resume(
 pub(super) fn interrupt<'a>(entries: &Entries<'a>) -> Result<Entries<'a>, Error> {
     let Json(json) = entries.value("interrupt").unwrap_or(Json("{}"));
     Entries::parse(json)
-        .filter(|interrupt| interrupt.refuse_repeated().is_ok())
+        .filter(|interrupt| interrupt.repeated().is_none())
         .ok_or_else(|| Error::usage("interrupt must be the object of a response"))
 }
 

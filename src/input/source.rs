@@ -114,8 +114,8 @@ fn no_file_name(text: &str) -> Option<Hint> {
         ))
     } else if is_id || text.contains("workflow_id=") {
         Some(Hint::new(
-            format!("to run a workflow by its id: -w {text}"),
-            format!("要按 ID 运行工作流：-w {text}"),
+            format!("to run a workflow by its id: -w '{text}'"),
+            format!("要按 ID 运行工作流：-w '{text}'"),
         ))
     } else if text == "run" || help::option_names().contains(&text) {
         Some(Hint::new(

@@ -160,11 +160,11 @@ fn what_is_no_file_may_be_an_id_or_a_word() {
     for (file, hint) in [
         (
             "7550000000000000001",
-            "to run a workflow by its id: -w 7550000000000000001",
+            "to run a workflow by its id: -w '7550000000000000001'",
         ),
         (
             "https://www.coze.cn/work_flow?space_id=1&workflow_id=7",
-            "to run a workflow by its id: -w https://www.coze.cn/work_flow?space_id=1&workflow_id=7",
+            "to run a workflow by its id: -w 'https://www.coze.cn/work_flow?space_id=1&workflow_id=7'",
         ),
         ("help", "whatever is no option is a FILE: see --help"),
         ("version", "whatever is no option is a FILE: see --help"),
@@ -288,7 +288,7 @@ fn a_misspelt_key_of_a_run_is_refused_for_it_would_cost_a_run() {
 fn a_key_that_is_given_twice_is_refused() {
     let request = r#"{"workflow_id":"7","parameters":{},"parameters":{}}"#;
     let message = r#""message":"the key \"parameters\" is given twice","hint":"nobody can tell which one is meant""#;
-    refuses(unsent(), request, 2, message);
+    refuses_of_7(request, message);
 }
 
 #[test]

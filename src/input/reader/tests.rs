@@ -53,7 +53,7 @@ fn a_byte_order_mark_is_skipped() {
 
 #[test]
 fn what_lacks_its_double_quotes_is_named() {
-    let hint = r#"(names and texts are written in double quotes; in a shell, put the whole in single quotes: '{"a":"b"}'; in cmd and PowerShell use -w and -p, or a file)"#;
+    let hint = r#"(names and texts are written in double quotes; in a shell, put the whole in single quotes: '{"a":"b"}', where ' is written '\'', and " in a text \"; in cmd and PowerShell use -w and -p, or a file)"#;
     for input in ["{'a':1}", "{a:1}", "{\"a\":'b'}", "{\"a\":b}", "'{}'"] {
         let said = read(input.as_bytes(), usize::MAX).remove(0).unwrap_err();
         assert!(said.ends_with(hint), "{input}: {said}");
@@ -282,6 +282,7 @@ fn a_broken_value_is_answered_before_the_input_goes_on() {
     }
     for input in [
         &b"{\"a\":1,}\n"[..],
+        b"{\"a\":1,}",
         b"x\n",
         b"{\n\"a\":1,}",
         b"{\n\"a\":tru}",
@@ -327,16 +328,25 @@ fn what_python_prints_is_named() {
 }
 
 #[test]
+fn a_place_for_a_value_is_named() {
+    hints(
+        r#"{"a":…}"#.as_bytes(),
+        "put a value in the place of …, or leave out what is optional",
+        "请把 … 换成值；选填的可以去掉",
+    );
+}
+
+#[test]
 fn single_quotes_are_named() {
     hints(
         b"{'a':1}",
-        r#"names and texts are written in double quotes; in a shell, put the whole in single quotes: '{"a":"b"}'; in cmd and PowerShell use -w and -p, or a file"#,
-        r#"键和字符串要用双引号；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'；在 cmd 和 PowerShell 中请用 -w 和 -p，或写在文件里"#,
+        r#"names and texts are written in double quotes; in a shell, put the whole in single quotes: '{"a":"b"}', where ' is written '\'', and " in a text \"; in cmd and PowerShell use -w and -p, or a file"#,
+        r#"键和字符串要用双引号；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'，其中的 ' 写作 '\''，文本中的 " 写作 \"；在 cmd 和 PowerShell 中请用 -w 和 -p，或写在文件里"#,
     );
     hints(
         br#"{\"a\":1}"#,
-        r#"a name takes no backslash before its quotes: a shell has left it there; in a shell, put the whole in single quotes: '{"a":"b"}'; in cmd and PowerShell use -w and -p, or a file"#,
-        r#"键的引号前不能有反斜杠，这是命令行转义留下的；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'；在 cmd 和 PowerShell 中请用 -w 和 -p，或写在文件里"#,
+        r#"a name takes no backslash before its quotes: a shell has left it there; in a shell, put the whole in single quotes: '{"a":"b"}', where ' is written '\'', and " in a text \"; in cmd and PowerShell use -w and -p, or a file"#,
+        r#"键的引号前不能有反斜杠，这是命令行转义留下的；在 shell 中，整个请求再用单引号括起：'{"a":"b"}'，其中的 ' 写作 '\''，文本中的 " 写作 \"；在 cmd 和 PowerShell 中请用 -w 和 -p，或写在文件里"#,
     );
 }
 

@@ -63,7 +63,7 @@ fn ids_may_be_integers_and_are_taken_digit_for_digit() {
     );
     refused(
         r#"{"workflow_id":"7/8"}"#,
-        "workflow_id may hold only letters, digits, _ and -",
+        "workflow_id may hold only letters, digits, _ and -, 256 at most",
     );
 }
 
@@ -366,6 +366,43 @@ fn a_chatflow_s_call_is_refused_whatever_is_allowed() {
 }
 
 #[test]
+fn an_answer_without_its_resume_data_is_no_run_whatever_is_allowed() {
+    let sentence = "this is the answer to an interrupt without its resume_data (add resume_data; to watch the run instead, give its execute_id)";
+    for key in [
+        r#""interrupt":{"event_id":"9/1","type":2}"#,
+        r#""event_id":"9/1""#,
+    ] {
+        let text = format!(r#"{{"workflow_id":"7",{key}}}"#);
+        refused(&text, sentence);
+        let options = Options {
+            allow_unknown_fields: true,
+            ..Options::default()
+        };
+        let error = Request::parse(&text, &options).task.unwrap_err();
+        assert_eq!(error.to_string(), sentence);
+    }
+}
+
+#[test]
+fn a_refused_answer_with_a_key_twice_keeps_the_way_back() {
+    let request = parse(
+        r#"{"workflow_id":"7","interrupt":{"event_id":"9/1","type":2},"resume_data":"x","resume_data":"y"}"#,
+    );
+    assert!(request.task.is_err());
+    assert_eq!(request.facts.execute_id.as_deref(), Some("9"));
+    assert_eq!(request.facts.interrupt.unwrap().event_id, "9/1");
+}
+
+#[test]
+fn an_id_that_is_too_long_is_refused() {
+    let id = "7".repeat(257);
+    refused(
+        &format!(r#"{{"workflow_id":"7","execute_id":"{id}"}}"#),
+        "execute_id may hold only letters, digits, _ and -, 256 at most",
+    );
+}
+
+#[test]
 fn a_report_of_a_check_is_no_request_of_any_kind() {
     let sentence = "this is a report of --check, not a request (send the request that was checked, without --check)";
     for report in [r#""workflow":{"name":"x"}"#, r#""reachable":true"#] {
@@ -423,7 +460,7 @@ fn the_address_of_anything_else_starts_nothing() {
 fn a_request_with_a_key_twice_still_gives_its_id() {
     let request = parse(r#"{"id":3,"workflow_id":"7","workflow_id":"8"}"#);
     assert_eq!(request.id.unwrap().get(), "3");
-    assert_eq!(request.workflow_id, None);
+    assert_eq!(request.workflow_id.as_deref(), Some("7"));
     assert!(request.task.is_err());
 }
 
