@@ -92,9 +92,7 @@ fn answer_all(
     console: &Console<'_>,
     clock: &SystemClock,
 ) -> Result<u8, Error> {
-    let jobs = options.jobs.map_or(1, NonZero::get);
-    let clients = (0..jobs).map(|_| Client::new(config));
-    let clients: Vec<_> = clients.collect::<Result<_, _>>()?;
+    let clients = Client::several(config, options.jobs.map_or(1, NonZero::get))?;
     let (inputs, files) = source::open(options)?;
     let mut shared = Shared::new(Found::new(config.service), files);
     if options.check {

@@ -3,6 +3,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Read, Write};
+use std::thread;
 /// When a file was made or written, by the clock of its file system.
 pub(crate) use std::time::SystemTime as FileTime;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,21 +22,17 @@ pub(crate) trait Clock: Sync {
 
 /// The machine's own clock.
 #[derive(Debug)]
-pub(crate) struct SystemClock {
-    start: Instant,
-}
+pub(crate) struct SystemClock(Instant);
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self(Instant::now())
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
-        self.start.elapsed()
+        self.0.elapsed()
     }
 
     fn unix(&self) -> u64 {
@@ -46,7 +43,7 @@ impl Clock for SystemClock {
     }
 
     fn sleep(&self, duration: Duration) {
-        std::thread::sleep(duration);
+        thread::sleep(duration);
     }
 
     fn random(&self) -> u64 {
@@ -65,9 +62,7 @@ impl<S> Patient<S> {
     fn wait<T>(&mut self, mut work: impl FnMut(&mut S) -> io::Result<T>) -> io::Result<T> {
         loop {
             match work(&mut self.0) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    SystemClock::default().sleep(PAUSE);
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
                 done => return done,
             }
         }
@@ -92,28 +87,22 @@ impl<S: Write> Write for Patient<S> {
 
 /// The moment by which something must be done; the default is never, as for `--timeout 0`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Deadline {
-    at: Option<Duration>,
-}
+pub(crate) struct Deadline(Option<Duration>);
 
 impl Deadline {
     /// `timeout` from now on; none means never.
     pub(crate) fn after(clock: &dyn Clock, timeout: Option<Duration>) -> Self {
-        Self {
-            at: timeout.and_then(|timeout| clock.now().checked_add(timeout)),
-        }
+        Self(timeout.and_then(|timeout| clock.now().checked_add(timeout)))
     }
 
     /// Whichever comes first.
     pub(crate) fn min(self, other: Self) -> Self {
-        Self {
-            at: self.at.into_iter().chain(other.at).min(),
-        }
+        Self(self.0.into_iter().chain(other.0).min())
     }
 
     /// What is left: `None` is for ever, zero is over.
     pub(crate) fn left(self, clock: &dyn Clock) -> Option<Duration> {
-        self.at.map(|at| at.saturating_sub(clock.now()))
+        self.0.map(|at| at.saturating_sub(clock.now()))
     }
 
     pub(crate) fn is_over(self, clock: &dyn Clock) -> bool {

@@ -274,6 +274,9 @@ fn not_json(path: &Path, text: &str, error: &serde_json::Error) -> Error {
         let (before, found) = text.as_bytes().split_at(start + at);
         mistake::find(before, found)
     });
+    // A line break in a text is counted to the line after it.
+    let is_break = column == 0 && !error.is_eof();
+    let mistake = mistake.or(is_break.then_some(mistake::LINE_BREAK));
     Error::config(message).with_hint(mistake.map(|(english, chinese)| Hint::new(english, chinese)))
 }
 

@@ -124,13 +124,19 @@ pub(super) fn is_placeholder(text: &str) -> bool {
 }
 
 /// The key without what was copied along with it: white space, quotes around it, `Bearer`.
-fn bare(text: &str) -> &str {
-    let text = text.trim();
-    let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
-    let unquoted = ['"', '\'', '`'].into_iter().find_map(inside);
-    let (scheme, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let without_scheme = scheme.eq_ignore_ascii_case("bearer").then_some(rest);
-    unquoted.or(without_scheme).map_or(text, bare)
+fn bare(mut text: &str) -> &str {
+    loop {
+        text = text.trim();
+        let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+        let unquoted = ['"', '\'', '`'].into_iter().find_map(inside);
+        let (scheme, rest) = text.split_at_checked(6).unwrap_or_default();
+        let ends = rest.is_empty() || rest.starts_with(char::is_whitespace);
+        let without_scheme = (ends && scheme.eq_ignore_ascii_case("bearer")).then_some(rest);
+        let Some(inner) = unquoted.or(without_scheme) else {
+            return text;
+        };
+        text = inner;
+    }
 }
 
 fn is_typographic_quote(c: char) -> bool {

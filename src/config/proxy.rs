@@ -2,7 +2,6 @@
 //! ureq's own reading skips a bad value without a word and goes there directly; here it is an error,
 //! for a direct connection may be what the proxy is there to prevent.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -15,7 +14,7 @@ use super::url::{self, Authority, BaseUrl, UrlFault};
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     pub(crate) protocol: ProxyProtocol,
-    /// An IPv6 address is without its brackets.
+    /// As a URL has it: an IPv6 address in its brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) user: Option<String>,
@@ -27,13 +26,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// For sentences: where it is and who named it, never its password.
     pub(crate) fn name(&self) -> String {
-        let (host, port, source) = (self.host_of_url(), self.port, &self.source);
-        format!("proxy {host}:{port} ({source})")
-    }
-
-    /// As a URL has it: an IPv6 address in its brackets.
-    pub(crate) fn host_of_url(&self) -> Cow<'_, str> {
-        url::host_of_url(&self.host)
+        format!("proxy {}:{} ({})", self.host, self.port, self.source)
     }
 }
 
@@ -81,7 +74,7 @@ impl fmt::Display for Proxy {
         let mut schemes = SCHEMES.into_iter();
         let scheme = schemes.find(|(_, protocol, _)| *protocol == self.protocol);
         let scheme = scheme.map_or("", |(scheme, ..)| scheme);
-        write!(f, "{scheme}://{}:{}", self.host_of_url(), self.port)
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
     }
 }
 
@@ -131,7 +124,7 @@ fn parse(value: &str, variable: &str) -> Result<Proxy, UrlFault> {
     let authority = Authority::parse(place)?;
     Ok(Proxy {
         protocol,
-        host: authority.host,
+        host: url::host_of_url(&authority.host).into_owned(),
         port: authority.port.unwrap_or(usual_port),
         user,
         password,

@@ -10,7 +10,6 @@ use ureq::config::AutoHeaderValue;
 use ureq::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING,
 };
-use ureq::http::uri::Scheme;
 use ureq::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::RustlsConnector;
@@ -66,27 +65,31 @@ impl Lane {
 }
 
 impl Client {
-    /// Connects to nothing yet. Fails when the CA file holds no certificate, or when there is no
-    /// thread to look up names.
-    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
-        let base: Uri = config
-            .base_url
-            .parse()
-            .map_err(|_| Error::config(format!("{} is not a URL", config.base_url)))?;
-        let fault = "the token holds a character that no header can carry";
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", config.key.expose()))
-            .map_err(|_| Error::config(fault))?;
-        authorization.set_sensitive(true);
+    /// One for each job, connected to nothing yet. Fails when the CA file holds no certificate, or
+    /// when there is no thread to look up names.
+    pub(crate) fn several(config: &Config, jobs: usize) -> Result<Vec<Self>, Error> {
         let roots = match &config.roots {
-            Roots::Pem { path, pem } if base.scheme() == Some(&Scheme::HTTPS) => {
+            Roots::Pem { path, pem } if config.base_url.starts_with("https:") => {
                 certificates(path, pem)?
             }
             _ => RootCerts::WebPki,
         };
-        let proxy = config.proxy.as_ref().map(proxy).transpose()?;
-        let names = LookupThread::new(&base, proxy.as_ref())?;
         // One configuration of rustls, so that every connection may resume a session.
         let tls = Arc::new(RustlsConnector::default());
+        let clients = (0..jobs).map(|_| Self::new(config, roots.clone(), Arc::clone(&tls)));
+        clients.collect()
+    }
+
+    fn new(config: &Config, roots: RootCerts, tls: Arc<RustlsConnector>) -> Result<Self, Error> {
+        let base: Uri = config
+            .base_url
+            .parse()
+            .map_err(|_| Error::config(format!("{} is not a URL", config.base_url)))?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", config.key.expose()))
+            .expect("a key is printable ASCII");
+        authorization.set_sensitive(true);
+        let proxy = config.proxy.as_ref().map(proxy).transpose()?;
+        let names = LookupThread::new(&base, proxy.as_ref())?;
         let connect_timeout = Some(config.connect_timeout.min(FOR_EVER));
         let context = |is_post| Arc::new(CallContext::new(&base, config, is_post));
         let of_polls = context(false);
@@ -289,7 +292,7 @@ fn proxy(proxy: &Proxy) -> Result<ureq::Proxy, Error> {
         ProxyProtocol::Socks5h => ureq::ProxyProtocol::Socks5h,
     };
     let mut builder = ureq::Proxy::builder(protocol)
-        .host(&proxy.host_of_url())
+        .host(&proxy.host)
         .port(proxy.port);
     if let Some(user) = &proxy.user {
         builder = builder.username(user);

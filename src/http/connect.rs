@@ -24,14 +24,6 @@ pub(super) struct Connectors {
 }
 
 impl Connectors {
-    fn wire(
-        details: &ConnectionDetails<'_>,
-    ) -> Result<Option<impl Transport + use<>>, ureq::Error> {
-        let wire = SocksConnector::default().connect(details, None::<()>)?;
-        let wire = ConnectProxyConnector::default().connect(details, wire)?;
-        TcpConnector::default().connect(details, wire)
-    }
-
     fn stream(
         &self,
         details: &ConnectionDetails<'_>,
@@ -43,7 +35,9 @@ impl Connectors {
             error @ (ureq::Error::Timeout(_) | ureq::Error::Other(_)) => error,
             error => ureq::Error::Other(Box::new(Failure::not_sent(why(&self.context, &error)))),
         };
-        let wire = Self::wire(details);
+        let wire = SocksConnector::default().connect(details, None::<()>);
+        let wire = wire.and_then(|wire| ConnectProxyConnector::default().connect(details, wire));
+        let wire = wire.and_then(|wire| TcpConnector::default().connect(details, wire));
         let wire = wire.map_err(|error| failed(CallContext::no_wire, error))?;
         // Below TLS, which gives up as a whole when it can't write.
         let wire = wire.map(|stream| TimedTransport {

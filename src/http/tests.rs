@@ -38,7 +38,9 @@ fn config(url: &str) -> Config {
 }
 
 fn client(config: &Config) -> Client {
-    Client::new(config).expect("a good configuration")
+    Client::several(config, 1)
+        .expect("a good configuration")
+        .remove(0)
 }
 
 impl Client {
@@ -522,7 +524,7 @@ fn a_ca_file_must_hold_a_certificate_when_there_is_tls() {
             path: "/etc/ca.pem".into(),
             pem: pem.into(),
         };
-        Client::new(&config)
+        Client::several(&config, 1)
             .err()
             .map(|local| local.message.clone())
     };

@@ -74,8 +74,10 @@ line() {
 raw='' quiet=''
 for word; do
   case $word in
-    -r | --raw-output | -g* | --get | --get=*) raw=1 ;;
-    -q | --quiet) quiet=1 ;;
+    -r* | -g* | -[qv][rg]* | --raw-output | --get | --get=*) raw=1 ;;
+  esac
+  case $word in
+    -q* | -rq | --quiet) quiet=1 ;;
   esac
 done
 error="{\"kind\":\"config\",\"message\":\"$(line "$message" json)\",\"hint\":\"$(line "$hint" json)\"}"

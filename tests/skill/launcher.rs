@@ -288,7 +288,7 @@ fn a_refusal_keeps_to_raw_output_and_quiet() {
         (quiet.code, quiet.stdout.lines().count(), &*quiet.stderr),
         (3, 1, "")
     );
-    for option in ["-r", "--raw-output", "-g", "-ga.b", "--get=a.b"] {
+    for option in ["-r", "--raw-output", "-g", "-ga.b", "--get=a.b", "-qr"] {
         let raw = run(&["-q", option]);
         let lines = raw.stderr.lines().count();
         assert_eq!((raw.code, &*raw.stdout, lines), (3, "", 1), "{option}");

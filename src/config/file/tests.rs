@@ -329,6 +329,12 @@ fn a_usual_mistake_in_json_is_explained_where_it_is() {
         ),
         ("// a\n{}", 1, 1, "JSON has no comments: take it out"),
         (
+            "{\"api_key\":\"pat_\n1\"}",
+            2,
+            0,
+            r"a line break inside a text is written \n; jq writes it so",
+        ),
+        (
             "{\"a\": 1, # b\n}",
             1,
             10,
