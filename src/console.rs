@@ -236,12 +236,12 @@ impl<'a> Console<'a> {
     }
 
     pub(crate) fn mask_error(&self, mut error: Error) -> Error {
-        let hint = error.hint.take();
-        error.message = self.masked(&error.message);
-        error.hint = hint.map(|hint| hint.map(|text| self.masked(text)));
-        error.logid = error.logid.as_ref().map(|logid| self.masked(logid));
+        let mask = |text: &str| self.masked(text);
+        error.message = mask(&error.message);
+        error.hint = error.hint.take().map(|hint| hint.map(mask));
+        error.logid = error.logid.as_deref().map(mask);
         if let Some(Code::Word(word)) = &mut error.code {
-            *word = self.masked(word);
+            *word = mask(word);
         }
         error
     }
@@ -293,9 +293,13 @@ impl<'a> Console<'a> {
                 line.write_all(&serde_json::to_vec(report)?)
             })
         };
-        if let Some(line) = report.complaint(self.language) {
-            self.complain(&line);
+        let Some(line) = report.complaint(self.language) else {
+            return written;
+        };
+        if self.view.is_some() {
+            return self.print_text(&format!("✗ {line}")) && written;
         }
+        self.complain(&line);
         written
     }
 
@@ -394,7 +398,10 @@ pub(crate) fn print_text(text: &str) -> u8 {
     let print = |mut out: Out| out.write_all(text.as_bytes()).and_then(|()| out.flush());
     match standard_output().and_then(print) {
         // Whoever closes a pipe, `head` or a pager, has read enough.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Kind::Io.exit_code(),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            tell(format!("coze-workflow: cannot write: {error}\n"));
+            Kind::Io.exit_code()
+        }
         _ => 0,
     }
 }

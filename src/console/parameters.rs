@@ -33,14 +33,13 @@ pub(super) fn lines(report: &Report<'_>, language: Language) -> String {
         add(&one_line(&description));
         let mut rows = Vec::new();
         add_rows(&mut rows, parameters, "  ", language);
-        // In columns. The last one has no width, so that a narrow terminal wraps nothing else.
+        // In columns.
         let widest = |column: usize| rows.iter().map(|row: &Row| width(&row[column])).max();
         let widths = [0, 1, 2, 3, 4].map(|column| widest(column).unwrap_or_default());
         for row in &rows {
             let mut line = String::new();
-            // `{:1$}` of nothing is so many blanks.
             for (cell, most) in row.iter().zip(widths).filter(|(_, most)| *most > 0) {
-                line = format!("{line}{cell}{:1$}", "", most + 2 - width(cell));
+                line = line + cell + &" ".repeat(most + 2 - width(cell));
             }
             add(line.trim_end_matches(' '));
         }
@@ -80,7 +79,7 @@ fn add_rows(rows: &mut Vec<Row>, parameters: &[Parameter], indent: &str, languag
         };
         rows.push([
             format!("{indent}{}", one_line(&parameter.name)),
-            parameter.takes.to_string(),
+            one_line(&parameter.takes.to_string()),
             required.to_owned(),
             default,
             one_line(&parameter.description),
@@ -90,8 +89,9 @@ fn add_rows(rows: &mut Vec<Row>, parameters: &[Parameter], indent: &str, languag
     }
 }
 
+/// As much of it as a person reads: it is padded in every row.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    printable::begin(&text.split_whitespace().collect::<Vec<_>>().join(" "), 500)
 }
 
 /// In columns: Chinese letters, and their punctuation, are two wide.
@@ -137,6 +137,17 @@ mod tests {
                 "    name  string         required  default x",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_very_long_is_cut() {
+        let long = "x".repeat(100_000);
+        let body = format!(
+            r#"{{"data":{{"workflow_detail":{{}},"input":{{"parameters":{{
+            "a":{{"type":"string"}},"b":{{"type":"{long}","default_value":"{long}","description":"{long}"}}}}}}}}}}"#
+        );
+        let lines = lines_of(&body, Vec::new(), Language::English);
+        assert!(lines.iter().all(|line| line.len() < 2000));
     }
 
     #[test]

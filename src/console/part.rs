@@ -12,15 +12,21 @@ const SHOWN: usize = 200;
 pub(super) fn find(output: &str, path: &str) -> Result<String, Error> {
     let mut value = output.to_owned();
     let mut place = "the result".to_owned();
+    // As jq has it, a dot may come first, and alone is all of it.
+    let path = path.strip_prefix('.').unwrap_or(path);
+    if path.is_empty() {
+        return Ok(value);
+    }
     // A dot in a key is written `\.`, and no argument holds a zero byte.
     for key in path.replace("\\.", "\0").split('.') {
         let key = key.replace('\0', ".");
         value = step(&value, &key).map_err(|what| {
             let message = format!("there is no {key:?}: {place} is {what}");
             Error::new(Kind::Io, message).hint(
-                "a PATH is such as data.images.0.url; the run succeeded, and its whole output is in the \
-                 response on standard error",
-                "路径的写法如 data.images.0.url；运行已成功，完整的 output 在标准错误上的响应中",
+                "a PATH is such as data.images.0.url; the run succeeded: the response on standard error has \
+                 its whole output, and sent as a request takes another PATH for nothing",
+                "路径的写法如 data.images.0.url；运行已成功：完整的 output 在标准错误上的响应中，\
+                 把该响应作为请求传回，可免费换一个路径",
             )
         })?;
         place = key;
@@ -35,7 +41,7 @@ fn step(value: &str, key: &str) -> Result<String, String> {
     }
     let (found, what) = if let Some(entries) = Entries::parse(value) {
         let keys: Vec<_> = entries.keys().collect();
-        let what = format!("an object of {}", begin(&keys.join(", "), SHOWN));
+        let what = format!("an object with the keys {}", begin(&keys.join(", "), SHOWN));
         // As everywhere in JSON, the last of two counts.
         let found = entries.iter().rfind(|(name, _)| *name == key);
         (found.map(|(_, value)| value), what)
@@ -89,6 +95,12 @@ mod tests {
     }
 
     #[test]
+    fn a_dot_may_come_first_as_in_jq() {
+        gives(".data.images.0.url", "https://x/1");
+        gives(".", RESULT);
+    }
+
+    #[test]
     fn what_is_no_string_is_its_json_digit_for_digit_on_one_line() {
         gives("n", "12345678901234567890.50");
         gives(r"a\.b", r#"{"":[ 1,         2]}"#);
@@ -105,7 +117,7 @@ mod tests {
         lacks(
             RESULT,
             "date",
-            r#"there is no "date": the result is an object of data, n, a.b, twice, twice, text"#,
+            r#"there is no "date": the result is an object with the keys data, n, a.b, twice, twice, text"#,
         );
         lacks(
             RESULT,

@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 
 use super::{part, printable};
 use crate::cli::Options;
-use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
 use crate::error::Kind;
@@ -111,6 +110,7 @@ impl View {
         add("--service", service);
         add("--cacert", options.cacert.as_ref().map(AsRef::as_ref));
         add("--journal", options.journal.as_ref().map(AsRef::as_ref));
+        add("-o", options.output.as_ref().map(AsRef::as_ref));
         Self {
             language,
             has_colours,
@@ -206,18 +206,31 @@ impl View {
         let mut next = NextStep::default();
         let asked = response.interrupt.as_ref();
         let answer = asked.map(|interrupt| next.read(interrupt));
+        if answer.is_some() && next.lines.is_empty() && response.messages.is_empty() {
+            let told = (
+                "what it asks is on the run's page",
+                "它提的问题在这次运行的页面上",
+            );
+            printable::add_line(&mut next.lines, self.language.pick(told.0, told.1));
+        }
         let mut request = Object::about(response.workflow_id.as_deref());
         match (response.kind(), &response.interrupt) {
             // Also where the journal could not take it.
             (Some(Kind::Interrupted | Kind::Io), Some(interrupt)) => {
-                let (id, kind) = (quoted(&interrupt.event_id), interrupt.r#type);
-                let is_async = interrupt.mode == Some(Mode::Async);
-                let mode = if is_async { "async" } else { "stream" };
-                let asked = format!(r#"{{"event_id":{id},"type":{kind},"mode":"{mode}"}}"#);
+                // What it asks is shown above; what it requires is checked.
+                let asked = Interrupt {
+                    data: None,
+                    node_title: None,
+                    ..interrupt.clone()
+                };
+                let asked = serde_json::to_string(&asked).unwrap_or_default();
                 request.push("interrupt", &asked);
                 request.push("resume_data", &answer.unwrap_or_default());
             }
-            (Some(Kind::Running), _) if !response.execute_id.is_empty() => {
+            // Where an answer was refused, the run tells anew what it waits for, or how it ended.
+            (Some(Kind::Running), _) | (Some(Kind::Refused), Some(_))
+                if !response.execute_id.is_empty() =>
+            {
                 request.push("execute_id", &quoted(&response.execute_id));
             }
             _ => return next,
@@ -225,7 +238,7 @@ impl View {
         let request = shell_word(&request.finish());
         let command = format!("→ {} --request {request}", self.command);
         printable::add_line(&mut next.lines, &printable::line(&command));
-        next.has_command = true;
+        next.has_command = response.kind() != Some(Kind::Refused);
         next
     }
 
@@ -250,6 +263,7 @@ struct NextStep {
     asked: String,
     /// What it asks and the command that goes on with it: lines, each after its break.
     lines: String,
+    /// The command stands in the place of a hint.
     has_command: bool,
 }
 

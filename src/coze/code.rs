@@ -109,8 +109,8 @@ pub(crate) fn hint(code: i64, about: About) -> Option<Hint> {
         ),
         // Of a deployed project.
         (201_001, _) => (
-            "coze-workflow --check says what the workflow takes",
-            "coze-workflow --check 会说明工作流需要哪些参数",
+            "the same command with --check says what the workflow takes",
+            "同一命令加上 --check，即说明工作流需要哪些参数",
         ),
         // Of Coze Studio, which does not say what a workflow takes.
         (720_702_001 | 720_702_002, _) => (

@@ -2,6 +2,7 @@
 //! and what happens when one of them can't be written. Also `--check`, `-h` and `-V`.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -60,7 +61,7 @@ fn a_part_that_is_not_there_is_io_and_the_response_is_on_standard_error() {
         (
             "data.image",
             packed(),
-            r#"there is no "image": data is an object of images"#,
+            r#"there is no "image": data is an object with the keys images"#,
         ),
         (
             "data.images.1",
@@ -364,11 +365,13 @@ fn a_pipe_that_breaks_while_requests_are_awaited_stops_at_the_next_response() {
     let (reader, writer) = std::io::pipe().unwrap();
     let server = Server::start(vec![stream_run().sse(HELLO), stream_run().sse(HELLO)]);
     let mut program = Program::at(&server.url()).stdout_to(writer).start();
-    let mut first = std::io::BufReader::new(reader);
-    program.write(RUN);
-    std::io::BufRead::read_line(&mut first, &mut String::new()).unwrap();
+    let mut first = BufReader::new(reader);
+    let mut stdin = program.take_stdin();
+    stdin.write_all(RUN.as_bytes()).unwrap();
+    first.read_line(&mut String::new()).unwrap();
     drop(first);
-    program.write(RUN.repeat(2));
+    stdin.write_all(RUN.as_bytes()).unwrap();
+    // It does not wait for a third one, nor for the end of its input.
     let ended = program.finish();
     let summary = "coze-workflow: 2 requests: 2 succeeded";
     ended.is(9, "", &format!("{SAID_HELLO}\n{STANDS_ABOVE}\n{summary}"));
@@ -436,7 +439,9 @@ fn help_and_version_tell_when_they_cannot_be_written() {
     for argument in ["-h", "-V", "--check"] {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let program = Program::at(&nowhere().url()).arg(argument).stdout_to(full);
-        assert_eq!(program.run("").code, 9, "{argument}");
+        let ended = program.run("");
+        assert_eq!(ended.code, 9, "{argument}");
+        assert!(ended.stderr.contains("cannot"), "{}", ended.stderr);
     }
 }
 

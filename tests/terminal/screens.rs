@@ -244,7 +244,23 @@ data: {"interrupt_data":{"event_id":"9/27","type":5,"data":"","required_paramete
         r#"✗ interrupted  T s  9
   image (image)
   age (integer, optional)
-→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":5,"mode":"stream"},"resume_data":{"image":"…","age":…}}'"#,
+→ coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":5,"required_parameters":{"image":{"type":"image","required":true},"age":{"type":"integer"}},"mode":"stream"},"resume_data":{"image":"…","age":…}}'"#,
+    );
+}
+
+#[test]
+fn a_refused_answer_is_followed_by_the_command_that_watches_its_run() {
+    let refused = Exchange::post("/v1/workflow/stream_resume")
+        .json(200, r#"{"code":4315,"msg":"the run is over"}"#);
+    let server = Server::start(vec![refused]);
+    let request = r#"{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"data":"red or blue?"},"resume_data":"red"}"#;
+    let program = Program::at(&server.url()).args(&["--request", request, "-o", "a b"]);
+    show(program, "").is(
+        4,
+        r#"✗ refused  T s  9
+the run is over (code 4315; the run does not wait for this answer; send the response without resume_data to watch how it ended)
+red or blue?
+→ coze-workflow --base-url 'http://127.0.0.1:PORT' -o 'a b' --request '{"workflow_id":"7","execute_id":"9"}'"#,
     );
 }
 
@@ -330,6 +346,7 @@ fn a_line_of_many_keeps_the_way_back() {
     english.is(
         7,
         r#"✗ 0  T s  9  interrupted
+  what it asks is on the run's page
   → coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'
 ✓ 1  T s  9  b"#,
     );
