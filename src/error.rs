@@ -133,13 +133,9 @@ impl Error {
         Self::new(Kind::Config, message)
     }
 
-    /// Nobody can tell whether a run was started, or what became of it.
+    /// Nobody can tell whether a run was started, or what became of it. Also Coze's own words, or none
+    /// where it gives no reason: whoever judges them sets the kind.
     pub(crate) fn unknown(message: impl Into<String>) -> Self {
-        Self::new(Kind::Unknown, message)
-    }
-
-    /// In Coze's own words, or none where it gives no reason. Whoever judges them sets the kind.
-    pub(crate) fn said(message: impl Into<String>) -> Self {
         Self::new(Kind::Unknown, message)
     }
 

@@ -22,7 +22,7 @@ impl Envelope<'_> {
         let mut messages = [self.error_message, self.error_msg, self.msg].into_iter();
         let message = messages.find_map(fields::nonempty).map(Cow::into_owned);
         let code = self.code().or_else(|| number_of_fault(self.error_code));
-        let mut error = Error::said(message.unwrap_or_else(otherwise));
+        let mut error = Error::unknown(message.unwrap_or_else(otherwise));
         error.code = code.map(Code::Number);
         error.logid = self.logid();
         error

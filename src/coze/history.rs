@@ -94,7 +94,7 @@ pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) ->
     }
     let said = match envelope.filter(|_| code.is_some()) {
         Some(envelope) => envelope.said(|| format!("HTTP {status}")),
-        None => Error::said(format!("HTTP {status}, and the body can't be understood")),
+        None => Error::unknown(format!("HTTP {status}, and the body can't be understood")),
     };
     if code == Some(dialect.absent) {
         return Poll::Absent(said);
@@ -136,7 +136,7 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
     let ours = objects(data).into_iter().filter(ours);
     // First those that say so.
     let Some(fields) = ours.min_by_key(|record| named_run(record).is_none()) else {
-        return Poll::Unclear(Error::said("the history has no entry for the run"));
+        return Poll::Unclear(Error::unknown("the history has no entry for the run"));
     };
     let record = record(dialect, &fields);
     // First, for the status of a run that waits is not documented.
@@ -158,7 +158,7 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
             });
             Poll::Failed(record, said)
         }
-        other => Poll::Unclear(Error::said(format!(
+        other => Poll::Unclear(Error::unknown(format!(
             "the history says execute_status {other:?}"
         ))),
     }

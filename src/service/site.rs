@@ -162,7 +162,7 @@ impl Service for Site {
 
 /// What went wrong, with a code that may be a number or a word.
 fn error_with_code(words: Cow<'_, str>, code: Raw<'_>) -> Error {
-    let mut error = Error::said(words);
+    let mut error = Error::unknown(words);
     let word = || Some(Code::Word(fields::nonempty(code)?.into_owned()));
     error.code = fields::number(code).map(Code::Number).or_else(word);
     error

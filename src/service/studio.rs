@@ -47,7 +47,7 @@ impl Service for Studio {
         };
         match history::read(&DIALECT, run, status, body) {
             // Anything on the way can say 401 or 404.
-            Poll::NoHistory if !has_studio_log_id => Poll::Unclear(Error::said(format!(
+            Poll::NoHistory if !has_studio_log_id => Poll::Unclear(Error::unknown(format!(
                 "HTTP {status}, which Coze Studio did not sign (see --service)"
             ))),
             poll => poll,
