@@ -15,17 +15,19 @@ use crate::platform;
 pub(crate) struct OutputFile {
     /// As the caller named it.
     pub(super) name: String,
-    /// What is there already, or what is no regular file: open, so that it can be written in place.
-    existing: Option<File>,
-    /// Written first, to take the place of the target; nothing for what is no regular file.
-    new: Option<NewFile>,
+    /// What is written first.
+    file: File,
+    /// How that file takes the place of the target; nothing for what is no regular file, which is
+    /// written itself.
+    replacement: Option<Replacement>,
 }
 
 #[derive(Debug)]
-struct NewFile {
-    file: File,
+struct Replacement {
     path: Temporary,
     target: PathBuf,
+    /// What is there already: open, so that it can be written in place.
+    existing: Option<File>,
 }
 
 impl OutputFile {
@@ -50,39 +52,52 @@ impl OutputFile {
 
     fn open(name: &Path) -> io::Result<Self> {
         let existing = match OpenOptions::new().write(true).open(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            opened => Some(opened?),
-        };
-        let metadata = existing.as_ref().map(File::metadata).transpose()?;
-        let new = match &metadata {
-            None => Some(NewFile::beside(name.to_owned())?),
-            // A symbolic link stays, and the file that it names is replaced.
-            Some(metadata) if metadata.is_file() => {
-                let new = NewFile::beside(platform::canonical(name)?)?;
-                platform::copy_mode(metadata, &new.file)?;
-                Some(new)
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Self::beside(name, name.to_owned(), None);
             }
-            Some(_) => None,
+            opened => opened?,
         };
+        let metadata = existing.metadata()?;
+        if !metadata.is_file() {
+            return Ok(Self {
+                name: name.display().to_string(),
+                file: existing,
+                replacement: None,
+            });
+        }
+        // A symbolic link stays, and the file that it names is replaced.
+        let new = Self::beside(name, platform::canonical(name)?, Some(existing))?;
+        platform::copy_mode(&metadata, &new.file)?;
+        Ok(new)
+    }
+
+    /// A new file, under a name of its own, so that nothing that an earlier process left is in the way.
+    fn beside(name: &Path, target: PathBuf, existing: Option<File>) -> io::Result<Self> {
+        target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        // Not from the target's name, which may be as long as names can be.
+        let random = RandomState::new().hash_one(std::process::id());
+        let path = target.with_file_name(format!(".coze-workflow-{random:016x}.tmp"));
         Ok(Self {
             name: name.display().to_string(),
-            existing,
-            new,
+            file: create_new(&path)?,
+            replacement: Some(Replacement {
+                path: Temporary(path),
+                target,
+                existing,
+            }),
         })
     }
 
     /// Writes all of it, and only then gives the file its name.
-    pub(crate) fn write(self, output: &[u8]) -> io::Result<()> {
-        let Some(mut new) = self.new else {
-            return self
-                .existing
-                .map_or(Ok(()), |mut file| file.write_all(output));
+    pub(crate) fn write(mut self, output: &[u8]) -> io::Result<()> {
+        self.file.write_all(output)?;
+        let Some(new) = &mut self.replacement else {
+            return Ok(());
         };
-        new.file.write_all(output)?;
-        new.file.sync_all()?;
-        match (fs::rename(&new.path.0, &new.target), self.existing) {
+        self.file.sync_all()?;
+        match (fs::rename(&new.path.0, &new.target), &mut new.existing) {
             // The target is mounted, or somebody else's in a sticky directory: it has its place.
-            (Err(_), Some(mut existing)) => {
+            (Err(_), Some(existing)) => {
                 existing.set_len(0)?;
                 existing.rewind()?;
                 existing.write_all(output)?;
@@ -90,21 +105,6 @@ impl OutputFile {
             }
             (renamed, _) => renamed,
         }
-    }
-}
-
-impl NewFile {
-    /// Under a name of its own, so that nothing that an earlier process left is in the way.
-    fn beside(target: PathBuf) -> io::Result<Self> {
-        target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        // Not from the target's name, which may be as long as names can be.
-        let random = RandomState::new().hash_one(std::process::id());
-        let path = target.with_file_name(format!(".coze-workflow-{random:016x}.tmp"));
-        Ok(Self {
-            file: create_new(&path)?,
-            path: Temporary(path),
-            target,
-        })
     }
 }
 
