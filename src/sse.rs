@@ -109,10 +109,10 @@ impl<R: BufRead> Frames<R> {
             if !self.line.is_empty() {
                 self.fields.take(&mut self.line);
                 self.line.clear();
-            } else if self.fields.data.start.is_some() {
+            } else if self.fields.data.is_there() {
                 self.is_given = true;
                 return Ok(Some(self.fields.frame(true)));
-            } else if self.fields.has_any() {
+            } else if self.fields.len() > 0 {
                 self.has_dropped = true;
                 self.fields.clear();
             }
@@ -120,7 +120,7 @@ impl<R: BufRead> Frames<R> {
         self.position = Position::End;
         // A line that is no field stays: it may be a part of one.
         self.fields.take(&mut self.line);
-        let has_data = self.fields.data.start.is_some();
+        let has_data = self.fields.data.is_there();
         Ok(has_data.then(|| self.fields.frame(false)))
     }
 
@@ -138,7 +138,7 @@ impl<R: BufRead> Frames<R> {
 
     /// Whether an event (any line of one, or half a line) has begun and has not ended.
     pub(crate) fn has_begun(&self) -> bool {
-        !self.line.is_empty() || !self.is_given && self.fields.has_any()
+        !self.line.is_empty() || !self.is_given && self.fields.len() > 0
     }
 
     /// Whether some event so far had a name or an id, but no data, so that no frame tells of it.
@@ -203,9 +203,10 @@ struct Fields {
 /// The value of a field, in the buffer of its line so that megabytes are not copied.
 #[derive(Debug, Default)]
 struct Field {
+    /// Empty while the event has no such field: its name is in it.
     line: Vec<u8>,
-    /// Where in `line` the value begins; `None` while the event has no such field.
-    start: Option<usize>,
+    /// Where in `line` the value begins.
+    start: usize,
 }
 
 impl Fields {
@@ -214,7 +215,7 @@ impl Fields {
         let (name, start) = split_field(line);
         let value = &line[start..];
         let field = match name {
-            b"data" if self.data.start.is_some() => {
+            b"data" if self.data.is_there() => {
                 self.data.line.push(b'\n');
                 self.data.line.extend_from_slice(value);
                 line.clear();
@@ -227,12 +228,7 @@ impl Fields {
         };
         mem::swap(&mut field.line, line);
         line.clear();
-        field.start = Some(start);
-    }
-
-    fn has_any(&self) -> bool {
-        let fields = [&self.event, &self.id, &self.data];
-        fields.iter().any(|field| field.start.is_some())
+        field.start = start;
     }
 
     fn len(&self) -> usize {
@@ -242,14 +238,13 @@ impl Fields {
     fn clear(&mut self) {
         for field in [&mut self.event, &mut self.id, &mut self.data] {
             field.line.clear();
-            field.start = None;
         }
     }
 
     /// An unfinished event keeps its data, so that it can still be looked at.
     fn frame(&mut self, terminated: bool) -> Frame<'_> {
         let line = &mut self.data.line;
-        let mut start = self.data.start.unwrap_or_default();
+        let mut start = self.data.start;
         let (buffer, replaced) = if terminated && line.len() - start >= LARGE {
             let line = String::from_utf8(mem::take(line));
             let replaced = line.is_err();
@@ -267,15 +262,19 @@ impl Fields {
             data: Data { buffer, start },
             replaced,
             id: self.id.value().map(decode),
-            named: self.event.start.is_some(),
+            named: self.event.is_there(),
             terminated,
         }
     }
 }
 
 impl Field {
+    fn is_there(&self) -> bool {
+        !self.line.is_empty()
+    }
+
     fn value(&self) -> Option<&[u8]> {
-        self.line.get(self.start?..)
+        self.is_there().then(|| &self.line[self.start..])
     }
 }
 
