@@ -67,8 +67,7 @@ fn fill(terms: &[&str]) -> String {
             filled.push('\n');
             column = 0;
         }
-        filled.push_str("  ");
-        filled.push_str(term);
+        filled.extend(["  ", term]);
         column += 2 + width;
     }
     filled

@@ -1,6 +1,8 @@
 //! Text for a terminal: nothing in it commands the terminal, and JSON is laid out for the eye. Gives
 //! text, prints nothing.
 
+use std::fmt::Display;
+
 use serde_json::value::RawValue;
 
 use crate::coze::fields;
@@ -8,12 +10,12 @@ use crate::input::object::quoted;
 
 /// On one line.
 pub(super) fn line(text: &str) -> String {
-    escape(text, "", plain)
+    escape(text, "", char::escape_default)
 }
 
 /// On as many lines as it has.
 pub(super) fn text(text: &str) -> String {
-    escape(&text.replace("\r\n", "\n"), "\n\t", plain)
+    escape(&text.replace("\r\n", "\n"), "\n\t", char::escape_default)
 }
 
 /// JSON, which is the same JSON afterwards: outside its strings it has none but line breaks.
@@ -21,18 +23,14 @@ pub(super) fn json(json: &str) -> String {
     escape(json, "\n\t\r", |char| format!("\\u{:04x}", u32::from(char)))
 }
 
-fn plain(char: char) -> String {
-    char.escape_default().to_string()
-}
-
 /// `kept`: control characters that may stay.
-fn escape(text: &str, kept: &str, escaped: fn(char) -> String) -> String {
+fn escape<D: Display>(text: &str, kept: &str, escaped: fn(char) -> D) -> String {
     let mut safe = String::with_capacity(text.len());
     for char in text.chars() {
         // Bidirectional overrides would show other words than there are.
         let is_override = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if is_override || char.is_control() && !kept.contains(char) {
-            safe.push_str(&escaped(char));
+            safe.push_str(&escaped(char).to_string());
         } else {
             safe.push(char);
         }
@@ -45,8 +43,7 @@ fn escape(text: &str, kept: &str, escaped: fn(char) -> String) -> String {
 #[inline(never)]
 pub(super) fn add_line(lines: &mut String, line: &str) {
     if !line.is_empty() {
-        lines.push('\n');
-        lines.push_str(line);
+        lines.extend(["\n", line]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The two standard streams: what is on the terminal, the status line on it, one write for each thing,
 //! and patience with streams that take nothing more at the moment. Knows no response.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -41,7 +42,7 @@ pub(super) struct Shown {
     /// How many of many were shown.
     pub(super) rows: u64,
     /// What was said of workflows.
-    reports: Vec<String>,
+    reports: BTreeSet<String>,
 }
 
 impl Screen {
@@ -100,9 +101,7 @@ impl Screen {
 impl Shown {
     /// False where the same was said before.
     pub(super) fn add_report(&mut self, report: &str) -> bool {
-        let is_new = self.reports.iter().all(|known| known != report);
-        self.reports.extend(is_new.then(|| report.to_owned()));
-        is_new
+        self.reports.insert(report.to_owned())
     }
 
     fn draw(&mut self, line: &str) {
@@ -119,12 +118,10 @@ impl Shown {
 
     /// False when nothing more can be written.
     pub(super) fn write(&mut self, content: &mut Content<'_>) -> bool {
-        let out = self.out.as_mut();
-        let written = out.is_some_and(|out| content(out).and_then(|()| out.flush()).is_ok());
-        if !written {
-            self.out = None;
-        }
-        written
+        // It is let go with the first thing that fails.
+        let fails = |out: &mut Out| content(out).and_then(|()| out.flush()).is_err();
+        drop(self.out.take_if(fails));
+        self.out.is_some()
     }
 }
 

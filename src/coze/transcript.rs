@@ -197,15 +197,10 @@ impl Transcript {
     }
 
     fn learn(&mut self, event: &mut Event<'_>) {
-        if self.execute_id.is_none() {
-            self.execute_id = event.execute_id.take();
-        }
-        if self.debug_url.is_none() {
-            self.debug_url = event.debug_url.take();
-        }
-        if let Some(usage) = event.usage {
-            self.usage = Some(fields::one_line(usage));
-        }
+        self.execute_id = self.execute_id.take().or(event.execute_id.take());
+        self.debug_url = self.debug_url.take().or(event.debug_url.take());
+        let usage = event.usage.map(fields::one_line);
+        self.usage = usage.or(self.usage.take());
     }
 
     /// Gives back the place of a text that can stay where it is, if the event came with its buffer.
@@ -299,8 +294,10 @@ impl Others {
     fn push(&mut self, message: &Message<'_>) {
         self.text.push_json(message.content.0);
         let index = self.message_for(message);
-        let said = &mut self.messages[index].said;
-        said.content.push_json(message.content.0);
+        self.messages[index]
+            .said
+            .content
+            .push_json(message.content.0);
         if message.node_is_finish {
             self.open.retain(|&open| open != index);
         }

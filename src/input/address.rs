@@ -9,8 +9,7 @@ use crate::service::ServiceName;
 /// The id that an address names; nothing for a text that is no address.
 pub(super) fn workflow_id(text: &str) -> Result<Option<&str>, Error> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let end = rest.bytes().position(|byte| b"/?#:".contains(&byte));
-    let host = &rest[..end.unwrap_or(rest.len())];
+    let host = rest.split(['/', '?', '#', ':']).next().unwrap_or_default();
     let of_host = ServiceName::of_host(&host.to_ascii_lowercase());
     if of_host.is_some_and(|name| !name.service().has_workflow_ids()) {
         let error = Error::usage("workflow_id is the address of a deployed project");

@@ -14,10 +14,8 @@ impl Object {
     }
 
     pub(crate) fn push(&mut self, key: &str, json: &str) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.0.push_str(&quoted(key));
-        self.0.push(':');
-        self.0.push_str(json);
+        let before = if self.0.is_empty() { "{" } else { "," };
+        self.0.extend([before, &quoted(key), ":", json]);
     }
 
     pub(crate) fn finish(mut self) -> String {
