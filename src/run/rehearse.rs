@@ -1,6 +1,7 @@
 //! `--check`: which configuration was found where, and whether anybody answers; or, with requests,
 //! what would be wrong with them. Starts nothing: all it asks is what a workflow takes.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Serialize;
@@ -20,8 +21,8 @@ use crate::input::request::{Request, Start, Task};
 use crate::language::Language;
 use crate::time::Deadline;
 
-/// Why no further workflow is looked up.
-const LOOK_UP_FAILED: &str = "not looked up, because an earlier look-up failed";
+/// What a workflow takes, or why that is not known of this one.
+type Description = Result<Workflow, Error>;
 
 /// What `--check` found. It is no response: it has no `status`, and says nothing of a run. By
 /// `workflow`, be it empty, or `reachable` a report that is fed back is refused.
@@ -69,7 +70,7 @@ pub(crate) struct Rehearsal<'a> {
     runner: Runner<'a>,
     config: &'a Config,
     /// What each workflow takes, asked once.
-    looked_up: Vec<(String, Result<Workflow, Error>)>,
+    looked_up: BTreeMap<String, Description>,
 }
 
 impl<'a> Rehearsal<'a> {
@@ -79,7 +80,7 @@ impl<'a> Rehearsal<'a> {
         Self {
             runner,
             config,
-            looked_up: Vec::new(),
+            looked_up: BTreeMap::new(),
         }
     }
 
@@ -142,22 +143,21 @@ impl<'a> Rehearsal<'a> {
         report
     }
 
-    fn looked_up(&mut self, id: &str, observer: &dyn Observer) -> &Result<Workflow, Error> {
-        let known = self.looked_up.iter().position(|(known, _)| known == id);
-        if known.is_none() {
-            let found = self.look_up(id, observer);
-            if let Some(error) = found.as_ref().err()
-                && error.kind == Kind::Unreachable
-            {
-                self.runner.shared.stop(error.kind, LOOK_UP_FAILED, error);
-            }
-            self.looked_up.push((id.to_owned(), found));
+    fn looked_up(&mut self, id: &str, observer: &dyn Observer) -> &Description {
+        if !self.looked_up.contains_key(id) {
+            let found = self.look_up(id, observer).unwrap_or_else(|error| {
+                let why = "not looked up, because an earlier look-up failed";
+                self.runner.shared.stop(error.kind, why, &error);
+                Err(error)
+            });
+            self.looked_up.insert(id.to_owned(), found);
         }
-        &self.looked_up[known.unwrap_or(self.looked_up.len() - 1)].1
+        &self.looked_up[id]
     }
 
-    /// Asks until there is an answer. It may be asked again: it changes nothing.
-    fn look_up(&self, id: &str, observer: &dyn Observer) -> Result<Workflow, Error> {
+    /// Asks until there is an answer. It may be asked again: it changes nothing. An error of its own is
+    /// what every further look-up would meet as well.
+    fn look_up(&self, id: &str, observer: &dyn Observer) -> Result<Description, Error> {
         let runner = &self.runner;
         let mut attempt = Attempt {
             runner,
@@ -189,14 +189,14 @@ impl<'a> Rehearsal<'a> {
 }
 
 impl Attempt<'_> {
-    fn read_description(&self, mut response: HttpResponse) -> Result<Workflow, Error> {
+    fn read_description(&self, mut response: HttpResponse) -> Result<Description, Error> {
         let status = response.status;
         let document = Document::read(response.body.as_mut(), Vec::new());
         // By the service as this very answer shows it: they all are asked alike.
         let service = self.service();
         let envelope = service.envelope(&document.text);
         let read = service.read_description(status, &document.text);
-        read.map_err(|meaning| {
+        read.map(Ok).or_else(|meaning| {
             let has_words = envelope.msg.is_some();
             let mut said = envelope.said(|| http_message(status));
             let code = said.number();
@@ -207,11 +207,11 @@ impl Attempt<'_> {
             }
             if meaning == Meaning::Refused {
                 error.kind = Kind::Refused;
-                if stops_everything(&error, status) {
-                    self.runner.shared.stop(error.kind, LOOK_UP_FAILED, &error);
+                if !stops_everything(&error, status) {
+                    return Ok(Err(error));
                 }
             }
-            error
+            Err(error)
         })
     }
 }
