@@ -35,11 +35,8 @@ impl Text {
         is_text.then(|| Self::from_valid(json.to_owned()))
     }
 
-    fn from_valid(json: String) -> Self {
-        Self {
-            buffer: json,
-            start: 0,
-        }
+    fn from_valid(buffer: String) -> Self {
+        Self { buffer, start: 0 }
     }
 
     /// Appends the text of a JSON string, which must have one.
@@ -50,12 +47,9 @@ impl Text {
 
     /// The text of a JSON string, which must have one, at this place of a buffer. It takes the
     /// buffer: megabytes are not copied.
-    pub(crate) fn in_place(mut buffer: String, place: Range<usize>) -> Self {
-        buffer.truncate(place.end);
-        Self {
-            buffer,
-            start: place.start,
-        }
+    pub(crate) fn in_place(mut buffer: String, Range { start, end }: Range<usize>) -> Self {
+        buffer.truncate(end);
+        Self { buffer, start }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -40,7 +40,7 @@ pub(crate) struct Heard {
     pub(crate) messages: Vec<NodeMessage>,
     /// Events that are known to be missing, or could not be understood.
     pub(crate) lost_events: u64,
-    end_has_spoken: bool,
+    end_spoke: bool,
     /// The pieces of the End node that may each be a map of variables: where they are in `output`.
     maps: Vec<Range<usize>>,
 }
@@ -54,7 +54,7 @@ impl Heard {
 
     /// Whether the End node has said something, and `text` begins so.
     pub(crate) fn end_began(&self, text: &Text) -> bool {
-        let has_text = self.end_has_spoken && !self.output.is_empty();
+        let has_text = self.end_spoke && !self.output.is_empty();
         has_text && text.plain().starts_with(&*self.output.plain())
     }
 }
@@ -158,19 +158,15 @@ impl Transcript {
     pub(crate) fn finish(&mut self) -> Heard {
         let is_whole = self.is_whole();
         let (end, others) = (mem::take(&mut self.end), mem::take(&mut self.others));
-        let end_has_spoken = end.speech != Speech::NotBegun;
+        let end_spoke = end.speech != Speech::NotBegun;
         let said = others.messages.into_iter().map(|message| message.said);
         Heard {
             is_whole,
             is_done: matches!(self.ended, Some(Ended::Done)),
             lost_events: self.ids.missing.saturating_add(self.malformed),
             maps: end.maps,
-            end_has_spoken,
-            output: if end_has_spoken {
-                end.text
-            } else {
-                others.text
-            },
+            end_spoke,
+            output: if end_spoke { end.text } else { others.text },
             messages: said.filter(|said| !said.content.is_empty()).collect(),
         }
     }
@@ -294,10 +290,8 @@ impl Others {
     fn push(&mut self, message: &Message<'_>) {
         self.text.push_json(message.content.0);
         let index = self.message_for(message);
-        self.messages[index]
-            .said
-            .content
-            .push_json(message.content.0);
+        let said = &mut self.messages[index].said;
+        said.content.push_json(message.content.0);
         if message.node_is_finish {
             self.open.retain(|&open| open != index);
         }
