@@ -82,15 +82,12 @@ pub(crate) fn read(dialect: &Dialect, run: &RunRef, status: u16, body: &[u8]) ->
         return Poll::NoHistory;
     }
     if code.is_none() && envelope.is_some() && status < 300 {
-        let poll = poll(dialect, run, data.map_or("null", |Json(data)| data));
-        return match (poll, &text) {
+        let mut poll = poll(dialect, run, data.map_or("null", |Json(data)| data));
+        if let (Poll::Success(record), Cow::Owned(_)) = (&mut poll, &text) {
             // What had to be replaced is not what was said.
-            (Poll::Success(record), Cow::Owned(_)) => Poll::Success(Record {
-                output: None,
-                ..record
-            }),
-            (poll, _) => poll,
-        };
+            record.output = None;
+        }
+        return poll;
     }
     let said = match envelope.filter(|_| code.is_some()) {
         Some(envelope) => envelope.said(|| format!("HTTP {status}")),
@@ -129,10 +126,7 @@ fn says_running(text: &str) -> bool {
 
 /// `data` is an array of one; a lone object is taken as well.
 fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
-    let ours = |record: &Fields<'_>| match named_run(record) {
-        Some(named) => named == run.execute_id(),
-        None => true,
-    };
+    let ours = |record: &Fields<'_>| named_run(record).is_none_or(|id| id == run.execute_id());
     let ours = objects(data).into_iter().filter(ours);
     // First those that say so.
     let Some(fields) = ours.min_by_key(|record| named_run(record).is_none()) else {
@@ -144,20 +138,13 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
         return Poll::Interrupted(record, interrupt);
     }
     let status = fields::text(fields.execute_status).unwrap_or_default();
+    let said = |otherwise: &str| fields.said(|| otherwise.to_owned());
     match status.as_ref() {
         "Success" => Poll::Success(record),
         "Running" => Poll::Running(record),
         "<UNSET>" => Poll::Waiting(record),
-        "Fail" | "Failed" | "Cancel" | "Canceled" | "Cancelled" => {
-            let said = fields.said(|| {
-                if status.starts_with("Cancel") {
-                    "the run was cancelled".to_owned()
-                } else {
-                    "the run failed; Coze gives no reason".to_owned()
-                }
-            });
-            Poll::Failed(record, said)
-        }
+        "Fail" | "Failed" => Poll::Failed(record, said("the run failed; Coze gives no reason")),
+        "Cancel" | "Canceled" | "Cancelled" => Poll::Failed(record, said("the run was cancelled")),
         other => Poll::Unclear(Error::unknown(format!(
             "the history says execute_status {other:?}"
         ))),
@@ -167,20 +154,16 @@ fn poll(dialect: &Dialect, run: &RunRef, data: &str) -> Poll {
 /// An object, or an array of such.
 fn objects(json: &str) -> Vec<Fields<'_>> {
     let values = serde_json::from_str::<Vec<Json<'_>>>(json).unwrap_or_else(|_| vec![Json(json)]);
-    let objects = values
-        .into_iter()
-        .filter_map(|Json(json)| Fields::parse(json));
+    let objects = values.iter().filter_map(|&Json(json)| Fields::parse(json));
     objects.collect()
 }
 
 /// The run that a record says it is of. Coze Studio's numbers do not count, for something on the way
 /// may have rounded them; nor does an id that is masked, as in published samples.
 fn named_run(record: &Fields<'_>) -> Option<String> {
-    let is_number = record
-        .execute_id
-        .is_some_and(|Json(json)| !json.starts_with('"'));
-    let named = record.named_execute_id().filter(|_| !is_number);
-    named.filter(|id| !id.contains('*'))
+    let is_string = |Json(json): Json<'_>| json.starts_with('"');
+    let named = record.named_execute_id().filter(|id| !id.contains('*'));
+    named.filter(|_| record.execute_id.is_none_or(is_string))
 }
 
 fn record(dialect: &Dialect, fields: &Fields<'_>) -> Record {
