@@ -29,11 +29,9 @@ impl Envelope<'_> {
     }
 
     pub(crate) fn logid(&self) -> Option<String> {
-        let own = |fields: &Self| {
-            let logid = fields::nonempty(fields.logid).or(fields::nonempty(fields.log_id))?;
-            Some(logid.into_owned())
-        };
-        own(self).or_else(|| own(&Self::parse(self.detail?.0)?))
+        let own = |from: &Self| fields::nonempty(from.logid).or(fields::nonempty(from.log_id));
+        let logid = own(self).or_else(|| own(&Self::parse(self.detail?.0)?));
+        logid.map(Cow::into_owned)
     }
 
     /// Of an uploaded file.

@@ -205,13 +205,10 @@ fn has_text(Json(json): Json<'_>) -> bool {
 /// Whether the End node speaks: the first of type, id and title that is there and not empty decides.
 /// Where none is, it does.
 fn is_end(fields: &Fields<'_>) -> bool {
-    if let Some(node_type) = fields::nonempty(fields.node_type) {
-        return node_type.eq_ignore_ascii_case("End");
-    }
-    if let Some(node_id) = fields::nonempty(fields.node_id) {
-        return node_id == "900001";
-    }
-    fields::nonempty(fields.node_title).is_none_or(|title| title == "End")
+    let by_type = fields::nonempty(fields.node_type).map(|word| word.eq_ignore_ascii_case("End"));
+    let by_id = || fields::nonempty(fields.node_id).map(|id| id == "900001");
+    let by_title = || fields::nonempty(fields.node_title).map(|title| title == "End");
+    by_type.or_else(by_id).or_else(by_title).unwrap_or(true)
 }
 
 #[cfg(test)]
