@@ -85,14 +85,11 @@ pub(crate) fn read(envelope: &Envelope<'_>, status: u16) -> Result<Workflow, Mea
 impl Workflow {
     /// One that is told by the JSON Schemas of what it takes and gives.
     pub(crate) fn of_schemas(input: Json<'_>, output: Raw<'_>) -> Self {
+        let inner = |key| member(Some(input), key);
         Self {
             input: Some(fields::one_line(input)),
             output: output.map(fields::one_line),
-            parameters: parameters(
-                member(Some(input), "properties"),
-                member(Some(input), "required"),
-                DEPTH,
-            ),
+            parameters: parameters(inner("properties"), inner("required"), DEPTH),
             ..Self::default()
         }
     }
@@ -118,9 +115,8 @@ impl Workflow {
     /// Whether it is a chatflow, which another call runs.
     pub(crate) fn is_chatflow(&self) -> bool {
         let parameters = self.parameters.as_deref().unwrap_or_default();
-        ["USER_INPUT", "CONVERSATION_NAME"]
-            .iter()
-            .all(|name| parameters.iter().any(|one| one.name == *name))
+        let takes = |name: &str| parameters.iter().any(|one| one.name == name);
+        takes("USER_INPUT") && takes("CONVERSATION_NAME")
     }
 }
 
@@ -140,19 +136,18 @@ fn parameters(declared: Raw<'_>, required: Raw<'_>, depth: usize) -> Option<Vec<
     let entries = fields::entries(declared?.0)?;
     let required = required.and_then(|Json(list)| fields::items(list));
     let required = required.unwrap_or_default();
-    let mut parameters = Vec::new();
-    for (name, raw) in entries {
-        let declared = Some(raw.into());
+    let parameter = |(name, raw): (String, &RawValue)| {
+        let inner = |key| member(Some(raw.into()), key);
         let is_this = |one: &&RawValue| fields::unwrapped(one.get()) == name;
-        parameters.push(Parameter {
-            is_required: required.iter().any(is_this) || fields::flag(member(declared, "required")),
+        Parameter {
+            is_required: required.iter().any(is_this) || fields::flag(inner("required")),
             name,
-            takes: Type::read(declared, depth),
-            default: plain(member(declared, "default_value").or(member(declared, "default"))),
-            description: plain(member(declared, "description")),
-        });
-    }
-    Some(parameters)
+            takes: Type::read(Some(raw.into()), depth),
+            default: plain(inner("default_value").or(inner("default"))),
+            description: plain(inner("description")),
+        }
+    };
+    Some(entries.into_iter().map(parameter).collect())
 }
 
 impl Type {
