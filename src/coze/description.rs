@@ -220,22 +220,21 @@ impl fmt::Display for Type {
 /// What is wrong with the parameters of a run, or with what an object of them holds, each as a clause;
 /// nothing when they may be right. `within`: what goes before a name.
 pub(crate) fn faults(declared: &[Parameter], json: &str, within: &str) -> Vec<String> {
-    let Some(given) = fields::entries(json) else {
+    let Some(given) = Entries::parse(json) else {
         return vec!["they are a text that holds no JSON object".to_owned()];
     };
     let mut faults = Vec::new();
-    for Parameter { name, takes, .. } in declared.iter().filter(|one| one.is_required) {
-        if !given.iter().any(|(other, _)| other == name) {
-            let path = format!("{within}{name}");
-            faults.push(format!("{path:?} ({takes}) is required and missing"));
-        }
+    let is_missing = |one: &&Parameter| one.is_required && !given.has(&one.name);
+    for Parameter { name, takes, .. } in declared.iter().filter(is_missing) {
+        let path = format!("{within}{name}");
+        faults.push(format!("{path:?} ({takes}) is required and missing"));
     }
     let names: Vec<_> = declared.iter().map(|one| one.name.as_str()).collect();
-    for (name, value) in given {
+    for (name, value) in given.iter() {
         let path = format!("{within}{name}");
         match declared.iter().find(|one| one.name == name) {
             Some(parameter) => faults.append(&mut parameter.takes.faults(value.get(), &path)),
-            None => faults.push(match nearest(&name, &names) {
+            None => faults.push(match nearest(name, &names) {
                 Some(near) => format!("{path:?} is unknown, the nearest is {near:?}"),
                 None => format!("{path:?} is unknown"),
             }),
