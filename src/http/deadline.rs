@@ -32,7 +32,7 @@ struct Times {
     /// While a connection is made. ureq gives every read of a proxy's answer the whole time anew.
     connect_end: Option<Deadline>,
     /// Until when what lies in the socket is still read, once the end has come.
-    late_end: Option<Deadline>,
+    late_end: Deadline,
     idle: Option<Duration>,
     silence_counts: bool,
     /// Why the request did not leave whole, even if ureq had taken all of it. A write that worked
@@ -79,15 +79,14 @@ impl ReadDeadline {
     /// reading: its answer is here already, if so.
     fn take_failed(&self, sent: Result<(), ureq::Error>) -> Result<(), ureq::Error> {
         let mut times = self.times();
-        let is_request = times.connect_end.is_none() && !times.is_sent;
-        if let Err(error) = sent {
-            if !is_request {
-                return Err(error);
+        match sent {
+            Err(error) if times.connect_end.is_none() && !times.is_sent => {
+                times.end = times.end.min(self.after(LATEST));
+                times.write_error = Some(error);
+                Ok(())
             }
-            times.end = times.end.min(self.after(LATEST));
-            times.write_error = Some(error);
+            sent => sent,
         }
-        Ok(())
     }
 
     /// Makes a connection within `most`. A proxy's own connection is made within the outer one's.
@@ -130,9 +129,9 @@ impl ReadDeadline {
     fn may_look(&self, reason: Timeout) -> bool {
         let mut times = self.times();
         if reason != Timeout::PerRead {
-            times.late_end.get_or_insert(self.after(LATEST));
+            times.late_end = times.late_end.min(self.after(LATEST));
         }
-        !times.late_end.is_some_and(|end| end.is_over(&self.clock))
+        !times.late_end.is_over(&self.clock)
     }
 
     fn after(&self, wait: Duration) -> Deadline {
@@ -174,11 +173,7 @@ impl<T: Transport> Transport for TimedTransport<T> {
     /// This process may have been stopped, or the machine asleep, while the time passed. So before
     /// it is said to be up, what came meanwhile is read.
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let timeout = self.context.deadline.for_read(timeout);
-        let look = NextTimeout {
-            after: LOOK.into(),
-            ..timeout
-        };
+        let mut timeout = self.context.deadline.for_read(timeout);
         let mut awaited = Err(ureq::Error::Timeout(timeout.reason));
         if !timeout.after.is_zero() {
             awaited = self.stream.await_input(timeout);
@@ -186,7 +181,8 @@ impl<T: Transport> Transport for TimedTransport<T> {
         if matches!(awaited, Err(ureq::Error::Timeout(_)))
             && self.context.deadline.may_look(timeout.reason)
         {
-            awaited = self.stream.await_input(look);
+            timeout.after = LOOK.into();
+            awaited = self.stream.await_input(timeout);
         }
         awaited
     }
