@@ -92,6 +92,7 @@ impl CallContext {
 
     fn late(&self, timeout: Timeout, stage: Stage) -> (Cause, String) {
         let Self { host, connect, .. } = self;
+        let (cause, peer) = self.peer();
         let idle = seconds(self.deadline.idle());
         let silent = |detail| (Cause::Silent, detail);
         let late = |when| (Cause::Deadline, format!("the deadline came {when}"));
@@ -99,13 +100,9 @@ impl CallContext {
             Timeout::PerRead => silent(format!("nothing came from {host} for {idle}")),
             Timeout::PerWrite => silent(format!("{host} took nothing for {idle}")),
             Timeout::Resolve => {
-                let detail = format!("no answer from the name server within {connect}");
-                self.no_name(&detail)
+                self.no_name(&format!("no answer from the name server within {connect}"))
             }
-            Timeout::Connect => {
-                let (cause, peer) = self.peer();
-                (cause, format!("no answer from {peer} within {connect}"))
-            }
+            Timeout::Connect => (cause, format!("no answer from {peer} within {connect}")),
             // No other timeout is ever set.
             _ if stage == Stage::Reading => late(format!("in the middle of {host}'s answer")),
             _ => late(format!("before {host} answered")),
@@ -129,24 +126,20 @@ impl CallContext {
         let (cause, peer) = self.peer();
         let refused = |detail| (Cause::ProxyRefused, detail);
         let reason = reason(error);
+        let no_connection = format!("{peer} made no connection: {reason}");
         match error {
             Error::HostNotFound => (cause, format!("{peer}: name not found")),
             Error::Io(error) if error.raw_os_error().is_some() => {
                 (cause, format!("cannot connect to {peer}: {reason}"))
             }
             // `proxy server responded 407/407`: the status is nowhere else.
-            Error::ConnectProxyFailed(reason) => match reason.rsplit('/').next() {
-                Some("407") => refused(format!("{peer} wants another user and password (407)")),
-                Some("403") => refused(format!("{peer} does not allow {} (403)", self.host)),
-                status => {
-                    let status = status.unwrap_or_default();
-                    (cause, format!("{peer} made no connection: HTTP {status}"))
-                }
+            Error::ConnectProxyFailed(said) => match said.rsplit('/').next().unwrap_or_default() {
+                "407" => refused(format!("{peer} wants another user and password (407)")),
+                "403" => refused(format!("{peer} does not allow {} (403)", self.host)),
+                status => (cause, format!("{peer} made no connection: HTTP {status}")),
             },
-            Error::Io(error) if is_socks_refusal(error) => {
-                refused(format!("{peer} made no connection: {reason}"))
-            }
-            _ => (cause, format!("{peer} made no connection: {reason}")),
+            Error::Io(error) if is_socks_refusal(error) => refused(no_connection),
+            _ => (cause, no_connection),
         }
     }
 
@@ -157,10 +150,8 @@ impl CallContext {
         let Some(fault) = reason.strip_prefix("invalid peer certificate: ") else {
             return (Cause::Tls, format!("no TLS with {host}: {reason}"));
         };
-        let inner = fault.strip_prefix("Other(OtherError(");
-        let fault = inner
-            .and_then(|inner| inner.strip_suffix("))"))
-            .unwrap_or(fault);
+        let inner = || fault.strip_prefix("Other(OtherError(")?.strip_suffix("))");
+        let fault = inner().unwrap_or(fault);
         let known = DISTRUST.iter().find(|(start, _)| fault.starts_with(start));
         let detail = match known {
             Some((_, sentence)) => format!("the certificate of {host} {sentence}"),
@@ -200,14 +191,12 @@ const UNKNOWN_AUTHORITY: &str = "was issued by an unknown authority; if it is yo
 /// Whether a SOCKS proxy would say the same again: it wants another user or password, or does not allow
 /// the target. ureq has no type of its own for what it says.
 fn is_socks_refusal(error: &io::Error) -> bool {
-    const REFUSALS: [&str; 2] = [
+    const KINDS: [ErrorKind; 2] = [ErrorKind::InvalidInput, ErrorKind::PermissionDenied];
+    const SENTENCES: [&str; 2] = [
         "no acceptable auth methods",
         "connection not allowed by ruleset",
     ];
-    matches!(
-        error.kind(),
-        ErrorKind::InvalidInput | ErrorKind::PermissionDenied
-    ) || REFUSALS.contains(&&*error.to_string())
+    KINDS.contains(&error.kind()) || SENTENCES.contains(&&*error.to_string())
 }
 
 /// ureq's own words. An I/O error in the house style: `Connection refused (os error 111)` is
@@ -221,10 +210,9 @@ fn reason(error: &Error) -> String {
         return "peer disconnected".to_owned();
     }
     let mut text = platform::reason(error);
+    let is_capital = |char: char| char.is_ascii_uppercase();
     // But for a name such as SOCKS4.
-    if text.starts_with(|first: char| first.is_ascii_uppercase())
-        && !text[1..].starts_with(|second: char| second.is_ascii_uppercase())
-    {
+    if text.starts_with(is_capital) && !text[1..].starts_with(is_capital) {
         text[..1].make_ascii_lowercase();
     }
     text
