@@ -246,10 +246,9 @@ fn find_service(sources: &Sources<'_>, base_url: &BaseUrl) -> Search<Option<Serv
 /// where certificates are looked at.
 fn find_roots(options: &Options, env: &Env, base_url: &BaseUrl) -> Search<Roots> {
     let option = options.cacert.clone().map(|path| (path, "--cacert"));
-    let variables = ["COZE_CA_FILE", "SSL_CERT_FILE"].into_iter();
-    let mut variables = variables.filter_map(|name| Some((env.path(name)?, name)));
-    let variable = variables.next().filter(|_| base_url.is_https);
-    let Some((path, source)) = option.or(variable) else {
+    let mut variables = ["COZE_CA_FILE", "SSL_CERT_FILE"].into_iter();
+    let variable = variables.find_map(|name| Some((env.path(name)?, name)));
+    let Some((path, source)) = option.or(variable.filter(|_| base_url.is_https)) else {
         return Ok(Found::new(Roots::BuiltIn, DEFAULT));
     };
     let pem = file::read(&format!("CA file {}", path.display()), &path, Some(source))?;

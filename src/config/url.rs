@@ -192,11 +192,8 @@ fn without_endpoint<'a>(path: &'a str, host: &str) -> &'a str {
     };
     // Another server may well have its API below this.
     let of_coze = ServiceName::of_host(host).map(|_| &"run");
-    let prefix = ENDPOINTS
-        .iter()
-        .chain(of_coze)
-        .find_map(before)
-        .unwrap_or(path);
+    let mut endpoints = ENDPOINTS.iter().chain(of_coze);
+    let prefix = endpoints.find_map(before).unwrap_or(path);
     prefix.trim_end_matches('/')
 }
 
@@ -222,10 +219,9 @@ fn is_name(host: &str) -> bool {
     }
     labels.split('.').all(|label| {
         let is_label_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        let has_no_hyphen_at_an_end = !label.starts_with('-') && !label.ends_with('-');
-        has_no_hyphen_at_an_end
-            && (1..64).contains(&label.len())
-            && label.bytes().all(is_label_byte)
+        let has_hyphen_at_an_end = label.starts_with('-') || label.ends_with('-');
+        let fits = (1..64).contains(&label.len());
+        fits && !has_hyphen_at_an_end && label.bytes().all(is_label_byte)
     })
 }
 
