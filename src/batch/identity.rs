@@ -1,11 +1,9 @@
 //! What a request is known by in a journal: the hash of what it asks, as one text for all ways to write
 //! it, so that the name is the same on every machine and in every version.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 
-use crate::coze::fields;
+use crate::coze::fields::{self, Json};
 use crate::input::fingerprint::Fingerprint;
 use crate::input::object::{Object, quoted};
 use crate::input::request::{Request, Task};
@@ -85,20 +83,16 @@ fn canonical_id(json: &str) -> String {
 /// Numbers stay digit for digit.
 fn canonical(json: &str, depth: u32) -> String {
     let json = json.trim_ascii();
+    let inner = |json: &str| canonical(json, depth + 1);
     let value = match json.as_bytes() {
         _ if depth == DEEPEST => return json.to_owned(),
         // Nothing for an object with a key that is no text.
-        [b'{', ..] => fields::entries(json)
-            .map(|entries| object(entries, |_, json| canonical(json, depth + 1))),
-        [b'[', ..] => serde_json::from_str::<Vec<&RawValue>>(json)
-            .ok()
-            .map(|values| {
-                let values = values.iter().map(|value| canonical(value.get(), depth + 1));
-                format!("[{}]", values.collect::<Vec<_>>().join(","))
-            }),
-        [b'"', ..] => serde_json::from_str::<Cow<'_, str>>(json)
-            .ok()
-            .map(|text| quoted(&text)),
+        [b'{', ..] => fields::entries(json).map(|entries| object(entries, |_, json| inner(json))),
+        [b'[', ..] => fields::items(json).map(|items| {
+            let items: Vec<_> = items.iter().map(|item| inner(item.get())).collect();
+            format!("[{}]", items.join(","))
+        }),
+        [b'"', ..] => fields::text(Some(Json(json))).map(|text| quoted(&text)),
         _ => None,
     };
     // A lone surrogate is no text, line breaks between tokens are no part of a line.
