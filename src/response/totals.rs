@@ -14,7 +14,7 @@ pub(crate) struct Totals {
     pub(crate) from_journal: u64,
     /// Some request started a run, or may have.
     has_started: bool,
-    /// A response, the output file or the journal could not be written.
+    /// A response could not be written, whatever its request came to.
     has_lost: bool,
 }
 
@@ -50,7 +50,6 @@ impl Totals {
     pub(crate) fn count(&mut self, kind: Option<Kind>, starts: bool) {
         self.counts[usize::from(kind.map_or(0, Kind::exit_code))] += 1;
         self.has_started |= starts && !kind.is_some_and(|kind| NOT_STARTED.contains(&kind));
-        self.has_lost |= kind == Some(Io);
     }
 
     /// Its response could not be written.
@@ -75,7 +74,8 @@ impl Totals {
     /// a journal, or when nothing was started, the whole may be repeated for nothing, and does so
     /// until no run is left that goes on or was not reached.
     pub(crate) fn exit_code(&self, has_journal: bool) -> u8 {
-        if self.has_lost {
+        // A response, the output file or the journal could not be written.
+        if self.has_lost || self.of(Io) > 0 {
             return Io.exit_code();
         }
         let may_repeat = has_journal || !self.has_started;
@@ -96,10 +96,8 @@ impl Totals {
             ("exit_code", exit_code.into()),
         ];
         let entries = first.into_iter().chain(counts).chain(last);
-        let entries: Vec<_> = entries
-            .map(|(key, count)| format!("\"{key}\":{count}"))
-            .collect();
-        format!("{{{}}}", entries.join(","))
+        let entries = entries.map(|(key, count)| format!("\"{key}\":{count}"));
+        format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
     }
 }
 
