@@ -127,8 +127,7 @@ fn member<'a>(object: Raw<'a>, key: &str) -> Raw<'a> {
 
 /// A text or a number as it is, anything else as JSON; empty when it is absent.
 fn plain(raw: Raw<'_>) -> String {
-    raw.map(|Json(json)| fields::unwrapped(json).into_owned())
-        .unwrap_or_default()
+    fields::unwrapped(raw.map_or("", |Json(json)| json)).into_owned()
 }
 
 /// `required`: the list of those that are, which JSON Schema has beside them. Coze says it of each.

@@ -198,8 +198,7 @@ fn usage_of_token(token: Raw<'_>) -> Option<Box<RawValue>> {
 /// `node_execute_status` maps titles to a node's execution, or to several of a loop.
 fn trimmed_nodes(status: Raw<'_>) -> Vec<TrimmedNode> {
     // A JSON string that holds the object has been seen as well.
-    let text = status.map(|Json(json)| fields::unwrapped(json));
-    let text = text.unwrap_or_default();
+    let text = fields::unwrapped(status.map_or("{}", |Json(json)| json));
     let mut nodes = Vec::new();
     for (node_title, value) in fields::entries(&text).unwrap_or_default() {
         for execution in objects(value.get()) {
