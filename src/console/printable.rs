@@ -1,8 +1,6 @@
 //! Text for a terminal: nothing in it commands the terminal, and JSON is laid out for the eye. Gives
 //! text, prints nothing.
 
-use std::fmt::Display;
-
 use serde_json::value::RawValue;
 
 use crate::coze::fields;
@@ -10,12 +8,12 @@ use crate::input::object::quoted;
 
 /// On one line.
 pub(super) fn line(text: &str) -> String {
-    escape(text, "", char::escape_default)
+    escape(text, "", plain)
 }
 
 /// On as many lines as it has.
 pub(super) fn text(text: &str) -> String {
-    escape(&text.replace("\r\n", "\n"), "\n\t", char::escape_default)
+    escape(&text.replace("\r\n", "\n"), "\n\t", plain)
 }
 
 /// JSON, which is the same JSON afterwards: outside its strings it has none but line breaks.
@@ -23,14 +21,18 @@ pub(super) fn json(json: &str) -> String {
     escape(json, "\n\t\r", |char| format!("\\u{:04x}", u32::from(char)))
 }
 
+fn plain(char: char) -> String {
+    char.escape_default().to_string()
+}
+
 /// `kept`: control characters that may stay.
-fn escape<D: Display>(text: &str, kept: &str, escaped: fn(char) -> D) -> String {
+fn escape(text: &str, kept: &str, escaped: fn(char) -> String) -> String {
     let mut safe = String::with_capacity(text.len());
     for char in text.chars() {
         // Bidirectional overrides would show other words than there are.
         let is_override = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if is_override || char.is_control() && !kept.contains(char) {
-            safe.push_str(&escaped(char).to_string());
+            safe.push_str(&escaped(char));
         } else {
             safe.push(char);
         }

@@ -1,7 +1,6 @@
 //! The two standard streams: what is on the terminal, the status line on it, one write for each thing,
 //! and patience with streams that take nothing more at the moment. Knows no response.
 
-use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -42,7 +41,7 @@ pub(super) struct Shown {
     /// How many of many were shown.
     pub(super) rows: u64,
     /// What was said of workflows.
-    reports: BTreeSet<String>,
+    reports: Vec<String>,
 }
 
 impl Screen {
@@ -101,7 +100,9 @@ impl Screen {
 impl Shown {
     /// False where the same was said before.
     pub(super) fn add_report(&mut self, report: &str) -> bool {
-        self.reports.insert(report.to_owned())
+        let is_new = self.reports.iter().all(|known| known != report);
+        self.reports.extend(is_new.then(|| report.to_owned()));
+        is_new
     }
 
     fn draw(&mut self, line: &str) {

@@ -1,7 +1,6 @@
 //! `--check`: which configuration was found where, and whether anybody answers; or, with requests,
 //! what would be wrong with them. Starts nothing: all it asks is what a workflow takes.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Serialize;
@@ -70,7 +69,7 @@ pub(crate) struct Rehearsal<'a> {
     runner: Runner<'a>,
     config: &'a Config,
     /// What each workflow takes, asked once.
-    looked_up: BTreeMap<String, Description>,
+    looked_up: Vec<(String, Description)>,
 }
 
 impl<'a> Rehearsal<'a> {
@@ -80,7 +79,7 @@ impl<'a> Rehearsal<'a> {
         Self {
             runner,
             config,
-            looked_up: BTreeMap::new(),
+            looked_up: Vec::new(),
         }
     }
 
@@ -144,15 +143,17 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn looked_up(&mut self, id: &str, observer: &dyn Observer) -> &Description {
-        if !self.looked_up.contains_key(id) {
+        let known = self.looked_up.iter().position(|(known, _)| known == id);
+        let place = known.unwrap_or_else(|| {
             let found = self.look_up(id, observer).unwrap_or_else(|error| {
                 let why = "not looked up, because an earlier look-up failed";
                 self.runner.shared.stop(error.kind, why, &error);
                 Err(error)
             });
-            self.looked_up.insert(id.to_owned(), found);
-        }
-        &self.looked_up[id]
+            self.looked_up.push((id.to_owned(), found));
+            self.looked_up.len() - 1
+        });
+        &self.looked_up[place].1
     }
 
     /// Asks until there is an answer. It may be asked again: it changes nothing. An error of its own is
