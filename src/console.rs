@@ -293,13 +293,11 @@ impl<'a> Console<'a> {
                 line.write_all(&serde_json::to_vec(report)?)
             })
         };
-        let Some(line) = report.complaint(self.language) else {
-            return written;
-        };
-        if self.view.is_some() {
-            return self.print_text(&format!("✗ {line}")) && written;
+        // No option hides it from a person.
+        let is_wanted = self.view.is_some() || !self.options.quiet;
+        if let Some(line) = report.complaint(self.language).filter(|_| is_wanted) {
+            self.tell_line("coze-workflow:", &line);
         }
-        self.complain(&line);
         written
     }
 

@@ -23,10 +23,9 @@ pub(super) fn find(output: &str, path: &str) -> Result<String, Error> {
         value = step(&value, &key).map_err(|what| {
             let message = format!("there is no {key:?}: {place} is {what}");
             Error::new(Kind::Io, message).hint(
-                "a PATH is such as data.images.0.url; the run succeeded: the response on standard error has \
-                 its whole output, and sent as a request takes another PATH for nothing",
-                "路径的写法如 data.images.0.url；运行已成功：完整的 output 在标准错误上的响应中，\
-                 把该响应作为请求传回，可免费换一个路径",
+                "a PATH is such as data.images.0.url; the run succeeded: the response on standard error, \
+                 sent as a request, takes another PATH for nothing",
+                "路径的写法如 data.images.0.url；运行已成功：把标准错误上的响应作为请求传回，可免费换一个路径",
             )
         })?;
         place = key;

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{part, printable};
 use crate::cli::Options;
+use crate::coze::call::Mode;
 use crate::coze::event::Interrupt;
 use crate::coze::fields;
 use crate::error::Kind;
@@ -217,13 +218,15 @@ impl View {
         match (response.kind(), &response.interrupt) {
             // Also where the journal could not take it.
             (Some(Kind::Interrupted | Kind::Io), Some(interrupt)) => {
-                // What it asks is shown above; what it requires is checked.
-                let asked = Interrupt {
-                    data: None,
-                    node_title: None,
-                    ..interrupt.clone()
-                };
-                let asked = serde_json::to_string(&asked).unwrap_or_default();
+                let (id, kind) = (quoted(&interrupt.event_id), interrupt.r#type);
+                let is_async = interrupt.mode == Some(Mode::Async);
+                let mode = if is_async { "async" } else { "stream" };
+                // By what it requires an answer is checked before it is sent.
+                let required = interrupt.required_parameters.as_ref();
+                let required = required.map(|json| format!("\"required_parameters\":{json},"));
+                let required = required.unwrap_or_default();
+                let asked =
+                    format!(r#"{{"event_id":{id},"type":{kind},{required}"mode":"{mode}"}}"#);
                 request.push("interrupt", &asked);
                 request.push("resume_data", &answer.unwrap_or_default());
             }
