@@ -23,9 +23,9 @@ pub(super) fn find(output: &str, path: &str) -> Result<String, Error> {
         value = step(&value, &key).map_err(|what| {
             let message = format!("there is no {key:?}: {place} is {what}");
             Error::new(Kind::Io, message).hint(
-                "a PATH is such as data.images.0.url; the run succeeded: the response on standard error, \
-                 sent as a request, takes another PATH for nothing",
-                "路径的写法如 data.images.0.url；运行已成功：把标准错误上的响应作为请求传回，可免费换一个路径",
+                "a PATH is such as data.images.0.url; the run succeeded: send the response as a request \
+                 with another PATH",
+                "路径的写法如 data.images.0.url；运行已成功：把响应作为请求传回，并换一个路径",
             )
         })?;
         place = key;

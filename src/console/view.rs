@@ -208,11 +208,9 @@ impl View {
         let asked = response.interrupt.as_ref();
         let answer = asked.map(|interrupt| next.read(interrupt));
         if answer.is_some() && next.lines.is_empty() && response.messages.is_empty() {
-            let told = (
-                "what it asks is on the run's page",
-                "它提的问题在这次运行的页面上",
-            );
-            printable::add_line(&mut next.lines, self.language.pick(told.0, told.1));
+            let where_to = ("its page shows what it asks", "提问内容见运行页面");
+            let where_to = self.language.pick(where_to.0, where_to.1);
+            printable::add_line(&mut next.lines, where_to);
         }
         let mut request = Object::about(response.workflow_id.as_deref());
         match (response.kind(), &response.interrupt) {
