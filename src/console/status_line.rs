@@ -79,16 +79,15 @@ impl Status {
                 }
                 None => ("the workflow is at work", "工作流正在运行"),
             },
-            Note::Retrying { why, .. } => {
+            Note::Polling {
+                why: "running" | "just started",
+                ..
+            } => ("still running, polling", "仍在运行，继续查看"),
+            Note::Retrying { why, .. } | Note::Polling { why, .. } => {
                 detail += why;
                 ("trying again soon: ", "稍后重试：")
             }
             Note::FallingBack { .. } => ("asking for the result", "正在查询结果"),
-            Note::Polling { why, .. } if why != &"running" => {
-                detail += why;
-                ("polling again: ", "继续查看：")
-            }
-            Note::Polling { .. } => ("still running, polling", "仍在运行，继续查看"),
             Note::Calling(_) | Note::Event(_) => return,
         };
         self.step = self.language.pick(english, chinese).to_owned() + &mask(&detail);
