@@ -239,8 +239,10 @@ impl<R: Read> Requests<R> {
     }
 
     fn finish_line(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.skips_line) {
+        if self.skips_line {
+            // Where this fails, what follows is still the rest of the line.
             self.input.skip_until(b'\n')?;
+            self.skips_line = false;
         }
         Ok(())
     }

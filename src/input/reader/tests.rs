@@ -292,6 +292,28 @@ fn a_broken_value_is_answered_before_the_input_goes_on() {
     }
 }
 
+#[test]
+fn the_rest_of_a_bad_line_is_no_request_although_reading_it_failed_once() {
+    struct FailsOnce(u8);
+    impl Read for FailsOnce {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 += 1;
+            let bytes = match self.0 {
+                1 => &b"{\"a\":1,} "[..],
+                2 => return Err(io::Error::other("once")),
+                3 => b"{\"workflow_id\":\"7\"}\n",
+                _ => b"",
+            };
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
+    }
+    let mut requests = Requests::new(FailsOnce(0), None, Door::File);
+    assert!(requests.next().unwrap().is_err());
+    requests.is_followed();
+    assert_eq!(requests.next(), None);
+}
+
 /// The hint on the first fault, in English and in Chinese, in pieces of any size.
 #[track_caller]
 fn hints(input: &[u8], english: &str, chinese: &str) {
