@@ -8,6 +8,7 @@ mod studio;
 mod tests;
 
 use std::fmt;
+use std::mem;
 use std::sync::OnceLock;
 
 use crate::coze::call::{Call, Mode, RunRef};
@@ -109,10 +110,14 @@ pub(crate) trait Service: fmt::Debug + Sync {
         false
     }
 
-    /// The output of a run that its history calls a success, where the stream did not prove it.
-    /// Nothing when it can't be had whole.
-    fn output(&self, _heard: &Heard, record: &mut Record) -> Option<Text> {
-        record.output.take()
+    /// The output of a run that its history calls a success: what the stream brought, if that was
+    /// all, else what the history holds. Nothing when it can't be had whole.
+    fn output(&self, heard: &mut Heard, record: &mut Record) -> Option<Text> {
+        if heard.is_whole {
+            Some(mem::take(&mut heard.output))
+        } else {
+            record.output.take()
+        }
     }
 }
 

@@ -345,18 +345,31 @@ mod tests {
             if self.clock.now() < self.from {
                 return Err(failure(Reach::NotSent, Cause::Connect));
             }
-            let body = br#"{"code":4200,"msg":"here"}"#.to_vec();
-            Ok(HttpResponse {
-                status: 200,
-                content_type: String::new(),
-                logid: None,
-                has_x_log_id: false,
-                retry_after: None,
-                is_framed: true,
-                body: Box::new(Pieces([Ok(body)].into())),
-            })
+            Ok(refusal(4200, "here"))
         }
     }
+
+    fn refusal(code: i64, msg: &str) -> HttpResponse {
+        let body = format!(r#"{{"code":{code},"msg":"{msg}"}}"#).into_bytes();
+        HttpResponse {
+            status: 200,
+            content_type: String::new(),
+            logid: None,
+            has_x_log_id: false,
+            retry_after: None,
+            is_framed: true,
+            body: Box::new(Pieces([Ok(body)].into())),
+        }
+    }
+
+    const RULES: Rules = Rules {
+        timeout: Some(Duration::from_secs(660)),
+        idle_timeout: None,
+        poll_interval: Duration::from_secs(1),
+        retries: 2,
+        no_wait: false,
+        batch: true,
+    };
 
     /// What came of so many rows, one after the other.
     struct Rows {
@@ -383,11 +396,8 @@ mod tests {
             clock: &clock,
             rules: Rules {
                 timeout: Some(Duration::from_secs(timeout)),
-                idle_timeout: None,
-                poll_interval: Duration::from_secs(1),
                 retries,
-                no_wait: false,
-                batch: true,
+                ..RULES
             },
             shared: &shared,
         };
@@ -437,6 +447,30 @@ mod tests {
         let rows = rows_within(3, 1000, 3600, 2);
         assert_eq!(rows.messages.last().unwrap(), UNSENT);
         assert!((20..30).contains(&rows.seconds), "{} s", rows.seconds);
+    }
+
+    #[test]
+    fn the_gate_stays_closed_until_the_latest_moment() {
+        /// Refuses for the rate while another job is told to wait for a minute.
+        struct Crowded<'c>(&'c ScriptedClock, &'c Shared);
+        impl Http for Crowded<'_> {
+            fn call(&self, _: &Call<'_>, _: Limits) -> Result<HttpResponse, Failure> {
+                let minute = Duration::from_secs(60);
+                if self.0.now() >= minute {
+                    return Ok(refusal(4200, "here"));
+                }
+                assert!(lock(&self.1.gate).is_zero(), "it was called too early");
+                *lock(&self.1.gate) = minute;
+                Ok(refusal(4009, "busy"))
+            }
+        }
+        let (clock, shared) = <(ScriptedClock, Shared)>::default();
+        let http = Crowded(&clock, &shared);
+        let runner = Runner::new(&http, &clock, RULES, &shared);
+        let request = Request::parse(r#"{"workflow_id":"7"}"#, &Options::default());
+        let response = runner.answer(&request, &request.task, &Notes::default());
+        assert_eq!(response.error.unwrap().message, "here");
+        assert_eq!(clock.now(), Duration::from_secs(60));
     }
 
     #[test]

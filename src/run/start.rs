@@ -1,5 +1,5 @@
 //! Sending a POST, until it is certain that it started something or that it never will. What became
-//! of it is for `proof` to say, and for `after` alone to act on (and `never_arrived`, of a watch).
+//! of it is for `proof` to say, and for `after` to act on; of a run that is watched, `never_arrived`.
 
 use std::borrow::Cow;
 

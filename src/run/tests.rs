@@ -806,13 +806,13 @@ fn a_run_that_is_not_there_may_be_there_in_a_moment_and_then_was_never_there() {
 }
 
 #[test]
-fn a_run_of_an_earlier_process_that_its_server_has_forgotten_is_unknown() {
+fn a_run_of_an_earlier_process_that_stays_absent_is_not_refused() {
     let absent = || poll(200, r#"{"code":4314,"msg":"no such run"}"#);
     let mut case = Case::new();
     case.recalled = RunRef::new("9", Mode::Stream).map(|run| Ok(Task::Watch(run)));
     case.answer(RUN, (0..10).map(|_| absent()).collect())
-        .is(8, "9", "")
-        .says("kept for 7 days");
+        .is(6, "9", "")
+        .says("polling failed 10 times: no such run");
 }
 
 #[test]

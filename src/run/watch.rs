@@ -2,6 +2,7 @@
 //! deadline comes. Polling starts nothing, so it may be repeated; but a free account has 500 calls
 //! in all, so the pauses grow.
 
+use std::mem;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -54,7 +55,7 @@ enum AfterPoll {
 /// What the polls so far have brought.
 #[derive(Default)]
 struct Polls {
-    /// In a row, that brought nothing.
+    /// That brought nothing since the run was last seen running, or asking.
     unclear: u32,
     /// Some said something else than that there is no such run.
     has_other: bool,
@@ -126,7 +127,7 @@ impl Attempt<'_> {
         if !matches!(poll, Poll::Waiting(_)) {
             polls.waiting = 0;
         }
-        if !matches!(poll, Poll::Absent(_) | Poll::Unclear(_)) {
+        if let Poll::Running(_) | Poll::Interrupted(..) = poll {
             polls.unclear = 0;
         }
         polls.has_other |= !matches!(poll, Poll::Absent(_));
@@ -153,7 +154,7 @@ impl Attempt<'_> {
             }
             Poll::Waiting(record) => self.waiting(record, polls),
             Poll::Refused(mut said) => {
-                // What this process has started it did not start with a wrong base URL or key.
+                // This process started the run, so its base URL and its key are right.
                 if let Reason::Background | Reason::Broke(_) = reason {
                     said.hint = None;
                 }
@@ -171,19 +172,13 @@ impl Attempt<'_> {
             Poll::Absent(said) if self.never_arrived() => {
                 AfterPoll::NotArrived(self.unfinished(reason, &said.message))
             }
-            // A run that stays absent was never there; or, if it was, its server has forgotten it.
+            // To a request that only watches, a run that stays absent was never there.
             Poll::Absent(said)
-                if matches!(reason, Reason::Request | Reason::Earlier)
+                if matches!(reason, Reason::Request)
                     && polls.unclear + 1 == UNCLEAR_LIMIT
                     && !polls.has_other =>
             {
-                let is_earlier = matches!(reason, Reason::Earlier);
-                let kind = if is_earlier {
-                    Kind::Unknown
-                } else {
-                    Kind::Refused
-                };
-                AfterPoll::Fail(self.coze_error(kind, About::Poll, said))
+                AfterPoll::Fail(self.coze_error(Kind::Refused, About::Poll, said))
             }
             Poll::Absent(said) | Poll::Unclear(said) => {
                 polls.unclear += 1;
@@ -271,16 +266,14 @@ impl Attempt<'_> {
     fn succeeded(&mut self, run: &RunRef, mut record: Record) -> Outcome {
         let is_whole = self.progress.heard.is_whole;
         let (service, heard) = (self.service(), &mut self.progress.heard);
-        let output = if is_whole && !service.confirms_done() {
-            Some(std::mem::take(&mut heard.output))
-        } else {
-            service.output(heard, &mut record)
-        };
-        let trimmed = std::mem::take(&mut record.trimmed);
-        let kept = std::mem::take(&mut record.messages);
+        let output = service.output(heard, &mut record);
+        let trimmed = mem::take(&mut record.trimmed);
+        let kept = mem::take(&mut record.messages);
         self.take_record(record);
+        let is_known = output.is_some();
         let heard = &mut self.progress.heard;
-        if output.is_some() && !is_whole {
+        heard.output = output.unwrap_or_else(|| mem::take(&mut heard.output));
+        if is_known && !is_whole {
             heard.lost_events = 0;
         }
         if !trimmed.is_empty() {
@@ -289,8 +282,7 @@ impl Attempt<'_> {
             heard.messages = kept;
             heard.lost_events = 0;
         }
-        if let Some(output) = output {
-            self.progress.heard.output = output;
+        if is_known {
             return Outcome::Success;
         }
         let message = "the run succeeded, but its whole text is not kept in its history";

@@ -84,7 +84,7 @@ impl Service for Studio {
 
     /// The stream's text when the history holds the same; else the history's, in the form that the
     /// stream used. The history has a map in text mode too, and only the stream tells the modes apart.
-    fn output(&self, heard: &Heard, record: &mut Record) -> Option<Text> {
+    fn output(&self, heard: &mut Heard, record: &mut Record) -> Option<Text> {
         let map = record.output.take()?;
         if heard.maps().any(|piece| piece.plain() == map.plain()) {
             return Some(map);
