@@ -47,8 +47,8 @@ pub(crate) fn everyone_may_write(path: &Path) -> bool {
     mode_and_owner(path).0 & 0o002 != 0
 }
 
-/// Whether everyone may write a file's directory, and a stranger have put it there. With the sticky bit
-/// only its owner replaces it: no stranger, if it is the superuser or who owns `ours`.
+/// Whether a stranger may have put the file there: everyone may write its directory; where the sticky
+/// bit keeps others' files, it is no stranger's if the superuser owns it, or who owns `ours`.
 pub(crate) fn may_be_a_strangers(file: &Path, ours: &Path) -> bool {
     let directory = file.parent().map_or(0, |path| mode_and_owner(path).0);
     let is_known = [0, mode_and_owner(ours).1].contains(&mode_and_owner(file).1);
@@ -80,15 +80,15 @@ mod system {
         DirBuilder::new().mode(0o700).create(path)
     }
 
-    /// Gives a file the mode of the one that it replaces, without the bits that would run it in
-    /// somebody else's name: the content is another.
+    /// Without the bits that would run the file in somebody else's name: its content is another.
     pub(crate) fn copy_mode(from: &Metadata, to: &File) -> io::Result<()> {
         to.set_permissions(Permissions::from_mode(from.mode() & 0o777))
     }
 
-    /// Nobody may do anything with what is not there.
+    /// Of a link the owner is its own. Nobody may do anything with what is not there.
     pub(super) fn mode_and_owner(path: &Path) -> (u32, u32) {
-        fs::metadata(path).map_or((0, 0), |metadata| (metadata.mode(), metadata.uid()))
+        let owner = fs::symlink_metadata(path).map_or(0, |name| name.uid());
+        (fs::metadata(path).map_or(0, |file| file.mode()), owner)
     }
 
     /// The one name of a file, as a person is shown it.

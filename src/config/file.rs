@@ -79,8 +79,7 @@ pub(super) fn preferred(env: &Env) -> PathBuf {
 }
 
 /// Reads a text file, which `source` named if it was not found. `what` names it in messages, with its
-/// path unless that may be a key. Only a regular one: a pipe would
-/// have to be waited for.
+/// path unless that may be a key. Only a regular one: a pipe would have to be waited for.
 pub(super) fn read_text(what: &str, path: &Path, source: Option<&str>) -> Result<String, Error> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(unreadable(what, source, "it is no regular file"));

@@ -130,8 +130,8 @@ fn bare(mut text: &str) -> &str {
         let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
         let unquoted = ['"', '\'', '`'].into_iter().find_map(inside);
         let (scheme, rest) = text.split_at_checked(6).unwrap_or_default();
-        let ends = rest.is_empty() || rest.starts_with(char::is_whitespace);
-        let without_scheme = (ends && scheme.eq_ignore_ascii_case("bearer")).then_some(rest);
+        let is_a_word = rest.is_empty() || rest.starts_with(char::is_whitespace);
+        let without_scheme = (is_a_word && scheme.eq_ignore_ascii_case("bearer")).then_some(rest);
         let Some(inner) = unquoted.or(without_scheme) else {
             return text;
         };

@@ -1,6 +1,6 @@
 //! The places of config.json and what is in them.
 
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{chown, lchown, symlink};
 
 use super::super::tests::{HOME_FILE, KEY, machine};
 use super::super::url::BASE_URL;
@@ -232,6 +232,11 @@ fn a_found_file_that_everyone_may_change_is_not_obeyed() {
             assert_eq!(machine.refused(), refused("in its directory"));
             give_away(program).unwrap();
             assert_eq!(machine.key(), KEY.1);
+            // A stranger's link, whosever the file is that it names.
+            fs::rename(machine.path(name), machine.path("other.json")).unwrap();
+            symlink(machine.path("other.json"), machine.path(name)).unwrap();
+            lchown(machine.path(name), Some(2), None).unwrap();
+            assert_eq!(machine.refused(), refused("in its directory"));
         }
     }
 }
