@@ -978,16 +978,19 @@ fn every_connection_after_the_first_resumes_the_tls_session() {
                 .expect("a reader");
             stream.conn.handshake_kind().expect("a handshake")
         };
-        (0..3).map(serve).collect::<Vec<_>>()
+        (0..4).map(serve).collect::<Vec<_>>()
     });
     let mut config = config(&format!("https://{address}"));
     config.roots = roots(&authority);
-    let client = client(&config);
-    client.start(PATIENT).expect("an answer");
-    client.start(PATIENT).expect("an answer");
-    client.poll(PATIENT).expect("an answer");
+    let clients = Client::several(&config, 2).expect("a good configuration");
+    clients[0].start(PATIENT).expect("an answer");
+    clients[0].start(PATIENT).expect("an answer");
+    clients[0].poll(PATIENT).expect("an answer");
+    // That of another job, too.
+    clients[1].start(PATIENT).expect("an answer");
     let (full, resumed) = (HandshakeKind::Full, HandshakeKind::Resumed);
-    assert_eq!(server.join().expect("a server"), [full, resumed, resumed]);
+    let kinds = server.join().expect("a server");
+    assert_eq!(kinds, [full, resumed, resumed, resumed]);
 }
 
 // Proxies.
