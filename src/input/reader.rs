@@ -63,8 +63,8 @@ pub(crate) struct Requests<R> {
     /// Where the value begins, from 1; a column counts bytes.
     line: usize,
     column: usize,
-    /// The rest of the line is no request. It is passed over when the next one is asked for: it may
-    /// not be there yet.
+    /// The rest of the line is no request. That rest, which may not have arrived yet, is passed over
+    /// when the next request is asked for.
     skips_line: bool,
     ended: bool,
 }
@@ -100,7 +100,7 @@ impl<R: Read> Requests<R> {
     /// Whether another value is known to follow. Never waits for one.
     pub(crate) fn is_followed(&mut self) -> bool {
         if self.door != Door::Stream || self.input.buffer().contains(&b'\n') {
-            // What fails will fail again.
+            // Where this fails, the next request tells why.
             let _ = self.finish_line();
         }
         let Self { input, value, .. } = &*self;

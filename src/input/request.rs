@@ -305,7 +305,7 @@ fn check_run_keys(entries: &Entries<'_>, options: &Options) -> Result<(), Error>
             "运行工作流请用 workflow_id 和 parameters",
         ));
     }
-    // Nor is what other kinds of requests know forwarded as a run.
+    // A response is no run, nor is an answer to an interrupt, whatever is allowed.
     if entries.has("status") && entries.has("debug_url") {
         let error = Error::usage("this is a response without its execute_id");
         return Err(error.hint(

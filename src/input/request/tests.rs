@@ -20,6 +20,21 @@ fn refused(text: &str, sentence: &str) {
     assert_eq!(error.to_string(), sentence);
 }
 
+fn parse_allowing(text: &str) -> Request {
+    let options = Options {
+        allow_unknown_fields: true,
+        ..Options::default()
+    };
+    Request::parse(text, &options)
+}
+
+#[track_caller]
+fn refused_whatever_is_allowed(text: &str, sentence: &str) {
+    refused(text, sentence);
+    let error = parse_allowing(text).task.unwrap_err();
+    assert_eq!(error.to_string(), sentence);
+}
+
 #[test]
 fn parameters_and_ext_are_forwarded_byte_for_byte() {
     let values = r#"{"b":1e2,"a":12345678901234567890,"a":"\u4f60\/",  "c":-0.0,"d":[ 1 ]}"#;
@@ -150,11 +165,7 @@ fn what_could_cost_a_run_by_mistake_is_refused() {
 
 #[test]
 fn unknown_fields_are_forwarded_verbatim_when_that_is_asked_for() {
-    let options = Options {
-        allow_unknown_fields: true,
-        ..Options::default()
-    };
-    let request = Request::parse(r#"{"workflow_id":"7","new_field":{"a":1e2}}"#, &options);
+    let request = parse_allowing(r#"{"workflow_id":"7","new_field":{"a":1e2}}"#);
     let Ok(Task::Run(start)) = request.task else {
         panic!("no run")
     };
@@ -318,11 +329,7 @@ fn null_counts_as_absent_but_for_a_key_that_is_not_known() {
         r#"{"workflow_id":"7"}"#
     );
     assert!(parse(r#"{"id":null,"workflow_id":"7"}"#).id.is_none());
-    let options = Options {
-        allow_unknown_fields: true,
-        ..Options::default()
-    };
-    let request = Request::parse(r#"{"workflow_id":"7","new_field":null}"#, &options);
+    let request = parse_allowing(r#"{"workflow_id":"7","new_field":null}"#);
     let Ok(Task::Run(start)) = request.task else {
         panic!("no run")
     };
@@ -355,13 +362,7 @@ fn a_chatflow_s_call_is_refused_whatever_is_allowed() {
     let sentence = "this is a chatflow's call, which this program does not make (a workflow is run with workflow_id and parameters)";
     for key in [r#""additional_messages":[]"#, r#""conversation_id":"1""#] {
         let text = format!(r#"{{"workflow_id":"7","parameters":{{}},{key}}}"#);
-        refused(&text, sentence);
-        let options = Options {
-            allow_unknown_fields: true,
-            ..Options::default()
-        };
-        let error = Request::parse(&text, &options).task.unwrap_err();
-        assert_eq!(error.to_string(), sentence);
+        refused_whatever_is_allowed(&text, sentence);
     }
 }
 
@@ -373,13 +374,7 @@ fn an_answer_without_its_resume_data_is_no_run_whatever_is_allowed() {
         r#""event_id":"9/1""#,
     ] {
         let text = format!(r#"{{"workflow_id":"7",{key}}}"#);
-        refused(&text, sentence);
-        let options = Options {
-            allow_unknown_fields: true,
-            ..Options::default()
-        };
-        let error = Request::parse(&text, &options).task.unwrap_err();
-        assert_eq!(error.to_string(), sentence);
+        refused_whatever_is_allowed(&text, sentence);
     }
 }
 
@@ -419,11 +414,7 @@ fn a_report_of_a_check_is_no_request_of_any_kind() {
         }
     }
     refused(r#"{"execute_id":"9","workflow":"7"}"#, sentence);
-    let options = Options {
-        allow_unknown_fields: true,
-        ..Options::default()
-    };
-    let error = Request::parse(r#"{"workflow_id":"7","workflow":null}"#, &options).task;
+    let error = parse_allowing(r#"{"workflow_id":"7","workflow":null}"#).task;
     assert_eq!(error.unwrap_err().to_string(), sentence);
     refused(
         r#"{"workflow":"7"}"#,
