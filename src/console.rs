@@ -397,7 +397,9 @@ pub(crate) fn print_text(text: &str) -> u8 {
     match standard_output().and_then(print) {
         // Whoever closes a pipe, `head` or a pager, has read enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            tell(format!("coze-workflow: cannot write: {error}\n"));
+            tell(format!(
+                "coze-workflow: standard output cannot be written: {error}\n"
+            ));
             Kind::Io.exit_code()
         }
         _ => 0,

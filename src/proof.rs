@@ -104,7 +104,7 @@ pub(crate) enum Reply {
     },
 }
 
-/// What came after an Error event; of several the last one here counts.
+/// What came after an Error event. The order is that of their weight: of several the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum After {
     /// The end of the stream, proved by its framing.

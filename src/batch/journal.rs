@@ -286,6 +286,7 @@ impl<'a> Journal<'a> {
         }))
     }
 
+    /// What a file says, and whether that is final.
     fn read(&self, entry: &mut Entry) -> Record {
         let mut record = entry.read();
         record.is_final = match &record.state {

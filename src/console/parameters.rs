@@ -89,7 +89,7 @@ fn add_rows(rows: &mut Vec<Row>, parameters: &[Parameter], indent: &str, languag
     }
 }
 
-/// As much of it as a person reads: it is padded in every row.
+/// On one line, cut to what a person reads: the widest cell of a column widens every row.
 fn one_line(text: &str) -> String {
     printable::begin(&text.split_whitespace().collect::<Vec<_>>().join(" "), 500)
 }

@@ -115,7 +115,7 @@ impl Status {
         let total = self.total.map(|all| format!("/{all}")).unwrap_or_default();
         add(format!("{done}{total}"), "# done", "已完成 #");
         let each = elapsed.checked_div(u32::try_from(done).unwrap_or(u32::MAX));
-        // Of a narrow terminal's line the end is not seen.
+        // A narrow terminal does not show the end of the line.
         if let (Some(each), Some(total)) = (each, self.total) {
             let left = u32::try_from(total.saturating_sub(done)).unwrap_or(u32::MAX);
             add(clock(each.saturating_mul(left)), "# left", "还需 #");
@@ -285,7 +285,7 @@ mod tests {
         let mut status = many(Language::English, None);
         status.all_taken();
         let line = status.line(MINUTE).unwrap();
-        assert!(line.contains("4/7 done, 00:45 left"), "{line}");
+        assert!(line.contains("4/7 done, 00:45 left, 3 running"), "{line}");
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl View {
             add(&format!("→ {name} ({bytes} bytes)"));
         }
         if let Some(error) = &response.error {
-            // The command stands in the place of the hint.
+            // The command takes the place of the hint.
             let own_words = next.has_command.then(|| error.message.clone());
             add(&own_words.unwrap_or_else(|| error.advice()));
             if let Some(logid) = &error.logid {
@@ -208,9 +208,8 @@ impl View {
         let asked = response.interrupt.as_ref();
         let answer = asked.map(|interrupt| next.read(interrupt));
         if answer.is_some() && next.lines.is_empty() && response.messages.is_empty() {
-            let where_to = ("its page shows what it asks", "提问内容见运行页面");
-            let where_to = self.language.pick(where_to.0, where_to.1);
-            printable::add_line(&mut next.lines, where_to);
+            let words = ("the question is on the run's page", "提问内容见运行页面");
+            printable::add_line(&mut next.lines, self.language.pick(words.0, words.1));
         }
         let mut request = Object::about(response.workflow_id.as_deref());
         match (response.kind(), &response.interrupt) {
@@ -219,7 +218,7 @@ impl View {
                 let (id, kind) = (quoted(&interrupt.event_id), interrupt.r#type);
                 let is_async = interrupt.mode == Some(Mode::Async);
                 let mode = if is_async { "async" } else { "stream" };
-                // By what it requires an answer is checked before it is sent.
+                // An answer is checked by these before it is sent.
                 let required = interrupt.required_parameters.as_ref();
                 let required = required.map(|json| format!("\"required_parameters\":{json},"));
                 let required = required.unwrap_or_default();
@@ -264,7 +263,7 @@ struct NextStep {
     asked: String,
     /// What it asks and the command that goes on with it: lines, each after its break.
     lines: String,
-    /// The command stands in the place of a hint.
+    /// A command is among them, and takes the place of a hint.
     has_command: bool,
 }
 

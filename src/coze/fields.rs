@@ -301,7 +301,7 @@ pub(crate) fn execute_id_of_event(event_id: &str) -> Option<&str> {
 /// part of it follows, for half an id leads to another run, or nowhere. Text that merely looks like
 /// it, inside `content`, does not count: keys are followed from the outermost brace.
 pub(crate) fn execute_id_of_tail(tail: &[u8]) -> Option<String> {
-    // `outer`: the key of the outermost object that the second brace belongs to.
+    // `outer`: the key, in the outermost object, of what the second bracket opens.
     let (mut depth, mut outer, mut key): (usize, &[u8], &[u8]) = (0, b"", b"");
     let mut rest = tail;
     while let Some((&byte, after)) = rest.split_first() {

@@ -441,7 +441,8 @@ fn help_and_version_tell_when_they_cannot_be_written() {
         let program = Program::at(&nowhere().url()).arg(argument).stdout_to(full);
         let ended = program.run("");
         assert_eq!(ended.code, 9, "{argument}");
-        assert!(ended.stderr.contains("cannot"), "{}", ended.stderr);
+        let told = "standard output cannot be written";
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
     }
 }
 

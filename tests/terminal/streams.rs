@@ -66,6 +66,7 @@ fn the_status_line_of_many_tells_how_many_are_done() {
     let (terminal, end) = terminal::open(80);
     let program = Program::at(&server.url()).file("rows", RUN.repeat(2));
     let mut running = program.arg("rows").stderr_to(end).start();
+    terminal.await_text("  1/2 done, ");
     terminal.await_text(" left, 1 running, 0 without success, ");
     go_on.send(()).unwrap();
     assert_eq!(running.line(), RESPONSE.trim().replace("hello", "one"));
