@@ -208,7 +208,7 @@ impl View {
         let asked = response.interrupt.as_ref();
         let answer = asked.map(|interrupt| next.read(interrupt));
         if answer.is_some() && next.lines.is_empty() && response.messages.is_empty() {
-            let words = ("the question is on the run's page", "提问内容见运行页面");
+            let words = ("the run's page has the question", "提问内容见运行页面");
             printable::add_line(&mut next.lines, self.language.pick(words.0, words.1));
         }
         let mut request = Object::about(response.workflow_id.as_deref());

@@ -346,7 +346,7 @@ fn a_line_of_many_keeps_the_way_back() {
     english.is(
         7,
         r#"✗ 0  T s  9  interrupted
-  the question is on the run's page
+  the run's page has the question
   → coze-workflow --base-url 'http://127.0.0.1:PORT' --request '{"workflow_id":"7","interrupt":{"event_id":"9/27","type":2,"mode":"stream"},"resume_data":"…"}'
 ✓ 1  T s  9  b"#,
     );
