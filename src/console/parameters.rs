@@ -1,6 +1,8 @@
 //! What `--check` found, for a person at a terminal: configuration and connection, or what a workflow
 //! takes, one parameter a line. Only the text of it; `console` escapes and prints it.
 
+use std::iter;
+
 use super::printable;
 use crate::coze::description::Parameter;
 use crate::language::Language;
@@ -39,7 +41,8 @@ pub(super) fn lines(report: &Report<'_>, language: Language) -> String {
         for row in &rows {
             let mut line = String::new();
             for (cell, most) in row.iter().zip(widths).filter(|(_, most)| *most > 0) {
-                line = line + cell + &" ".repeat(most + 2 - width(cell));
+                line.push_str(cell);
+                line.extend(iter::repeat_n(' ', most + 2 - width(cell)));
             }
             add(line.trim_end_matches(' '));
         }
