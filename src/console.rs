@@ -293,6 +293,9 @@ impl<'a> Console<'a> {
                 line.write_all(&serde_json::to_vec(report)?)
             })
         };
+        if !written {
+            self.tell_line("coze-workflow:", "standard output cannot be written");
+        }
         // No option hides it from a person.
         let is_wanted = self.view.is_some() || !self.options.quiet;
         if let Some(line) = report.complaint(self.language).filter(|_| is_wanted) {
